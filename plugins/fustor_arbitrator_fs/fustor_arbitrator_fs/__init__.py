@@ -1,0 +1,1 @@
+"""Fustor arbitrator `fs`: what a file is, and when one is suspect"""

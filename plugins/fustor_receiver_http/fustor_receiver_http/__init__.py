@@ -1,0 +1,1 @@
+"""Fustor receiver `http`: queries and status over HTTP"""

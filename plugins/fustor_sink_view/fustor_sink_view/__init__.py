@@ -1,0 +1,1 @@
+"""Fustor sink `view`: hands batches to a view of the same process"""

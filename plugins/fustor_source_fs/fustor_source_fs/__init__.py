@@ -1,0 +1,1 @@
+"""Fustor source `fs`: scans and watches a directory tree on Linux"""

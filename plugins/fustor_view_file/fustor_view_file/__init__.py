@@ -1,0 +1,1 @@
+"""Fustor view `file`: directory packs, rollups, queries and a change feed"""
