@@ -61,21 +61,20 @@ class Rule(Generic[State]):
 
 @dataclass(frozen=True, slots=True)
 class Move(Generic[State]):
-    """A move that was made: what owners report to logs, hooks and journals.
+    """A move that was made: what owners tell to the `fustor_transition` hook, logs and journals.
 
     Args:
         machine: the table's name.
-        entity: which instance of the machine, e.g. a session id.
+        subject: whose machine it is, e.g. a session id.
         event: what happened.
-        source: the state left.
-        target: the state entered.
+        old, new: the state left and the state entered.
     """
 
     machine: str
-    entity: str
+    subject: str
     event: str
-    source: State
-    target: State
+    old: State
+    new: State
 
 
 class Table(Generic[State]):
@@ -145,9 +144,9 @@ class Table(Generic[State]):
             refusal.add_note(f"refused by guard {_name_of(guard)}")
         raise refusal
 
-    def move(self, entity: str, state: State, event: str, facts: object = None) -> Move[State]:
+    def move(self, subject: str, state: State, event: str, facts: object = None) -> Move[State]:
         """`next`, with the names of those concerned; raises as `next` does."""
-        return Move(self.name, entity, event, state, self.next(state, event, facts))
+        return Move(self.name, subject, event, state, self.next(state, event, facts))
 
     def legal_events(self, state: State, facts: object = None) -> tuple[str, ...]:
         """The events that `next` would take in this state with these facts, in table order."""

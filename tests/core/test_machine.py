@@ -159,7 +159,7 @@ def test_bits_to_clear_in_a_plain_enum_are_a_mistake() -> None:
 
 def test_a_move_is_a_report() -> None:
     assert DOOR.move("front", Door.SHUT, "open") == Move(
-        machine="door", entity="front", event="open", source=Door.SHUT, target=Door.OPEN
+        machine="door", subject="front", event="open", old=Door.SHUT, new=Door.OPEN
     )
 
 
