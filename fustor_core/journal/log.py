@@ -1,0 +1,318 @@
+"""The journal itself: append, make durable, replay, drop. Synchronous; for one writer."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self
+
+from fustor_core.errors import DiskFull, StateError
+from fustor_core.journal.frames import Segment, create_segment, frame_head, read_frames
+from fustor_core.journal.recovery import Recovery, recover
+
+SEGMENT_BYTES = 64 << 20
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+Payload = bytes | bytearray | memoryview
+
+
+class JournalFailed(StateError):
+    """The disk failed under the journal: the process must end, and verify at its next start.
+
+    After a failed fsync nobody knows what is on the disk, so it is never tried a second time.
+    """
+
+
+class Journal:
+    """Append-only frames in numbered segment files under one directory.
+
+    ``append`` numbers and buffers, ``sync`` makes durable: only what a returned ``sync`` covered
+    may be acknowledged. All methods may be called from any thread; ``sync`` blocks the others.
+
+    Attributes:
+        folder: the directory, exclusively ours.
+        recovery: what opening found.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        segments: list[Segment],
+        highest: int,
+        recovery: Recovery,
+        *,
+        after: int,
+        segment_bytes: int,
+        fdatasync: Callable[[int], None],
+    ) -> None:
+        self.folder = folder
+        self.recovery = recovery
+        self._segments = segments
+        self._after = after
+        self._segment_bytes = segment_bytes
+        self._fdatasync = fdatasync
+        self._fd = -1
+        self._buffer: list[Payload] = []
+        self._buffered_bytes = 0
+        self._lock = threading.RLock()
+        self._failure: JournalFailed | None = None
+        # Numbers are dense inside a segment: one that lies behind the state takes no more frames.
+        if segments and segments[-1].last < highest:
+            segments[-1].closed = True
+        self._last = self._durable = highest
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        after: int | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+        fdatasync: Callable[[int], None] = os.fdatasync,
+    ) -> Self:
+        """Open or make a journal; see `recovery` for what was cut or set aside.
+
+        Args:
+            folder: made (0700) when absent.
+            after: lsn up to which the state is safe elsewhere (the checkpoint). Damage before it
+                costs nothing, frames missing right behind it are noticed, and no lsn up to it is
+                given out again. None: not known.
+            segment_bytes: a segment that has reached this size is followed by a new one.
+            fdatasync: makes a descriptor's data durable.
+
+        Raises:
+            StateError: the directory cannot be used, or a newer version wrote it.
+        """
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            segments, highest, recovery = recover(folder, after, fdatasync)
+        except OSError as error:
+            raise StateError(f"{folder}: the journal cannot be opened: {error.strerror}") from error
+        return cls(
+            folder,
+            segments,
+            highest,
+            recovery,
+            after=after or 0,
+            segment_bytes=segment_bytes,
+            fdatasync=fdatasync,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<Journal {self.folder} lsn {self.first_lsn}…{self._durable}"
+            f" {len(self._segments)} segments {self.size_bytes} bytes>"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def first_lsn(self) -> int:
+        """Oldest frame that can be replayed; ``last_lsn + 1`` when there is none."""
+        return self._segments[0].first if self._segments else self._durable + 1
+
+    @property
+    def durable_lsn(self) -> int:
+        """Every frame up to here survives a crash."""
+        return self._durable
+
+    @property
+    def last_lsn(self) -> int:
+        """Number of the last frame appended, durable or not."""
+        return self._last
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes on disk, without what was set aside."""
+        return sum(segment.end for segment in self._segments)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes appended and not yet written."""
+        return self._buffered_bytes
+
+    @property
+    def segments(self) -> int:
+        """Number of segment files."""
+        return len(self._segments)
+
+    def append(self, kind: int, payload: Payload) -> int:
+        """Buffer one frame.
+
+        Args:
+            kind: 0…255; its meaning is the caller's.
+            payload: under 4 GiB; not copied before `sync`, so it must not change until then.
+
+        Returns:
+            its lsn. Not durable yet, and taken back when the next `sync` fails.
+        """
+        if not 0 <= kind <= 255:
+            raise ValueError(f"a kind is a number from 0 to 255, not {kind}")
+        with self._lock:
+            lsn = self._last + 1
+            head = frame_head(kind, lsn, payload)
+            self._buffer += (head, payload)
+            self._buffered_bytes += len(head) + len(payload)
+            self._last = lsn
+            return lsn
+
+    def sync(self) -> int:
+        """Write all buffered frames and make them durable.
+
+        Returns:
+            the durable lsn.
+
+        Raises:
+            DiskFull: no space; the buffered frames are gone as if never appended, and their
+                numbers will be given again. Appending later may succeed.
+            JournalFailed: any other failure of the disk, now and at each further call.
+        """
+        with self._lock:
+            self._check()
+            if not self._buffer:
+                return self._durable
+            data = b"".join(self._buffer)
+            last = self._last
+            self._forget()
+            try:
+                segment = self._writable()
+                self._write(segment.end, data)
+                self._fdatasync(self._fd)
+            except OSError as error:
+                self._undo(error)
+            segment.end += len(data)
+            segment.last = self._last = self._durable = last
+            return last
+
+    def roll(self) -> None:
+        """Begin a new segment, so that `drop_until` can delete the ones before it.
+
+        Raises:
+            DiskFull, JournalFailed: as `sync`; on DiskFull the old segment stays in use.
+        """
+        with self._lock:
+            self.sync()
+            if self._segments and self._segments[-1].last < self._segments[-1].first:
+                return
+            try:
+                self._start_segment()
+            except OSError as error:
+                self._undo(error)
+
+    def replay(self, after_lsn: int = 0) -> Iterator[tuple[int, int, memoryview]]:
+        """Durable frames behind `after_lsn`, oldest first, as (lsn, kind, payload).
+
+        May run while frames are appended; it ends where the journal was durable at its start.
+
+        Raises:
+            JournalFailed: what was whole at opening cannot be read any more.
+        """
+        with self._lock:
+            parts = [(s.path, s.start, s.end, s.last) for s in self._segments]
+        for path, start, end, last in parts:
+            if last <= after_lsn:
+                continue
+            reached = start
+            try:
+                with open(path, "rb", buffering=1 << 18) as stream:
+                    for frame in read_frames(stream, start, end):
+                        reached = frame.end
+                        if frame.lsn > after_lsn:
+                            yield frame.lsn, frame.kind, memoryview(frame.payload)
+            except OSError as error:
+                raise JournalFailed(f"{path}: {error.strerror}") from error
+            if reached != end:
+                raise JournalFailed(f"{path}: no whole frame at byte {reached}, whole at opening")
+
+    def drop_until(self, lsn: int) -> int:
+        """Delete segments whose frames are all at or before `lsn`; the newest one stays.
+
+        Returns:
+            bytes freed.
+        """
+        freed = 0
+        with self._lock:
+            while len(self._segments) > 1 and self._segments[0].last <= lsn:
+                segment = self._segments.pop(0)
+                segment.path.unlink(missing_ok=True)
+                freed += segment.end
+        return freed
+
+    def close(self) -> None:
+        """Close the file. Frames that no `sync` covered are forgotten."""
+        with self._lock:
+            self._forget()
+            self._last = self._durable
+            self._leave_segment()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _forget(self) -> None:
+        self._buffer = []
+        self._buffered_bytes = 0
+
+    def _writable(self) -> Segment:
+        """The segment that takes the next frame, its file open."""
+        tail = self._segments[-1] if self._segments else None
+        if tail is None or tail.closed or tail.end >= self._segment_bytes:
+            return self._start_segment()
+        if self._fd < 0:
+            self._fd = os.open(tail.path, os.O_WRONLY | os.O_CLOEXEC)
+        return tail
+
+    def _start_segment(self) -> Segment:
+        """Make the next segment file and its directory entry durable."""
+        first = self._durable + 1
+        follows = self._segments[-1].last if self._segments else min(self._after, first - 1)
+        segment, fd = create_segment(self.folder, first, follows, self._fdatasync)
+        self._leave_segment()
+        self._fd = fd
+        self._segments.append(segment)
+        return segment
+
+    def _leave_segment(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _write(self, offset: int, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._fd, view, offset)
+            view = view[written:]
+            offset += written
+
+    def _undo(self, error: OSError) -> NoReturn:
+        """Bring the file back to its last durable frame; always raises."""
+        self._last = self._durable
+        if error.errno in _NO_SPACE:
+            try:
+                if self._fd >= 0:
+                    os.ftruncate(self._fd, self._segments[-1].end)
+                raise DiskFull(
+                    f"no space left for the journal in {self.folder}: nothing more is"
+                    " acknowledged until there is some; questions are still answered",
+                    remedy="free space there; it goes on by itself",
+                ) from error
+            except OSError as again:
+                error = again
+        self._failure = JournalFailed(
+            f"the journal in {self.folder} cannot be made durable: {error.strerror or error}",
+            remedy="check the disk, then start again: the journal is verified at the start",
+        )
+        raise self._failure from error
