@@ -1,0 +1,75 @@
+"""Sessions. `nox` runs those for every change; `nox -s NAME` runs storms and bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "types", "docs", "alone"]
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+
+PLUGINS = sorted(path.as_posix() for path in Path("plugins").glob("*") if path.is_dir())
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The short selection, on the installed packages and not on the checkout."""
+    _install(session)
+    session.run("pytest", "-q", *(session.posargs or ["tests", "plugins"]))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff's rules and its format."""
+    session.install(*_tools("ruff"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict over the core and every plugin."""
+    _install(session, *_tools("mypy"))
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Writes the generated pages anew and builds the site; a broken link is an error."""
+    _install(session, *_tools("mkdocs-material"))
+    session.run("python", "docs/generate.py")
+    session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp() + "/site")
+
+
+@nox.session
+@nox.parametrize("plugin", PLUGINS, ids=[Path(plugin).name for plugin in PLUGINS])
+def alone(session: nox.Session, plugin: str) -> None:
+    """One plugin with the core only: none leans on a neighbour."""
+    session.install(".[test]", f"./{plugin}")
+    session.run("pytest", "-q", f"{plugin}/tests")
+
+
+@nox.session
+def storms(session: nox.Session) -> None:
+    """Every seed of the storms against a live program; `-- --seeds 3` runs fewer."""
+    _install(session)
+    session.run("pytest", "-q", "-m", "storms", "tests/storms", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Prints the figures as ratios against the peers that are measured in the same run."""
+    _install(session)
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+def _install(session: nox.Session, *more: str) -> None:
+    session.install(".[test]", *(f"./{plugin}" for plugin in PLUGINS), *more)
+
+
+def _tools(*names: str) -> list[str]:
+    """Requirements of the extra `dev` by name, so that versions stand in pyproject.toml alone."""
+    wanted = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["dev"]
+    return [line for line in wanted if any(line.startswith(name) for name in names)]
