@@ -11,6 +11,7 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
 
 PLUGINS = sorted(path.as_posix() for path in Path("plugins").glob("*") if path.is_dir())
+EXAMPLES = ["contrib/fustor_source_rooms"]
 
 
 @nox.session
@@ -44,7 +45,7 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("plugin", PLUGINS, ids=[Path(plugin).name for plugin in PLUGINS])
+@nox.parametrize("plugin", PLUGINS + EXAMPLES, ids=[Path(p).name for p in PLUGINS + EXAMPLES])
 def alone(session: nox.Session, plugin: str) -> None:
     """One plugin with the core only: none leans on a neighbour."""
     session.install(".[test]", f"./{plugin}")
