@@ -1,1 +1,5 @@
-"""Fustor view `file`: directory packs, rollups, queries and a change feed"""
+"""The embedded view: directory packs in memory, a journal's fold, SQLite as the cold store."""
+
+from fustor_view_file.view import FileView
+
+__all__ = ["FileView"]

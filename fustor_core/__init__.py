@@ -1,0 +1,1 @@
+"""Fustor's engine."""

@@ -1,0 +1,151 @@
+"""Time as the decisions see it. Nothing here reads a clock: instants come as arguments.
+
+`FusionClock` is the only clock that decides; `OffsetBounds` maps an agent's raw clock to it;
+`LogicalClock` estimates the storage's own time, used for the age of files and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import msgspec
+
+DRIFT_PPM = 200
+SAMPLES_KEPT = 8
+_FOREVER = 1 << 62
+
+
+class SavedClock(msgspec.Struct, frozen=True):
+    """What is kept of the fusion clock across restarts.
+
+    Attributes:
+        boot: boot id of the operating system.
+        offset_us: fusion time = raw CLOCK_BOOTTIME + offset, within that boot.
+        high_us: a fusion time that is at or after every one given out.
+        wall_us: wall time when `high_us` was saved.
+    """
+
+    boot: str
+    offset_us: int
+    high_us: int
+    wall_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class FusionClock:
+    """Fusion time: µs, monotonic over restarts, advancing by the real time fusion was down.
+
+    Within one boot of the operating system it is CLOCK_BOOTTIME plus a constant, hence exact.
+    """
+
+    boot: str
+    offset_us: int
+
+    @classmethod
+    def resume(
+        cls, saved: SavedClock | None, *, boot: str, raw_us: int, wall_us: int
+    ) -> FusionClock:
+        """The clock after a start.
+
+        Args:
+            saved: what the last run kept, None on a first start (fusion time begins at 0).
+            boot: boot id now. raw_us: CLOCK_BOOTTIME now. wall_us: wall time now.
+        """
+        if saved is None:
+            return cls(boot, -raw_us)
+        if saved.boot == boot and raw_us + saved.offset_us >= saved.high_us:
+            return cls(boot, saved.offset_us)
+        elapsed = max(0, wall_us - saved.wall_us)  # a guess: the wall is all that spans a reboot
+        return cls(boot, saved.high_us + elapsed - raw_us)
+
+    def at(self, raw_us: int) -> int:
+        """Fusion time of a raw instant of this boot."""
+        return raw_us + self.offset_us
+
+
+@dataclass(slots=True)
+class OffsetBounds:
+    """Bounds on (fusion − raw) of one line, kept from request/response pairs (arbitration.md §8).
+
+    Each bound is exact only at its own raw instant and is worth less by the drift bound the
+    further away it is used. `exact_us` is the constant of a line on fusion's own boot clock.
+    """
+
+    exact_us: int | None = None
+    lows: list[tuple[int, int]] = field(default_factory=list)  # (offset at least, raw instant)
+    highs: list[tuple[int, int]] = field(default_factory=list)  # (offset at most, raw instant)
+
+    def request(self, *, sent_raw_us: int, received_us: int) -> None:
+        """A request left the agent at `sent_raw_us` and came in at fusion time `received_us`."""
+        self.highs = _best(self.highs, (received_us - sent_raw_us, sent_raw_us), 1)
+
+    def reply(self, *, sent_us: int, received_raw_us: int) -> None:
+        """A reply left fusion at `sent_us` and reached the agent at `received_raw_us`."""
+        self.lows = _best(self.lows, (sent_us - received_raw_us, received_raw_us), -1)
+
+    def map(self, f: int, t: int, arrival_us: int) -> tuple[int, int]:
+        """Fusion interval [lo, hi] of the raw interval [f, t]; `hi` is capped by the arrival.
+
+        ``lo > hi`` means a broken clock: the caller drops the samples and owes a deep look.
+        """
+        if self.exact_us is not None:
+            return f + self.exact_us, min(arrival_us, t + self.exact_us)
+        lo = max((b - _drift(f - a) for b, a in self.lows), default=-_FOREVER)
+        hi = min((b + _drift(t - a) for b, a in self.highs), default=_FOREVER)
+        return f + lo if lo > -_FOREVER else -_FOREVER, min(arrival_us, t + hi)
+
+
+def _drift(distance_us: int) -> int:
+    return abs(distance_us) * DRIFT_PPM // 1_000_000 + 1
+
+
+def _best(
+    kept: list[tuple[int, int]], new: tuple[int, int], sign: int
+) -> list[tuple[int, int]]:
+    """The tightest samples and always the newest one (drift makes old ones loose)."""
+    ranked = sorted([*kept, new], key=lambda s: sign * s[0])[: SAMPLES_KEPT - 1]
+    return ranked if new in ranked else [*ranked, new]
+
+
+class LogicalClock:
+    """Storage time: fusion's wall time less the usual lag between it and fresh ctimes.
+
+    The lag is the mode over the last realtime samples of (wall − ctime), in steps of 100 ms.
+    ctime, because no user can set it: archives and ``cp -p`` lie with mtime. Used only for the age
+    of files, never for order or existence.
+    """
+
+    STEP_NS = 100_000_000
+    WINDOW = 4096
+
+    def __init__(self, samples: list[int] | None = None) -> None:
+        self._window: deque[int] = deque(samples or (), maxlen=self.WINDOW)
+        self._counts: Counter[int] = Counter(self._window)
+        self._mode: int | None = None
+
+    def sample(self, wall_ns: int, ctime_ns: int) -> None:
+        """A realtime claim showed a ctime at this wall time."""
+        step = (wall_ns - ctime_ns) // self.STEP_NS
+        if len(self._window) == self.WINDOW:
+            old = self._window[0]
+            self._counts[old] -= 1
+            if not self._counts[old]:
+                del self._counts[old]
+        self._window.append(step)
+        self._counts[step] += 1
+        self._mode = None
+
+    def watermark(self, wall_ns: int) -> int:
+        """Storage time at this wall time, ns since 1970."""
+        if self._mode is None:
+            best = max(self._counts.items(), key=lambda item: (item[1], -item[0]), default=(0, 0))
+            self._mode = best[0]
+        return wall_ns - self._mode * self.STEP_NS
+
+    def samples(self) -> list[int]:
+        """The window, to be kept across restarts."""
+        return list(self._window)
+
+    def __repr__(self) -> str:
+        return f"LogicalClock(samples={len(self._window)}, mode={self._mode})"

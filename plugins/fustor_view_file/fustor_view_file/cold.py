@@ -1,0 +1,169 @@
+"""The cold store: directories, packs and the view's meta data in SQLite (WAL).
+
+One checkpoint is one transaction: what is read at the next start is the state of exactly one
+journal position. The index (directories without packs) is read whole at the start, packs when they
+are touched.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zstandard
+from fustor_core.errors import DiskFull, StateError
+
+from fustor_view_file.pack import Pack
+from fustor_view_file.records import Damaged, Record, pack_record, read_pack, read_record, seal, unseal
+
+FORMAT = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS directory (place INTEGER PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS pack (place INTEGER PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS feed (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
+"""
+
+
+@dataclass(slots=True)
+class Image:
+    """What one checkpoint writes: a consistent copy, made between two batches."""
+
+    meta: dict[str, bytes]
+    records: list[tuple[int, bytes]] = field(default_factory=list)
+    packs: list[tuple[int, Pack | bytes]] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+    feed: list[tuple[int, bytes]] = field(default_factory=list)
+    feed_floor: int = 0
+
+
+class ColdStore:
+    """SQLite behind a lock: `write` runs in a worker thread, `load` wherever a pack is touched.
+
+    Args:
+        folder: the view's folder in the state directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "packs.sqlite"
+        self.set_aside: Path | None = None
+        self._lock = threading.Lock()
+        self._compress = zstandard.ZstdCompressor(level=1)
+        try:
+            self._db = self._connect()
+        except sqlite3.DatabaseError:
+            self._db = self._begin_anew()
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA page_size=8192")
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.executescript(_SCHEMA)
+            found = db.execute("SELECT value FROM meta WHERE name='format'").fetchone()
+            if found is not None and int(found[0]) > FORMAT:
+                raise StateError(
+                    f"{self.path} was written by a newer Fustor (format {int(found[0])})",
+                    remedy="start the newer version, or choose another state directory with --home",
+                )
+            db.execute("SELECT count(*) FROM directory").fetchone()
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _begin_anew(self) -> sqlite3.Connection:
+        """Set a file aside that SQLite cannot read; the loss is said, never hidden."""
+        number = 1
+        while (aside := self.path.with_suffix(f".damaged-{number}")).exists():
+            number += 1
+        self.path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self.set_aside = aside
+        return self._connect()
+
+    def meta(self) -> dict[str, bytes]:
+        """The meta data of the last checkpoint; empty on a first start."""
+        rows = self._db.execute("SELECT name, value FROM meta WHERE name != 'format'").fetchall()
+        try:
+            return {name: unseal(value) for name, value in rows}
+        except Damaged:
+            return {}
+
+    def index(self) -> Iterator[tuple[int, Record | None]]:
+        """(place, record) of every directory; None for a record that is damaged."""
+        try:
+            for place, sealed in self._db.execute("SELECT place, record FROM directory"):
+                try:
+                    yield place, read_record(sealed)
+                except Damaged:
+                    yield place, None
+        except sqlite3.DatabaseError as err:
+            raise Damaged(str(err)) from err
+
+    def feed(self) -> list[bytes]:
+        """The change records that were kept, oldest first."""
+        rows = self._db.execute("SELECT record FROM feed ORDER BY number").fetchall()
+        try:
+            return [unseal(row[0]) for row in rows]
+        except Damaged:
+            return []
+
+    def load(self, place: int) -> Pack:
+        """The pack of a directory; raises `Damaged`."""
+        with self._lock:
+            try:
+                row = self._db.execute("SELECT record FROM pack WHERE place=?", (place,)).fetchone()
+            except sqlite3.DatabaseError as err:
+                raise Damaged(str(err)) from err
+        if row is None:
+            raise Damaged(f"no pack at {place}")
+        return read_pack(row[0])
+
+    def write(self, image: Image) -> None:
+        """Make a checkpoint durable.
+
+        Raises:
+            DiskFull: nothing was written; the last checkpoint stands.
+        """
+        packs = [
+            (place, pack if isinstance(pack, bytes) else pack_record(pack, self._compress))
+            for place, pack in image.packs
+        ]
+        with self._lock:
+            try:
+                self._transaction(image, packs)
+            except sqlite3.OperationalError as err:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise DiskFull(f"the view's state could not be written: {err}") from err
+
+    def _transaction(self, image: Image, packs: list[tuple[int, bytes]]) -> None:
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        many: Callable[..., object] = db.executemany
+        many("DELETE FROM directory WHERE place=?", [(p,) for p in image.dropped])
+        many("DELETE FROM pack WHERE place=?", [(p,) for p in image.dropped])
+        many("INSERT OR REPLACE INTO directory VALUES (?,?)", image.records)
+        many("INSERT OR REPLACE INTO pack VALUES (?,?)", packs)
+        many("INSERT OR REPLACE INTO feed VALUES (?,?)", [(n, seal(r)) for n, r in image.feed])
+        db.execute("DELETE FROM feed WHERE number<=?", (image.feed_floor,))
+        many(
+            "INSERT OR REPLACE INTO meta VALUES (?,?)",
+            [("format", b"%d" % FORMAT), *((n, seal(v)) for n, v in image.meta.items())],
+        )
+        db.execute("COMMIT")
+
+    def nbytes(self) -> int:
+        """Bytes on disk."""
+        return self.path.stat().st_size
+
+    def close(self) -> None:
+        """Close the file; what was not checkpointed is in the journal."""
+        with self._lock:
+            self._db.close()

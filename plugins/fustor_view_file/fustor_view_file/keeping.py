@@ -1,0 +1,160 @@
+"""Keeping the state: a consistent image of what is dirty, and the state of an image back."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+from fustor_core.claims import Key
+
+from fustor_view_file.apply import Registers
+from fustor_view_file.cold import ColdStore, Image
+from fustor_view_file.directory import Directory
+from fustor_view_file.feed import Change
+from fustor_view_file.pack import Pack
+from fustor_view_file.records import Damaged, directory_of, record_of
+from fustor_view_file.tally import GAPS, SUMS
+
+
+class Life(msgspec.Struct, array_like=True, frozen=True):
+    """The view's own meta data."""
+
+    incarnation: str
+    head: int
+    ready: bool
+    root: Key | None
+    next_place: int
+    lsn: int
+
+
+class Keeper:
+    """Moves directories between `Registers` and `ColdStore`.
+
+    Attributes:
+        lost: what could not be read back, as sentences for people.
+    """
+
+    def __init__(self, registers: Registers, cold: ColdStore) -> None:
+        self.registers = registers
+        self.cold = cold
+        self.lost: list[str] = []
+        self._next_place = 1
+        self._places: dict[Key, int] = {}
+        self._fed = 0
+
+    # ---- out
+
+    def image(self, lsn: int, meta: bytes) -> Image:
+        """A copy of all that changed since the last image; to be made between two batches."""
+        registers, tree = self.registers, self.registers.tree
+        image = Image({"fusion": meta})
+        changed = tree.dirty | tree.touched
+        for key in changed:
+            directory = tree.dirs.get(key)
+            if directory is None:
+                place = self._places.pop(key, 0)
+                if place:
+                    image.dropped.append(place)
+                continue
+            if not directory.place:
+                directory.place = self._places[key] = self._next_place
+                self._next_place += 1
+            claims = tree.contested().get(key)
+            record = record_of(
+                directory, sorted(claims) if claims is not None else None, key in tree.waiting
+            )
+            image.records.append((directory.place, record))
+            if key in tree.dirty and directory.resident:
+                image.packs.append((directory.place, Pack(*directory.blobs())))
+        tree.dirty.clear()
+        tree.touched.clear()
+        feed = registers.feed
+        since = max(self._fed, feed.floor)
+        image.feed = [(c.number, msgspec.msgpack.encode(c)) for c in feed.since(since)]
+        image.feed_floor = feed.floor
+        self._fed = feed.head
+        root = tree.root.key if tree.root is not None else None
+        life = Life(feed.incarnation, feed.head, registers.ready, root, self._next_place, lsn)
+        image.meta["life"] = msgspec.msgpack.encode(life)
+        return image
+
+    # ---- in
+
+    def restore(self) -> tuple[int, bytes]:
+        """Read the last checkpoint into the registers.
+
+        Returns:
+            (its journal position, the meta data that fusion gave to it); (0, b"") at a first start.
+        """
+        meta = self.cold.meta()
+        if self.cold.set_aside is not None:
+            self.lost.append(f"the state was unreadable and lies in {self.cold.set_aside.name}")
+        if "life" not in meta:
+            return 0, b""
+        life = msgspec.msgpack.decode(meta["life"], type=Life)
+        registers, tree = self.registers, self.registers.tree
+        registers.feed.incarnation, registers.feed.head = life.incarnation, life.head
+        registers.ready, self._next_place = life.ready, life.next_place
+        self._fed = life.head
+        parents = self._directories()
+        tree.root = tree.dirs.get(life.root) if life.root is not None else None
+        self._seat(parents)
+        registers.feed.restore(
+            [msgspec.msgpack.decode(raw, type=Change) for raw in self.cold.feed()]
+        )
+        registers.reindex_links()
+        return life.lsn, meta.get("fusion", b"")
+
+    def _directories(self) -> list[tuple[Directory, Key | None]]:
+        tree, parents, damaged = self.registers.tree, [], 0
+        try:
+            for place, record in self.cold.index():
+                if record is None:
+                    damaged += 1
+                    continue
+                directory = directory_of(record)
+                directory.place = self._places[record.key] = place
+                directory.pack = partial(self._fault, directory)
+                tree.dirs[record.key] = directory
+                parents.append((directory, record.parent))
+                if record.claims is not None:
+                    tree.restore_claims(record.key, set(record.claims), record.waiting)
+        except Damaged as err:
+            self.lost.append(f"the index of the state ends early: {err}")
+        if damaged:
+            self.lost.append(f"{damaged} directories of the state were damaged; they are read anew")
+        return parents
+
+    def _seat(self, parents: list[tuple[Directory, Key | None]]) -> None:
+        tree = self.registers.tree
+        for directory, key in parents:
+            parent = tree.dirs.get(key) if key is not None else None
+            directory.parent = parent
+            if parent is None and directory is not tree.root:
+                if not tree.contested().get(directory.key):
+                    tree.gone[directory.key] = 0
+        tree.restore_hidden()
+
+    def _fault(self, directory: Directory) -> Pack:
+        try:
+            return self.cold.load(directory.place)
+        except Damaged as err:
+            self.lost.append(f"the entries of {directory.path()!r} were damaged: {err}")
+            return self._damaged(directory)
+
+    def _damaged(self, directory: Directory) -> Pack:
+        """The entries are lost: unknown from now on, never absent."""
+        tree = self.registers.tree
+        empty = Pack()
+        directory.pack = empty
+        below = [d for d in tree.dirs.values() if d.parent is directory]
+        for child in below:
+            tree.drop_claim(child.key, (directory.key, child.name))
+        own = [(i, -directory.count[i]) for i in range(SUMS) if i != GAPS and directory.count[i]]
+        tree.push(directory, own)
+        directory.base, directory.owed, directory.silent = None, None, None
+        directory.drop_marks()
+        directory.reason, directory.blind, directory.frozen = "io_error", None, None
+        tree.set_gap(directory)
+        tree.dirty.add(directory.key)
+        return empty

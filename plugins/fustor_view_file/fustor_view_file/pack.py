@@ -1,0 +1,221 @@
+"""One directory's entries as two blobs: byte-sorted names joined by NUL, and 48-byte rows.
+
+The blobs are those of the wire, so an unchanged listing costs one comparison. Above `SPLIT_ROWS`
+rows a pack is kept in parts of at most that many, so that an event in a huge directory copies one
+part and not the whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterator
+
+import numpy as np
+from fustor_core.claims import ROW_BYTES, split_names
+from numpy.typing import NDArray
+
+SPLIT_ROWS = 512
+COLUMNS = np.dtype(
+    [
+        ("size", "<u8"),
+        ("mtime", "<i8"),
+        ("ctime", "<i8"),
+        ("ino", "<u8"),
+        ("mode", "<u4"),
+        ("uid", "<u4"),
+        ("gid", "<u4"),
+        ("nlink", "<u4"),
+    ]
+)
+
+
+class Part:
+    """At most `SPLIT_ROWS` entries (until `Pack` splits it)."""
+
+    __slots__ = ("names", "rows")
+
+    def __init__(self, names: bytes, rows: bytes | bytearray) -> None:
+        self.names = names
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows) // ROW_BYTES
+
+    def first(self) -> bytes:
+        end = self.names.find(b"\0")
+        return self.names if end < 0 else self.names[:end]
+
+    def offset(self, name: bytes) -> int:
+        """Where in the blob the name begins, −1 when it is not there."""
+        names = self.names
+        if not self.rows:
+            return -1
+        found = names.find(b"\0" + name + b"\0")
+        if found >= 0:
+            return found + 1
+        if names.startswith(name) and names[len(name) : len(name) + 1] in (b"", b"\0"):
+            return 0
+        if names.endswith(b"\0" + name):
+            return len(names) - len(name)
+        return -1
+
+    def index(self, name: bytes) -> int:
+        """Which row the name has, −1 when it is not there."""
+        at = self.offset(name)
+        return -1 if at < 0 else self.names.count(b"\0", 0, at)
+
+    def get(self, name: bytes) -> bytes | None:
+        i = self.index(name)
+        return None if i < 0 else bytes(self.rows[i * ROW_BYTES : (i + 1) * ROW_BYTES])
+
+    def put(self, name: bytes, row: bytes) -> None:
+        i = self.index(name)
+        if i >= 0:
+            if not isinstance(self.rows, bytearray):
+                self.rows = bytearray(self.rows)
+            self.rows[i * ROW_BYTES : (i + 1) * ROW_BYTES] = row
+            return
+        parts = split_names(self.names) if self.rows else []
+        at = bisect_right(parts, name)
+        parts.insert(at, name)
+        self.names = b"\0".join(parts)
+        rows = self.rows if isinstance(self.rows, bytearray) else bytearray(self.rows)
+        rows[at * ROW_BYTES : at * ROW_BYTES] = row
+        self.rows = rows
+
+    def remove(self, name: bytes) -> None:
+        at = self.offset(name)
+        if at < 0:
+            return
+        i = self.names.count(b"\0", 0, at)
+        rows = self.rows if isinstance(self.rows, bytearray) else bytearray(self.rows)
+        del rows[i * ROW_BYTES : (i + 1) * ROW_BYTES]
+        self.rows = rows
+        if at == 0:
+            self.names = self.names[len(name) + 1 :]
+        else:
+            self.names = self.names[: at - 1] + self.names[at + len(name) :]
+
+
+class Pack:
+    """The entries of one directory, sorted by name in byte order."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, names: bytes = b"", rows: bytes | bytearray = b"") -> None:
+        count = len(rows) // ROW_BYTES
+        if count <= SPLIT_ROWS:
+            self.parts = [Part(names, rows)]
+            return
+        listed = split_names(names)
+        step = SPLIT_ROWS // 2
+        self.parts = [
+            Part(
+                b"\0".join(listed[i : i + step]), bytes(rows[i * ROW_BYTES : (i + step) * ROW_BYTES])
+            )
+            for i in range(0, count, step)
+        ]
+
+    def __len__(self) -> int:
+        return sum(len(part.rows) for part in self.parts) // ROW_BYTES
+
+    def _part(self, name: bytes) -> Part:
+        parts = self.parts
+        if len(parts) == 1:
+            return parts[0]
+        lo, hi = 0, len(parts)
+        while hi - lo > 1:
+            mid = (lo + hi) // 2
+            if parts[mid].first() <= name:
+                lo = mid
+            else:
+                hi = mid
+        return parts[lo]
+
+    def get(self, name: bytes) -> bytes | None:
+        """The row of a name, None when it is not there."""
+        return self._part(name).get(name)
+
+    def put(self, name: bytes, row: bytes) -> None:
+        """Set the row of a name."""
+        part = self._part(name)
+        part.put(name, row)
+        if len(part.rows) > SPLIT_ROWS * ROW_BYTES:
+            self._split(part)
+
+    def remove(self, name: bytes) -> None:
+        """Take a name out; nothing happens when it is not there."""
+        part = self._part(name)
+        part.remove(name)
+        if not part.rows and len(self.parts) > 1:
+            self.parts.remove(part)
+
+    def _split(self, part: Part) -> None:
+        at = next(i for i, p in enumerate(self.parts) if p is part)
+        names = split_names(part.names)
+        half = len(names) // 2
+        left = Part(b"\0".join(names[:half]), bytes(part.rows[: half * ROW_BYTES]))
+        right = Part(b"\0".join(names[half:]), bytes(part.rows[half * ROW_BYTES :]))
+        self.parts[at : at + 1] = [left, right]
+
+    def blobs(self) -> tuple[bytes, bytes]:
+        """Names and rows as on the wire."""
+        if len(self.parts) == 1:
+            part = self.parts[0]
+            return part.names, bytes(part.rows)
+        return b"\0".join(p.names for p in self.parts), b"".join(p.rows for p in self.parts)
+
+    def holds(self, names: bytes, rows: bytes) -> bool:
+        """Whether these are the very blobs."""
+        if len(self.parts) == 1:
+            part = self.parts[0]
+            return part.rows == rows and part.names == names
+        if len(rows) != len(self) * ROW_BYTES:
+            return False
+        view, at = memoryview(rows), 0
+        for part in self.parts:
+            if view[at : at + len(part.rows)] != memoryview(part.rows):
+                return False
+            at += len(part.rows)
+        return names == b"\0".join(p.names for p in self.parts)
+
+    def digest(self) -> bytes:
+        """BLAKE2b-128 of names and rows, as sources send it for an unchanged directory."""
+        names, rows = self.blobs()
+        return hashlib.blake2b(names + b"\0" + rows, digest_size=16).digest()
+
+    def names(self) -> list[bytes]:
+        """All names, in byte order."""
+        return [n for part in self.parts if part.rows for n in split_names(part.names)]
+
+    def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """(name, row) in byte order of the names, beginning behind `after`."""
+        for part in self.parts:
+            if not part.rows:
+                continue
+            rows = bytes(part.rows)
+            for i, name in enumerate(split_names(part.names)):
+                if after is None or name > after:
+                    yield name, rows[i * ROW_BYTES : (i + 1) * ROW_BYTES]
+
+    def edges(self) -> Iterator[tuple[bytes, bytes]]:
+        """(name, edge row) of the child directories."""
+        for part in self.parts:
+            rows = part.rows
+            kinds = rows[33::ROW_BYTES]
+            names: list[bytes] | None = None
+            for i, kind in enumerate(kinds):
+                if kind & 0xF0 == 0x40:
+                    names = names if names is not None else split_names(part.names)
+                    yield names[i], bytes(rows[i * ROW_BYTES : (i + 1) * ROW_BYTES])
+
+    def columns(self) -> Iterator[NDArray[np.void]]:
+        """The rows of each part as a numpy array; not to be kept over a change."""
+        for part in self.parts:
+            if part.rows:
+                yield np.frombuffer(bytes(part.rows), COLUMNS)
+
+    def nbytes(self) -> int:
+        """Bytes of names and rows."""
+        return sum(len(p.names) + len(p.rows) for p in self.parts)
