@@ -82,7 +82,7 @@ class Leadership:
 
     @property
     def open(self) -> bool:
-        """Whether a leader is looked for: `elect` should be asked whenever sessions change."""
+        """Whether a leader is looked for: `elect` is to be asked after each step and each sweep."""
         return self.state in (LeadershipState.VACANT, LeadershipState.LAPSED)
 
     def role(self, session_id: str) -> Role:
