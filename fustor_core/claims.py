@@ -14,6 +14,7 @@ import stat
 import struct
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -47,7 +48,7 @@ CLOSED = 4  # a close-write was seen: the writer is done
 
 
 class Key(NamedTuple):
-    """Identity of a directory: 0 or a hash for the file system, inode, birth (arbitration.md §1)."""
+    """Identity of a directory: file system (0 = the root's), inode, birth (arbitration.md §1)."""
 
     dev: int
     ino: int
@@ -265,7 +266,7 @@ class Owed(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """The batch is durable. `owed`: directories named in it that are owed a listing (100 at most)."""
+    """The batch is durable. `owed`: directories of it that are owed a listing (100 at most)."""
 
     acked: int
     server_time: int = 0
@@ -344,7 +345,7 @@ def _listing_fault(claim: Listing) -> str:
 def sorted_fault(names: bytes) -> str:
     """Why a names blob that is about to be stored cannot be: unsorted, repeated or odd names."""
     parts = split_names(names)
-    if any(a >= b for a, b in zip(parts, parts[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(parts)):
         return "names are not byte-sorted or not unique"
     if parts and (not parts[0] or b"." in parts[:3] or b".." in parts[:4]):
         return "empty name, . or .."

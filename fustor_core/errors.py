@@ -9,7 +9,8 @@
     ├── MalformedClaim           the claim or batch breaks the protocol: 400, or quarantined
     ├── QueryError               a question that makes no sense: 400
     │   ├── CursorTooOld         410, with the cursor to restart from
-    │   └── NoSuchView           404
+    │   ├── NoSuchView           404
+    │   └── NoSuchJob            404
     └── PipeError                what a sink may raise; decides what its pipe does
         ├── SessionObsoletedError   new session at once
         ├── StaleEpochError         drop scan claims, follow the role
@@ -122,6 +123,10 @@ class NoSuchView(QueryError):
         super().__init__(f"no view {view!r}", remedy=f"views here: {', '.join(known) or 'none'}")
         self.view = view
         self.known = tuple(known)
+
+
+class NoSuchJob(QueryError):
+    """No scan on demand of that id (404)."""
 
 
 class PipeError(FustorError):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from fustor_core.claims import Key, Owed, edge_key, is_dir, split_names, unpack_row
+from typing import Any
+
+from fustor_core.claims import Owed, edge_key, is_dir, split_names, unpack_row
 from fustor_core.contracts import Applied, Verdict, Write
 from fustor_core.registers import NO_LINE, Register, Seen
-
 from fustor_view_file import tally
 from fustor_view_file.directory import Directory
-from fustor_view_file.feed import Change, Feed
+from fustor_view_file.feed import Feed
 from fustor_view_file.guard import Guard
+from fustor_view_file.holding import hold, thaw, weight, where_frozen
 from fustor_view_file.links import HardLinks
 from fustor_view_file.pack import Pack
+from fustor_view_file.telling import Teller, prefix_of
 from fustor_view_file.tree import Tree
 
 LEFT_OUT = frozenset({"excluded", "other_device"})
@@ -22,21 +25,26 @@ class Registers:
     """The state of the view and the one way in which it changes.
 
     Attributes:
-        ready: the first whole look is over; from then on changes are told one by one.
         alarms: what a person should hear of, since they were last taken.
     """
 
     def __init__(self, feed: Feed, guard: Guard) -> None:
+        self.teller = Teller(feed)
         self.tree = Tree(self._reseated)
         self.feed = feed
         self.guard = guard
         self.links = HardLinks()
-        self.ready = False
         self.alarms: list[str] = []
         self.wall_ns = 0
-        self._lost: dict[Key, bytes] = {}
-        self._halves: dict[int, tuple[bytes, Verdict]] = {}
-        self._origin = "snapshot"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the first whole look is over; from then on changes are told one by one."""
+        return self.teller.ready
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        self.teller.ready = ready
 
     # ---- the way in
 
@@ -48,11 +56,16 @@ class Registers:
             if not (verdict.pack or verdict.writes or verdict.attrs or verdict.owe):
                 return
             directory = tree.node(verdict.key)
-        self._origin = verdict.origin.value
+        self.teller.origin = verdict.origin.value
+        self.teller.now_us, self.teller.wall_ns = tree.now_us, self.wall_ns
         tree.dirty.add(verdict.key)
         listed = directory.base is not None
         if verdict.scan and listed and verdict.writes:
-            self._hold_mass_deletion(directory, verdict)
+            held = hold(tree, self.guard, directory, verdict)
+            if held:
+                self.alarms.append(
+                    f"{held} removals in {directory.path()!r} wait for a second look or a person"
+                )
         first = verdict.pack is not None and verdict.rule == "first"
         if verdict.pack is not None:
             self._replace(directory, verdict)
@@ -64,7 +77,7 @@ class Registers:
             for write in verdict.writes:
                 if verdict.pack is None:
                     self._store(directory, write)
-                self._account(directory, write, verdict, listed)
+                self._account(directory, write, scan=verdict.scan, listed=listed, seen=verdict.seen)
         if not verdict.keep_silent:
             directory.silent = verdict.silent
         if verdict.attrs is not None:
@@ -74,19 +87,13 @@ class Registers:
 
     def commit(self) -> Applied:
         """End a batch: halves of moves that found no other half are deletions after all."""
-        for path in self._lost.values():
-            self._tell("deleted", path, None)
-        self._lost.clear()
-        for path, _ in self._halves.values():
-            self._tell("deleted", path, None)
-        self._halves.clear()
+        self.teller.end_batch()
         if self.links.wanted:
             self._search_links()
         root = self.tree.root
         if not self.ready and root is not None and not root.count[tally.GAPS]:
             self.ready = True
-            self._origin = "snapshot"
-            self._tell("resync", b"/", None)
+            self.teller.tell("resync", b"/", None)
         return Applied(changes=self.feed.head, owed=self._asked())
 
     def _asked(self) -> list[Owed]:
@@ -98,6 +105,9 @@ class Registers:
                 continue
             out.append(Owed(key, directory.path(), asked[key]))
         return out
+
+    def _reseated(self, directory: Directory, before: bytes | None) -> None:
+        self.teller.reseated(self.tree, directory, before)
 
     # ---- packs
 
@@ -141,10 +151,10 @@ class Registers:
         self._index_links(directory)
         told = self.ready and tree.visible(directory)
         if told:
-            prefix = _prefix(directory)
+            prefix = prefix_of(directory)
             for name, row in pack.items():
                 if not is_dir(row):
-                    self._tell("created", prefix + name, row, seen=verdict.seen)
+                    self.teller.tell("created", prefix + name, row, seen=verdict.seen)
         for write in verdict.writes:
             if write.new.value is not None and is_dir(write.new.value):
                 place = (directory.key, write.name)
@@ -165,7 +175,15 @@ class Registers:
 
     # ---- one register
 
-    def _account(self, directory: Directory, write: Write, verdict: Verdict, listed: bool) -> None:
+    def _account(
+        self,
+        directory: Directory,
+        write: Write,
+        *,
+        scan: bool,
+        listed: bool,
+        seen: Seen | None = None,
+    ) -> None:
         tree = self.tree
         old = write.old.value if write.old is not None else None
         new = write.new.value
@@ -173,21 +191,21 @@ class Registers:
         was_debt = write.old is not None and write.old.debt
         if write.new.debt != was_debt:
             deltas.append((tally.DEBTS, int(write.new.debt) - int(was_debt)))
-        self._thaw(directory, write, deltas)
+        thaw(directory, write, deltas)
         if old != new:
             self._count(directory, old, new, deltas)
             if new is None or is_dir(new):
                 self._drop_suspect(directory, write.name, deltas)
-            self._blind(directory, write, verdict, listed, deltas)
+            self._blind(directory, write, scan and listed, deltas)
             tree.grow(directory, tally.CHANGED_US, tree.now_us)
-        elif not verdict.scan and directory.blind and write.name in directory.blind:
+        elif not scan and directory.blind and write.name in directory.blind:
             directory.blind.discard(write.name)
             deltas.append((tally.BLIND, -1))
         if deltas:
             tree.push(directory, deltas)
         if old != new:
-            self._links(directory, write, verdict, old, new)
-        self._told(directory, write, verdict, old, new)
+            self._links(directory, write, None if scan else seen, old, new)
+        self.teller.write(tree, directory, write)
         self._edges(directory, write, old, new)
 
     def _count(
@@ -199,7 +217,9 @@ class Registers:
     ) -> None:
         before = tally.of_row(old) if old is not None else (0, 0, 0)
         after = tally.of_row(new) if new is not None else (0, 0, 0)
-        for index, a, b in zip((tally.FILES, tally.OTHERS, tally.BYTES), before, after, strict=True):
+        for index, a, b in zip(
+            (tally.FILES, tally.OTHERS, tally.BYTES), before, after, strict=True
+        ):
             if a != b:
                 deltas.append((index, b - a))
         gone = tally.newest_of(old) if old is not None and not is_dir(old) else None
@@ -214,13 +234,12 @@ class Registers:
         self,
         directory: Directory,
         write: Write,
-        verdict: Verdict,
-        listed: bool,
+        unseen: bool,
         deltas: list[tuple[int, int]],
     ) -> None:
         name = write.name
         held = directory.blind is not None and name in directory.blind
-        blind = verdict.scan and listed and write.new.value is not None
+        blind = unseen and write.new.value is not None
         if blind == held:
             return
         if blind:
@@ -255,7 +274,7 @@ class Registers:
             was, now = unpack_row(old.value), unpack_row(new.value)
             if (was.mode, was.uid, was.gid) != (now.mode, now.uid, now.gid) and self.ready:
                 if self.tree.visible(directory):
-                    self._tell("modified", directory.path(), new.value, seen=new.seen)
+                    self.teller.tell("modified", directory.path(), new.value, seen=new.seen)
             return
         self.tree.grow(directory, tally.TOUCHED_NS, after)
 
@@ -275,7 +294,7 @@ class Registers:
             if suspect != held:
                 deltas += 1 if suspect else -1
                 if not any(w.name == name for w in verdict.writes[:64]):
-                    self._flagged(directory, name)
+                    self.teller.flagged(self.tree, directory, name)
         if deltas:
             self.tree.push(directory, [(tally.SUSPECTS, deltas)])
 
@@ -309,7 +328,7 @@ class Registers:
         self,
         directory: Directory,
         write: Write,
-        verdict: Verdict,
+        seen: Seen | None,
         old: bytes | None,
         new: bytes | None,
     ) -> None:
@@ -325,14 +344,12 @@ class Registers:
         if after is not None and after.nlink > 1:
             touched.add(after.ino)
             self.links.add(after.ino, place, after.nlink)
-        if verdict.scan:
+        if seen is None:
             return
         for ino in sorted(touched):
             for key, _ in self.links.others(ino, place):
                 if key in self.tree.dirs:
-                    self.tree.owe(
-                        self.tree.dirs[key], verdict.seen, deep=False, reason="not_yet"
-                    )
+                    self.tree.owe(self.tree.dirs[key], seen, deep=False, reason="not_yet")
 
     def reindex_links(self) -> None:
         """Find the rows with more than one link again, from packs that are in memory."""
@@ -346,154 +363,36 @@ class Registers:
         for key, _ in self.links.search(list(self.tree.dirs.values())):
             self.tree.owe(self.tree.dirs[key], late, deep=False, reason="not_yet")
 
-    # ---- mass deletion
+    # ---- a person's word
 
-    def _hold_mass_deletion(self, directory: Directory, verdict: Verdict) -> None:
-        losses = [
-            w for w in verdict.writes if w.new.value is None and w.old and w.old.value is not None
-        ]
-        if not losses:
-            return
-        held: set[bytes] = set()
-        weight = 0
-        frozen = directory.frozen or {}
-        for write in losses:
-            since = frozen.get(write.name)
-            if since is None:
-                weight += self._weight(directory, write)
-            elif not self.guard.matured(since, verdict.seen.lo):
-                held.add(write.name)
-        root = self.tree.root
-        entries = sum(root.count[i] for i in (tally.FILES, tally.DIRS, tally.OTHERS)) if root else 0
-        if self.guard.allows(weight, entries):
-            self.guard.removed += weight
-        else:
-            held.update(w.name for w in losses if w.name not in frozen)
-        if held:
-            self._freeze(directory, verdict, held)
+    def confirm(self, path: bytes, *, reject: bool) -> list[dict[str, Any]]:
+        """Let frozen removals at and below `path` happen, or throw them away.
 
-    def _weight(self, directory: Directory, write: Write) -> int:
-        value = write.old.value if write.old is not None else None
-        if value is None or not is_dir(value):
-            return 1
-        child = self.tree.child(directory, write.name, value)
-        if child is None:
-            return 1
-        return 1 + sum(child.count[i] for i in (tally.FILES, tally.DIRS, tally.OTHERS))
-
-    def _freeze(self, directory: Directory, verdict: Verdict, held: set[bytes]) -> None:
-        fresh = 0
-        for i, write in enumerate(verdict.writes):
-            if write.name not in held or write.old is None:
-                continue
-            kept = Register(
-                write.old.value, write.new.seen, True, write.old.rt, write.old.origin
-            )
-            verdict.writes[i] = Write(write.name, write.old, kept)
-            if verdict.own is not None:
-                verdict.own[write.name] = kept
-            directory.frozen = directory.frozen or {}
-            if write.name not in directory.frozen:
-                directory.frozen[write.name] = verdict.seen.hi
-                fresh += 1
-        if fresh:
-            self.tree.push(directory, [(tally.FROZEN, fresh)])
-            self.alarms.append(
-                f"{fresh} removals below {directory.path()!r} wait for a second look or a person"
-            )
-
-    def _thaw(self, directory: Directory, write: Write, deltas: list[tuple[int, int]]) -> None:
-        frozen = directory.frozen
-        if frozen is None or write.name not in frozen or write.new.debt:
-            return
-        del frozen[write.name]
-        directory.frozen = frozen or None
-        deltas.append((tally.FROZEN, -1))
-
-    # ---- the feed
-
-    def _told(
-        self,
-        directory: Directory,
-        write: Write,
-        verdict: Verdict,
-        old: bytes | None,
-        new: bytes | None,
-    ) -> None:
-        if not self.ready or not self.tree.visible(directory):
-            return
-        path = _prefix(directory) + write.name
-        flags = ("debt",) if write.new.debt else ()
-        if old == new:
-            if write.old is not None and write.old.debt != write.new.debt:
-                self._tell("flagged", path, new, flags=flags, seen=write.new.seen)
-            return
-        old_file = old if old is not None and not is_dir(old) else None
-        new_file = new if new is not None and not is_dir(new) else None
-        if old_file is not None and new_file is None:
-            if write.moved:
-                self._halves[unpack_row(old_file).ino] = (path, verdict)
-            else:
-                self._tell("deleted", path, None, seen=write.new.seen)
-        if new_file is None:
-            return
-        half = self._halves.pop(unpack_row(new_file).ino, None) if write.moved else None
-        kind = "moved" if half else "modified" if old_file is not None else "created"
-        if kind != "moved" and write.name in directory.suspects:
-            flags = (*flags, "suspect")
-        self._tell(
-            kind, path, new_file, from_path=half[0] if half else None, flags=flags,
-            seen=write.new.seen,
-        )  # fmt: skip
-
-    def _flagged(self, directory: Directory, name: bytes) -> None:
-        if self.ready and self.tree.visible(directory):
-            flags = ("suspect",) if name in directory.suspects else ()
-            row = directory.pack.get(name)
-            self._tell("flagged", _prefix(directory) + name, row, flags=flags)
-
-    def _reseated(self, directory: Directory, before: bytes | None) -> None:
-        if self.tree.visible(directory):
-            came = self._lost.pop(directory.key, before)
-            path = directory.path()
-            if came is not None and came != path:
-                self._tell("moved", path, _row_of(directory), from_path=came)
-            elif came is None and self.ready:
-                self._tell("created", path, _row_of(directory))
-        elif before is not None:
-            self._lost[directory.key] = before
-
-    def _tell(
-        self,
-        kind: str,
-        path: bytes,
-        row: bytes | None,
-        *,
-        from_path: bytes | None = None,
-        flags: tuple[str, ...] = (),
-        seen: Seen | None = None,
-    ) -> None:
-        if not self.ready:
-            return
-        lo, hi = (seen.lo, seen.hi) if seen is not None else (self.tree.now_us,) * 2
-        self.feed.add(
-            Change(
-                self.feed.head + 1, self.tree.now_us, self.wall_ns, kind, path, from_path, row,
-                self._origin, flags, (lo, hi),
-            )  # fmt: skip
-        )
+        Returns:
+            {path, removes} for each directory in which something was frozen.
+        """
+        tree = self.tree
+        top = tree.directory_at(path)
+        done: list[dict[str, Any]] = []
+        for directory in list(where_frozen(tree, top)) if top is not None else []:
+            frozen, directory.frozen = directory.frozen or {}, None
+            tree.push(directory, [(tally.FROZEN, -len(frozen))])
+            removes = 0
+            for name in sorted(frozen):
+                old = directory.get(name)
+                if old is None or old.value is None:
+                    continue
+                value = old.value if reject else None
+                new = Register(value, old.seen, False, old.rt, old.origin)
+                removes += 0 if reject else weight(tree, directory, Write(name, old, new))
+                write = Write(name, old, new)
+                self._store(directory, write)
+                self._account(directory, write, scan=True, listed=True)
+            done.append({"path": directory.path(), "removes": removes})
+            tree.dirty.add(directory.key)
+        return done
 
 
 def _is_blind(directory: Directory) -> bool:
     parent = directory.parent
     return parent is not None and parent.blind is not None and directory.name in parent.blind
-
-
-def _prefix(directory: Directory) -> bytes:
-    path = directory.path()
-    return path if path.endswith(b"/") else path + b"/"
-
-
-def _row_of(directory: Directory) -> bytes | None:
-    parent = directory.parent
-    return parent.pack.get(directory.name) if parent is not None else None

@@ -14,10 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import zstandard
-from fustor_core.errors import DiskFull, StateError
 
+from fustor_core.errors import DiskFull, StateError
 from fustor_view_file.pack import Pack
-from fustor_view_file.records import Damaged, Record, pack_record, read_pack, read_record, seal, unseal
+from fustor_view_file.records import (
+    Damaged,
+    Record,
+    pack_record,
+    read_pack,
+    read_record,
+    seal,
+    unseal,
+)
 
 FORMAT = 1
 _SCHEMA = """

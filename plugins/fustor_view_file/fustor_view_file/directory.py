@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from fustor_core.claims import Key, Origin, Silence
 from fustor_core.registers import Register, Seen
-
 from fustor_view_file import tally
 from fustor_view_file.pack import Pack
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
-from fustor_core.claims import Key
 
+from fustor_core.claims import Key
+from fustor_core.errors import DiskFull
 from fustor_view_file.apply import Registers
 from fustor_view_file.cold import ColdStore, Image
 from fustor_view_file.directory import Directory
@@ -41,6 +43,7 @@ class Keeper:
         self._next_place = 1
         self._places: dict[Key, int] = {}
         self._fed = 0
+        self._again: Image | None = None
 
     # ---- out
 
@@ -48,6 +51,7 @@ class Keeper:
         """A copy of all that changed since the last image; to be made between two batches."""
         registers, tree = self.registers, self.registers.tree
         image = Image({"fusion": meta})
+        self._take_again(image)
         changed = tree.dirty | tree.touched
         for key in changed:
             directory = tree.dirs.get(key)
@@ -77,6 +81,33 @@ class Keeper:
         life = Life(feed.incarnation, feed.head, registers.ready, root, self._next_place, lsn)
         image.meta["life"] = msgspec.msgpack.encode(life)
         return image
+
+    def _take_again(self, image: Image) -> None:
+        """A checkpoint that failed is part of the next one."""
+        failed, self._again = self._again, None
+        if failed is None:
+            return
+        tree = self.registers.tree
+        by_place = {place: key for key, place in self._places.items()}
+        full = {place for place, _ in failed.packs}
+        for place, _ in failed.records:
+            if place in by_place:
+                (tree.dirty if place in full else tree.touched).add(by_place[place])
+        image.dropped.extend(failed.dropped)
+        self._fed = min([self._fed, *(number - 1 for number, _ in failed.feed)])
+
+    def checkpoint(self, lsn: int, meta: bytes) -> Callable[[], None]:
+        """The work that makes the present state durable, for a worker thread."""
+        image = self.image(lsn, meta)
+
+        def write() -> None:
+            try:
+                self.cold.write(image)
+            except DiskFull:
+                self._again = image  # nothing was kept: the next image holds all of this again
+                raise
+
+        return write
 
     # ---- in
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from fustor_core.claims import Key, split_names
 
+from fustor_core.claims import Key, split_names
 from fustor_view_file.directory import Directory
 
 Place = tuple[Key, bytes]

@@ -12,8 +12,9 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 import numpy as np
-from fustor_core.claims import ROW_BYTES, split_names
 from numpy.typing import NDArray
+
+from fustor_core.claims import ROW_BYTES, split_names
 
 SPLIT_ROWS = 512
 COLUMNS = np.dtype(
@@ -112,7 +113,8 @@ class Pack:
         step = SPLIT_ROWS // 2
         self.parts = [
             Part(
-                b"\0".join(listed[i : i + step]), bytes(rows[i * ROW_BYTES : (i + step) * ROW_BYTES])
+                b"\0".join(listed[i : i + step]),
+                bytes(rows[i * ROW_BYTES : (i + step) * ROW_BYTES]),
             )
             for i in range(0, count, step)
         ]

@@ -7,9 +7,9 @@ from array import array
 
 import msgspec
 import zstandard
+
 from fustor_core.claims import Key, Origin, Silence
 from fustor_core.registers import Register, Seen
-
 from fustor_view_file.directory import Directory, Mark
 from fustor_view_file.pack import Pack
 
@@ -61,11 +61,28 @@ def record_of(directory: Directory, claims: Places | None, waiting: bool) -> byt
     return seal(
         _encode(
             Record(
-                d.key, d.parent.key if d.parent is not None else None, d.name, d.base, d.origin,
-                d.owed, d.deep, d.reason, d.errno, d.silent, d.left_out, d.gap, d.left,
-                dict(d.own) or None, dict(d.suspects), sorted(d.blind) if d.blind else None,
-                d.frozen, d.attrs, d.count.tobytes(), claims, waiting,
-            )  # fmt: skip
+                d.key,
+                d.parent.key if d.parent is not None else None,
+                d.name,
+                d.base,
+                d.origin,
+                d.owed,
+                d.deep,
+                d.reason,
+                d.errno,
+                d.silent,
+                d.left_out,
+                d.gap,
+                d.left,
+                dict(d.own) or None,
+                dict(d.suspects),
+                sorted(d.blind) if d.blind else None,
+                d.frozen,
+                d.attrs,
+                d.count.tobytes(),
+                claims,
+                waiting,
+            )
         )
     )
 

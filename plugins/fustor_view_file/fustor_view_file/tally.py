@@ -11,8 +11,8 @@ import stat
 from array import array
 
 import numpy as np
-from fustor_core.claims import ROW, ROW_BYTES, unpack_row
 
+from fustor_core.claims import ROW, ROW_BYTES, unpack_row
 from fustor_view_file.pack import COLUMNS, Pack
 
 FILES = 0  # regular files, one a name
@@ -87,8 +87,6 @@ def _of_few(rows: bytes | bytearray) -> tuple[int, int, int, int, int]:
         newest = max(newest, raw[1])
         touched = max(touched, raw[1], raw[2])
     return files, others, size, newest, touched
-
-
 
 
 def _of_many(rows: bytes | bytearray) -> tuple[int, int, int, int, int]:

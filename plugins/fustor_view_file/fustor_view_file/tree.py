@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from fustor_core.arbitration import merge, order
 from fustor_core.claims import Key, edge_key, is_dir
 from fustor_core.registers import Seen
-
 from fustor_view_file import tally
 from fustor_view_file.directory import Directory
 from fustor_view_file.tally import DEBTS, DIRS, GAPS, LEFT_OUT, NEVER, STALE, SUMS

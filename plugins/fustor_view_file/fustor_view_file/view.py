@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from fustor_core.claims import Key
-from fustor_core.contracts import Applied, Known, Moment, Page, Query, Verdict
-from fustor_core.units import Seconds, Size
 from pydantic import BaseModel, ConfigDict, Field
 
+from fustor_core.claims import Key
+from fustor_core.contracts import Applied, Known, Moment, Page, Query, Verdict, Wanted
+from fustor_core.registers import Seen
+from fustor_core.units import Seconds, Size
+from fustor_view_file import looks, tally
+from fustor_view_file.answers import answer
 from fustor_view_file.apply import Registers
+from fustor_view_file.cold import ColdStore
 from fustor_view_file.feed import Feed
 from fustor_view_file.guard import Guard
+from fustor_view_file.keeping import Keeper
 
 
 class GuardConfig(BaseModel):
@@ -30,7 +38,7 @@ class GuardConfig(BaseModel):
 class FileView:
     """A view of a file tree in directory packs (DESIGN §6).
 
-    `name` is the view's name, used in answers.
+    `name` is the view's name, used in answers. Without `open` it lives in memory alone.
     """
 
     class Config(BaseModel):
@@ -45,8 +53,17 @@ class FileView:
         self.name = ""
         guard = config.mass_delete_guard
         self.registers = Registers(
-            Feed("0"), Guard(guard.count, guard.ratio, int(guard.second_look * 1e6))
+            Feed(uuid.uuid4().hex[:8]),
+            Guard(guard.count, guard.ratio, int(guard.second_look * 1e6)),
         )
+        self._keeper: Keeper | None = None
+
+    # ---- View
+
+    def begin(self, moment: Moment) -> None:
+        """A batch begins; it came at this moment."""
+        self.registers.tree.now_us = moment.now_us
+        self.registers.wall_ns = moment.wall_ns
 
     def known(self, key: Key) -> Known | None:
         """The directory of a key, None when it was never heard of."""
@@ -54,7 +71,12 @@ class FileView:
 
     def apply(self, verdict: Verdict) -> Applied:
         """Do what a verdict says."""
-        self.registers.apply(verdict)
+        if verdict.rule == "root":
+            self.registers.tree.set_root(verdict.key)
+            if verdict.scan:
+                self.registers.guard.begin()
+        else:
+            self.registers.apply(verdict)
         return Applied()
 
     def commit(self) -> Applied:
@@ -63,9 +85,82 @@ class FileView:
 
     def read(self, query: Query, moment: Moment) -> Iterator[Page]:
         """Answer a question; raises `QueryError` for one that makes no sense."""
-        from fustor_view_file.answers import answer
-
         return answer(self.name, self.registers, query, moment)
 
     def flush(self, limit_s: float) -> None:
-        """Write back what is dirty."""
+        """Nothing to work off between checkpoints: all packs are hot."""
+
+    # ---- Durable
+
+    def open(self, folder: Path, name: str) -> tuple[int, bytes]:
+        """Read the last checkpoint in `folder`."""
+        self.name = name
+        self._keeper = Keeper(self.registers, ColdStore(folder))
+        return self._keeper.restore()
+
+    def checkpoint(self, lsn: int, meta: bytes) -> Callable[[], None]:
+        """Copy what changed; the returned work makes it durable."""
+        assert self._keeper is not None
+        return self._keeper.checkpoint(lsn, meta)
+
+    def dirty(self) -> int:
+        """How many directories changed since the last checkpoint."""
+        return len(self.registers.tree.dirty)
+
+    def damage(self) -> list[str]:
+        """What could not be read back, as sentences; told once."""
+        if self._keeper is None:
+            return []
+        lost, self._keeper.lost = self._keeper.lost, []
+        return lost
+
+    def close(self) -> None:
+        """Close the cold store."""
+        if self._keeper is not None:
+            self._keeper.cold.close()
+
+    # ---- Seeking
+
+    def looks(self, moment: Moment, limit: int) -> list[Wanted]:
+        """The looks that are owed below the root."""
+        return looks.wanted(self.registers, moment, limit)
+
+    def owe(self, path: bytes, stamp: Seen, *, deep: bool) -> bool:
+        """Owe a listing of the directory at a path, of all below it when `deep`."""
+        directory = self.registers.tree.directory_at(path)
+        if directory is None:
+            return False
+        self.registers.tree.owe(directory, stamp, deep=deep, reason="not_yet", quiet=True)
+        return True
+
+    def place(self, path: bytes) -> tuple[Key, bytes] | None:
+        """The register at a path: its directory's key and its name; None when that is not known."""
+        parent, name, _ = self.registers.tree.find(path)
+        return (parent.key, name) if parent is not None else None
+
+    def pending(self, path: bytes) -> tuple[int, int]:
+        """(listings that are owed and can be had, entries) at and below a path."""
+        directory = self.registers.tree.directory_at(path)
+        if directory is None:
+            return 0, 0
+        count = directory.count
+        entries = count[tally.FILES] + count[tally.DIRS] + count[tally.OTHERS]
+        return looks.listable(self.registers.tree, directory), entries
+
+    def forgettable(self, before_us: int, limit: int) -> list[Key]:
+        """Unseated directories that nothing has named since `before_us`."""
+        return looks.forgettable(self.registers.tree, before_us, limit)
+
+    def forget(self, keys: Sequence[Key]) -> None:
+        """Drop unseated directories."""
+        for key in keys:
+            self.registers.tree.forget(key)
+
+    def confirm(self, path: bytes, *, reject: bool) -> list[dict[str, Any]]:
+        """Let frozen removals at and below a path happen, or throw them away."""
+        return self.registers.confirm(path, reject=reject)
+
+    def alarms(self) -> list[str]:
+        """What a person should hear of, told once."""
+        told, self.registers.alarms = self.registers.alarms, []
+        return told

@@ -1,0 +1,88 @@
+"""What the five kinds of drivers promise, and what the engine promises them.
+
+A driver implements the required methods of one protocol; optional powers are protocols of their
+own, found once at load by `isinstance`. Every promise here is checked by a kit in
+`fustor_core.testing`. A driver's constructor takes one argument, an instance of its `Config`.
+"""
+
+from __future__ import annotations
+
+from fustor_core.contracts.arbitrator import (
+    Arbitrator,
+    Facts,
+    Known,
+    Pack,
+    Verdict,
+    Write,
+)
+from fustor_core.contracts.receiver import (
+    Accept,
+    Ask,
+    Attached,
+    Receiver,
+)
+from fustor_core.contracts.sink import (
+    Answer,
+    Command,
+    Grant,
+    Hello,
+    Pulse,
+    Sessioned,
+    Sink,
+)
+from fustor_core.contracts.source import (
+    Covering,
+    Looking,
+    Reporting,
+    Rooted,
+    Scope,
+    Source,
+    Watching,
+    boottime_us,
+)
+from fustor_core.contracts.view import (
+    Applied,
+    Durable,
+    Moment,
+    Page,
+    Query,
+    Seeking,
+    View,
+    Wanted,
+)
+
+__all__ = [
+    "Accept",
+    "Answer",
+    "Applied",
+    "Arbitrator",
+    "Ask",
+    "Attached",
+    "Command",
+    "Covering",
+    "Durable",
+    "Facts",
+    "Grant",
+    "Hello",
+    "Known",
+    "Looking",
+    "Moment",
+    "Pack",
+    "Page",
+    "Pulse",
+    "Query",
+    "Receiver",
+    "Reporting",
+    "Rooted",
+    "Scope",
+    "Seeking",
+    "Sessioned",
+    "Sink",
+    "Source",
+    "Verdict",
+    "View",
+    "Wanted",
+    "Watching",
+    "Write",
+    "boottime_us",
+]

@@ -1,0 +1,113 @@
+"""What a sink promises: it takes batches and makes them durable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from pydantic import BaseModel
+
+from fustor_core.claims import (
+    Ack,
+    Batch,
+    Key,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a pipe says when it opens a session (interfaces.md §3, `POST /pipe/sessions/`)."""
+
+    agent_id: str
+    pipe: str
+    view: str
+    source: dict[str, Any]
+    line: dict[str, Any]  # {boot, process, mount, cache_bound_s}
+    can: dict[str, bool]
+    session_timeout_s: float | None = None
+    protocol: tuple[int, ...] = (1,)
+    client: str = "fustor"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A session, as granted. Durations in seconds."""
+
+    session_id: str
+    role: str
+    epoch: int
+    session_timeout_s: float
+    heartbeat_interval_s: float
+    audit_interval_s: float
+    sentinel_interval_s: float
+    server_time: int
+    next_seq: int = 1
+    birth: str = "btime"
+    batch_bytes: int = 8 << 20
+    rows: int = 100_000
+    protocol: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What a pipe says with each heartbeat. `scan`: {started_us, progress_us, directories}."""
+
+    state: int
+    queue: int = 0
+    unacked_bytes: int = 0
+    scan: dict[str, int] | None = None
+    uncovered: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Work that fusion asks of an agent; rides home in a heartbeat reply.
+
+    Attributes:
+        kind: ``scan`` (a job), ``look`` (stat names), ``list`` (list directories), ``watch``.
+        targets: (key or None, view path).
+    """
+
+    id: str
+    kind: str
+    targets: tuple[tuple[Key | None, bytes], ...]
+    recursive: bool = False
+    deadline_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The reply to a heartbeat."""
+
+    role: str
+    epoch: int
+    server_time: int
+    commands: tuple[Command, ...] = ()
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Takes batches.
+
+    `send` returns only when the batch is durable at the other end; it is called for one batch at a
+    time, in the order of their numbers. It raises the errors of `fustor_core.errors` and does not
+    retry: the pipe does.
+    """
+
+    @property
+    def Config(self) -> type[BaseModel]: ...  # noqa: N802 - the name is the contract
+
+    def __init__(self, config: Any) -> None: ...
+
+    async def send(self, batch: Batch) -> Ack: ...
+
+
+@runtime_checkable
+class Sessioned(Protocol):
+    """A sink with sessions: `open` before the first `send`, `beat` beside, `close` at the end."""
+
+    async def open(self, hello: Hello) -> Grant: ...
+
+    async def beat(self, pulse: Pulse) -> Answer: ...
+
+    async def close(self) -> None: ...

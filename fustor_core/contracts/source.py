@@ -1,0 +1,150 @@
+"""What a source promises: it says what is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from pydantic import BaseModel
+
+from fustor_core.claims import (
+    Cell,
+    Key,
+    Listing,
+    Origin,
+    Owe,
+    Root,
+    Row,
+    Same,
+    Silence,
+    Stamp,
+    edge_row,
+    is_dir,
+    pack_rows,
+    path_key,
+    unpack_row,
+)
+
+
+def boottime_us() -> int:
+    """CLOCK_BOOTTIME in µs: the raw clock of every line (MONOTONIC stops in suspend)."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+@dataclass(slots=True)
+class Scope:
+    """What a source is asked to scan, and the maker of its listings.
+
+    Attributes:
+        path: view path where the scan begins. recursive: everything below too.
+        origin: stamped on every claim. tier: ``full``, ``names`` or ``directories`` (audits).
+        now_us: the raw clock.
+        known: silence key that fusion is known to hold for a directory (audit tiers), by key.
+    """
+
+    path: bytes = b"/"
+    recursive: bool = True
+    origin: Origin = Origin.SNAPSHOT
+    tier: str = "full"
+    now_us: Callable[[], int] = boottime_us
+    known: Mapping[Key, Silence] = field(default_factory=dict)
+    _since: int = -1
+
+    def __post_init__(self) -> None:
+        self._since = self.now_us()
+
+    def listing(self, path: bytes, rows: Mapping[bytes, Row | bytes]) -> Listing:
+        """The listing of one directory of a source without inodes.
+
+        The interval is from the end of the previous listing (or the start of the scan) to now, so
+        read each directory after the one before it was yielded.
+
+        Args:
+            path: view path of the directory.
+            rows: its names; a `Row` with a directory's mode becomes the edge to the child.
+        """
+        before, self._since = self._since, self.now_us()
+        prefix = path.rstrip(b"/") + b"/"
+        packed = {}
+        for name, row in rows.items():
+            raw = row.pack() if isinstance(row, Row) else row
+            if is_dir(raw):
+                raw = edge_row(path_key(prefix + name), unpack_row(raw).mode)
+            packed[name] = raw
+        names, blob = pack_rows(packed)
+        return Listing(
+            dir=path_key(path),
+            names=names,
+            rows=blob,
+            stamp=Stamp(before, self._since, before, "l"),
+            origin=self.origin,
+            path=path,
+        )
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Says what is there.
+
+    The engine calls `scan` for the snapshot, each audit and on demand, one scan at a time for each
+    scope, never two overlapping ones. The source yields each directory once, parents before their
+    children; the iterator's end means that the scope was read whole, an exception that it was not.
+    What cannot be read is data: an incomplete `Listing` with its reason, never an exception.
+    The engine may stop iterating at any point (`aclose`).
+    """
+
+    @property
+    def Config(self) -> type[BaseModel]: ...  # noqa: N802 - the name is the contract
+
+    def __init__(self, config: Any) -> None: ...
+
+    def scan(self, scope: Scope) -> AsyncIterator[Listing | Same]: ...
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A source that sees changes happen.
+
+    Entering the context arms everything that can be armed without a scan and comes back before the
+    first scan begins; directories are armed as the scan lists them, before they are listed.
+    The iterator yields lists of claims, one list a drained queue, in the order in which they are
+    to be applied: an edge, then the listing of the directory behind it. It never ends by itself.
+    """
+
+    def watch(
+        self,
+    ) -> AbstractAsyncContextManager[AsyncIterator[list[Cell | Listing | Owe]]]: ...
+
+
+@runtime_checkable
+class Covering(Protocol):
+    """A watching source that can be told of directories that other hosts created."""
+
+    async def cover(self, paths: Sequence[bytes]) -> None: ...
+
+
+@runtime_checkable
+class Looking(Protocol):
+    """A source that can look at single names, revalidating, claiming every edge on the way."""
+
+    async def look(self, paths: Sequence[bytes]) -> Sequence[Cell]: ...
+
+
+@runtime_checkable
+class Rooted(Protocol):
+    """A source whose root has an identity, checked before and after each scan."""
+
+    async def identity(self) -> Root: ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A source that can say how well it watches, for `fustor pipe show`.
+
+    `coverage()` returns {watched_dirs, watch_limit, uncovered: [view path], excluded: [view path]}.
+    """
+
+    def coverage(self) -> dict[str, Any]: ...

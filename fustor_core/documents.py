@@ -1,0 +1,94 @@
+"""Forms of interfaces.md §2 that fusion itself fills: sessions, jobs, evidence, paths, times."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+
+from fustor_core.contracts import Moment
+from fustor_core.fold import Evidence
+from fustor_core.jobs import Job
+from fustor_core.leadership import Leadership
+from fustor_core.sessions import Session
+
+
+def with_path(document: dict[str, Any], path: bytes, field: str = "path") -> dict[str, Any]:
+    """The document with a path: text when it is valid UTF-8, else base64 of the bytes."""
+    try:
+        document[field] = path.decode()
+    except UnicodeDecodeError:
+        document[f"{field}_b64"] = base64.b64encode(path).decode()
+    return document
+
+
+def stamp_text(wall_ns: int) -> str:
+    """RFC 3339, UTC, microseconds."""
+    seconds, rest = divmod(wall_ns, 1_000_000_000)
+    base = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{base}.{rest // 1000:06d}Z"
+
+
+def wall_at(at_us: int, moment: Moment) -> str:
+    """The wall time of a fusion instant, as text."""
+    return stamp_text(moment.wall_ns - (moment.now_us - at_us) * 1000)
+
+
+def session_document(session: Session, led: Leadership, moment: Moment) -> dict[str, Any]:
+    """Session of interfaces.md §2."""
+    return {
+        "session_id": session.session_id,
+        "agent_id": session.agent_id,
+        "pipe": session.pipe,
+        "view": session.view,
+        "role": led.role(session.session_id),
+        "epoch": led.epoch,
+        "state": session.state.name,
+        "created_at": wall_at(session.created_at, moment),
+        "last_active_at": wall_at(session.last_active_at, moment),
+        "timeout_s": session.timeout_us / 1e6,
+        "acked": session.batches.acked,
+        "key_id": session.key_id,
+        "client_ip": session.client_ip,
+        "can": {"realtime": session.realtime, "scan": session.scan},
+        "offset_us": [0, 0],
+    }
+
+
+def job_document(job: Job, view: str, moment: Moment) -> dict[str, Any]:
+    """Job of interfaces.md §2."""
+    finished = None if job.finished_us is None else wall_at(job.finished_us, moment)
+    done = job.state == "completed"
+    document = {
+        "id": job.id,
+        "view": view,
+        "state": job.state,
+        "progress": {"directories": job.total - job.left, "entries": job.entries},
+        "agent": job.agent,
+        "created_at": wall_at(job.created_us, moment),
+        "finished_at": finished,
+        "result": {"entries": job.entries, "changed": job.changed} if done else None,
+        "error": job.error,
+    }
+    return with_path(document, job.path)
+
+
+def evidence_document(evidence: Evidence) -> dict[str, Any]:
+    """One judged claim, for `view explain`."""
+    value = None if evidence.value is None else {"row_b64": _b64(evidence.value)}
+    return {
+        "at_us": evidence.at_us,
+        "agent": evidence.agent,
+        "session": evidence.session,
+        "seq": evidence.seq,
+        "origin": evidence.origin,
+        "interval": [evidence.seen.lo, evidence.seen.hi],
+        "value": value,
+        "verdict": evidence.verdict,
+        "rule": evidence.rule,
+        "by": "listing" if evidence.seen.kind in "lk" else "event",
+    }
+
+
+def _b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

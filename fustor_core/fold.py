@@ -1,0 +1,243 @@
+"""The fold: journalled batches into the view, by the same code live and in replay.
+
+`Fold.batch` is a generator that gives way every `SLICE_ROWS` rows, so that a live server answers
+questions between two slices; replay runs it through.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fustor_core.arbitration import order
+from fustor_core.claims import (
+    ROW_BYTES,
+    Batch,
+    Cell,
+    Claim,
+    Key,
+    Listing,
+    Origin,
+    Owe,
+    Owed,
+    Root,
+    Stamp,
+    edge_row,
+    is_dir,
+    unpack_row,
+)
+from fustor_core.clock import LogicalClock
+from fustor_core.contracts import Arbitrator, Facts, Moment, Seeking, Verdict, View
+from fustor_core.frames import BatchHead, Confirm, OweLook, unpack_stamps
+from fustor_core.registers import NO_LINE, Seen, seen_of
+
+SLICE_ROWS = 1000
+LAG_SAMPLES = 16
+EVIDENCE_KEPT = 20_000
+_SCANS = frozenset({Origin.SNAPSHOT, Origin.AUDIT})
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One judgement, remembered for `view explain`. `name` None: a whole listing."""
+
+    at_us: int
+    agent: str
+    session: str
+    seq: int
+    origin: str
+    key: Key
+    name: bytes | None
+    seen: Seen
+    value: bytes | None
+    verdict: str
+    rule: str
+
+
+@dataclass(slots=True)
+class Folded:
+    """What a batch did, filled while the fold runs."""
+
+    owed: list[Owed] = field(default_factory=list)
+    rows: int = 0
+    changes: int = 0
+
+
+class Fold:
+    """One view's state as the fold over its journal.
+
+    Attributes:
+        identity: the proven root's, "" until a first proof. root: its key.
+        lag: the logical clock. evidence: the last judgements.
+    """
+
+    def __init__(self, view: View, arbitrator: Arbitrator) -> None:
+        self.view = view
+        self.arbitrator = arbitrator
+        self.identity = ""
+        self.root: Key | None = None
+        self.lag = LogicalClock()
+        self.evidence: deque[Evidence] = deque(maxlen=EVIDENCE_KEPT)
+
+    def batch(self, head: BatchHead, batch: Batch, moment: Moment) -> Iterator[Folded]:
+        """Judge and apply a batch, giving way between slices; the last yield is the result.
+
+        Args:
+            head: what fusion stamped. batch: the claims. moment: when it arrived.
+        """
+        done = Folded()
+        skipped = frozenset(head.skipped)
+        stamps = unpack_stamps(head.stamps)
+        self._sample(batch, head)
+        view = self.view
+        view.begin(moment)
+        rows = 0
+        for i, claim in enumerate(batch.claims):
+            if i in skipped:
+                self._quarantine(claim, head, stamps[2 * i], stamps[2 * i + 1])
+                continue
+            stamp = claim.stamp
+            seen = Seen(
+                stamps[2 * i], stamps[2 * i + 1], head.line, stamp.f, stamp.t, stamp.at, stamp.kind
+            )
+            facts = Facts(seen, head.arrival_us, moment.storage_ns)
+            if isinstance(claim, Root):
+                self._root(claim, seen)
+                continue
+            if isinstance(claim, Listing):
+                rows += len(claim.rows) // ROW_BYTES
+                if claim.via is not None:
+                    self._via(claim, facts)
+            known = view.known(claim.dir)
+            verdict = self.arbitrator.judge(known, claim, facts)
+            view.apply(verdict)
+            self._remember(claim, verdict, head, batch.seq)
+            rows += 1
+            if rows >= SLICE_ROWS:
+                done.rows += rows
+                rows = 0
+                yield done
+        done.rows += rows
+        applied = view.commit()
+        done.owed, done.changes = applied.owed, applied.changes
+        yield done
+
+    def _sample(self, batch: Batch, head: BatchHead) -> None:
+        """Feed the logical clock with a few ctimes of what agents saw happen."""
+        taken = 0
+        for claim in batch.claims:
+            if taken >= LAG_SAMPLES:
+                return
+            if (
+                isinstance(claim, Cell)
+                and claim.origin is Origin.REALTIME
+                and claim.value is not None
+                and claim.name
+                and not is_dir(claim.value)
+            ):
+                self.lag.sample(head.wall_ns, unpack_row(claim.value).ctime_ns)
+                taken += 1
+
+    def _root(self, claim: Root, seen: Seen) -> None:
+        if not claim.present:
+            return
+        if not self.identity:
+            self.identity, self.root = claim.identity, claim.key
+        verdict = Verdict(claim.key, b"/", "root", seen, claim.origin)
+        verdict.scan = claim.origin in _SCANS
+        self.view.apply(verdict)
+
+    def _via(self, claim: Listing, facts: Facts) -> None:
+        """The edge under which the directory was opened, as a stat within the same stamp.
+
+        An edge that is known already is left alone: forgetting a confirmation is always safe.
+        """
+        assert claim.via is not None
+        parent, name = claim.via
+        known = self.view.known(parent)
+        held = known.get(name) if known is not None else None
+        edge = edge_row(claim.dir)
+        value = held.value if held is not None else None
+        if value is not None and is_dir(value) and value[:32] == edge[:32]:
+            return
+        if held is not None and order(held.seen, facts.seen) <= 0:
+            return
+        stat = claim.stamp
+        cell = Cell(
+            dir=parent,
+            name=name,
+            value=edge,
+            stamp=Stamp(stat.f, stat.t, 0, "s"),
+            origin=claim.origin,
+            path=claim.path,
+        )
+        seen = seen_of(cell.stamp, facts.seen.lo, facts.seen.hi, facts.seen.line)
+        facts = Facts(seen, facts.arrival_us, facts.storage_ns, facts.exact)
+        self.view.apply(self.arbitrator.judge(known, cell, facts))
+
+    def _quarantine(self, claim: Claim, head: BatchHead, lo: int, hi: int) -> None:
+        """A claim that was not taken leaves its directory owed."""
+        if isinstance(claim, Root):
+            return
+        stamp = claim.stamp
+        seen = Seen(lo, hi, head.line, stamp.f, stamp.t, stamp.at, "s")
+        owe = Owe(dir=claim.dir, deep=False, reason="quarantine", stamp=stamp, origin=claim.origin)
+        facts = Facts(seen, head.arrival_us, 0)
+        self.view.apply(self.arbitrator.judge(self.view.known(claim.dir), owe, facts))
+
+    def _remember(self, claim: Claim, verdict: Verdict, head: BatchHead, seq: int) -> None:
+        if isinstance(claim, Root) or (verdict.scan and not verdict.writes):
+            return  # what a scan merely confirmed shows in the register's own stamp
+        told = {"older": "older", "same": "same", "debt": "debt"}.get(verdict.rule, "accepted")
+        names: list[tuple[bytes | None, bytes | None]]
+        if isinstance(claim, Cell):
+            names = [(claim.name, claim.value)]
+        elif len(verdict.writes) <= 64 and verdict.rule != "first":
+            names = [(w.name, w.new.value) for w in verdict.writes]
+        else:
+            names = [(None, None)]
+        for name, value in names:
+            self.evidence.append(
+                Evidence(
+                    head.arrival_us,
+                    head.agent,
+                    head.session,
+                    seq,
+                    claim.origin.value,
+                    claim.dir,
+                    name,
+                    verdict.seen,
+                    value,
+                    told,
+                    verdict.rule,
+                )
+            )
+
+    def confirm(self, record: Confirm) -> list[dict[str, Any]]:
+        """A person's word on frozen removals; returns what it did (path, removes)."""
+        if not isinstance(self.view, Seeking):
+            return []
+        self.view.begin(self._moment(record.at_us, record.wall_ns))
+        done = self.view.confirm(record.path, reject=record.reject)
+        self.view.commit()
+        return done
+
+    def owe(self, record: OweLook) -> bool:
+        """A fresh look that was asked for; False when there is no such directory."""
+        if not isinstance(self.view, Seeking):
+            return False
+        self.view.begin(self._moment(record.at_us, record.wall_ns))
+        stamp = Seen(record.at_us, record.at_us, NO_LINE, 0, 0, 0, "m")
+        found = self.view.owe(record.path, stamp, deep=record.deep)
+        self.view.commit()
+        return found
+
+    def _moment(self, at_us: int, wall_ns: int) -> Moment:
+        return Moment(at_us, wall_ns, self.lag.watermark(wall_ns), None, True, 0)
+
+    def forget(self, keys: list[Key]) -> None:
+        """Drop unseated directories (a journalled decision)."""
+        if isinstance(self.view, Seeking):
+            self.view.forget(keys)

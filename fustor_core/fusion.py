@@ -1,0 +1,223 @@
+"""Fusion: all views of this process, the way in (`Accept`) and the way to the answers (`Ask`)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from fustor_core.claims import Ack, Batch
+from fustor_core.contracts import Answer, Grant, Hello, Page, Pulse, Query
+from fustor_core.documents import job_document, session_document, with_path
+from fustor_core.errors import NoSuchJob, NoSuchView, QueryError, SessionObsoletedError
+from fustor_core.fusion_pipe import FusionPipeline
+
+FOLLOW_PAUSE_S = 0.05
+FOLLOW_PAGE = 1000
+
+Do = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class Fusion:
+    """All views; implements `contracts.Accept` and `contracts.Ask`.
+
+    Args:
+        pipelines: by view name; opened.
+        outer: commands that are not fusion's own (pipes, stop, reload, plugins, machines, config):
+            name → coroutine function of the arguments. The engine gives them.
+        about: more fields for `status`, e.g. home, version and pipes.
+    """
+
+    def __init__(
+        self,
+        pipelines: Mapping[str, FusionPipeline],
+        *,
+        outer: Mapping[str, Do] | None = None,
+        about: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        self.pipelines = dict(pipelines)
+        self.outer = dict(outer or {})
+        self._about = about
+        self._started = time.monotonic()
+        self._of_session: dict[str, FusionPipeline] = {}
+        self._own: dict[str, Do] = {
+            "sessions": self._sessions,
+            "scan": self._scan,
+            "jobs": self._jobs,
+            "job": self._job,
+            "cancel": self._cancel,
+            "confirm": self._confirm,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Fusion views={sorted(self.pipelines)} sessions={len(self._of_session)}>"
+
+    # ---- Accept
+
+    async def open(self, hello: Hello) -> Grant:
+        """Open a session with the view that the pipe names."""
+        pipeline = self._pipeline(hello.view)
+        grant = await pipeline.open_session(hello)
+        self._of_session[grant.session_id] = pipeline
+        return grant
+
+    async def beat(self, session_id: str, pulse: Pulse) -> Answer:
+        """A heartbeat."""
+        return await self._session(session_id).beat(session_id, pulse)
+
+    async def push(self, session_id: str, batch: Batch, body: bytes) -> Ack:
+        """A batch; durable and applied when this returns."""
+        return await self._session(session_id).push(session_id, batch, body)
+
+    async def close(self, session_id: str) -> None:
+        """End a session; unknown ones too."""
+        pipeline = self._of_session.pop(session_id, None)
+        if pipeline is not None:
+            await pipeline.close_session(session_id)
+
+    async def summoned(self, session_id: str) -> None:
+        """Return when the session should come by for commands before its next heartbeat is due."""
+        await self._session(session_id).summoned(session_id)
+
+    def _session(self, session_id: str) -> FusionPipeline:
+        pipeline = self._of_session.get(session_id)
+        if pipeline is None:
+            raise SessionObsoletedError(f"session {session_id!r} is not known", reason="unknown")
+        return pipeline
+
+    def _pipeline(self, view: str) -> FusionPipeline:
+        found = self.pipelines.get(view)
+        if found is None:
+            raise NoSuchView(view, sorted(self.pipelines))
+        return found
+
+    # ---- Ask
+
+    async def query(self, view: str, query: Query) -> AsyncIterator[Page]:
+        """Pages of an answer, giving way to others between two pages."""
+        pipeline = self._pipeline(view)
+        for page in pipeline.view.read(query, pipeline.moment()):
+            if page.document is not None and query.verb == "explain":
+                page.document["claims"].extend(pipeline.history(query))
+            yield page
+            await anyio.lowlevel.checkpoint()
+
+    async def follow(
+        self, view: str, path: bytes, since: str | None
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Changes at and below a path as they come; the first item is ``[{"cursor": …}]``."""
+        pipeline = self._pipeline(view)
+        cursor = since
+        first = True
+        while True:
+            fed = pipeline.fed
+            more = True
+            while more:
+                query = Query("changes", path, limit=FOLLOW_PAGE, since=cursor)
+                items: list[dict[str, Any]] = []
+                document: dict[str, Any] = {}
+                async for page in self.query(view, query):
+                    items.extend(page.items)
+                    document = page.document or document
+                cursor, more = document["cursor"], bool(document.get("more"))
+                if first:
+                    yield [{"cursor": since if since is not None else cursor}]
+                    first = False
+                if items:
+                    yield items
+            await fed.wait()
+            await anyio.sleep(FOLLOW_PAUSE_S)  # many batches, one wake-up
+
+    def views(self) -> list[dict[str, Any]]:
+        """ViewStatus of every view."""
+        return [self._view_status(name) for name in sorted(self.pipelines)]
+
+    def status(self) -> dict[str, Any]:
+        """The document of `fustor status`."""
+        return {
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - self._started, 3),
+            **self._about(),
+            "views": self.views(),
+        }
+
+    async def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what a person asks for.
+
+        Raises:
+            QueryError: there is no such command here.
+        """
+        act = self._own.get(name) or self.outer.get(name)
+        if act is None:
+            raise QueryError(f"{name} cannot be asked for here")
+        return await act(arguments)
+
+    def _view_status(self, name: str) -> dict[str, Any]:
+        pipeline = self.pipelines[name]
+        document: dict[str, Any] = {}
+        for page in pipeline.view.read(Query("status"), pipeline.moment()):
+            document = page.document or document
+        return {**document, **pipeline.status()}
+
+    # ---- commands
+
+    async def _sessions(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        wanted = arguments.get("view")
+        return {
+            "sessions": [
+                session_document(session, pipeline.leadership, pipeline.moment())
+                for name, pipeline in sorted(self.pipelines.items())
+                if wanted in (None, name)
+                for session, _ in pipeline.session_list()
+            ]
+        }
+
+    async def _scan(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        pipeline = self._pipeline(arguments["view"])
+        path, recursive = arguments["path"], bool(arguments.get("recursive", True))
+        if not await pipeline.owe(path, deep=recursive):
+            raise QueryError(
+                f"{path!r} is no directory of this view", remedy="scan the directory above it"
+            )
+        job = pipeline.jobs.add(
+            path, recursive=recursive, now_us=pipeline.now_us(), head=pipeline.changes
+        )
+        pipeline.summon()
+        return job_document(job, pipeline.options.view, pipeline.moment())
+
+    async def _jobs(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "jobs": [
+                job_document(job, name, pipeline.moment())
+                for name, pipeline in self.pipelines.items()
+                for job in pipeline.jobs
+            ],
+        }
+
+    async def _job(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        for pipeline in self.pipelines.values():
+            job = pipeline.jobs.get(arguments["id"])
+            if job is not None:
+                return job_document(job, pipeline.options.view, pipeline.moment())
+        raise NoSuchJob(f"no job {arguments['id']!r}")
+
+    async def _cancel(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        for pipeline in self.pipelines.values():
+            job = pipeline.jobs.cancel(arguments["id"], pipeline.now_us())
+            if job is not None:
+                return job_document(job, pipeline.options.view, pipeline.moment())
+        raise NoSuchJob(f"no job {arguments['id']!r}")
+
+    async def _confirm(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        pipeline = self._pipeline(arguments["view"])
+        root = arguments.get("root") or b"/"
+        done = await pipeline.confirm(root, reject=bool(arguments.get("reject")))
+        if not done:
+            raise QueryError("nothing waits for a confirmation here")
+        confirmed = [with_path({"removes": d["removes"]}, d["path"]) for d in done]
+        return {"view": arguments["view"], "confirmed": confirmed}

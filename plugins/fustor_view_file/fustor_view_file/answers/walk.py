@@ -1,0 +1,188 @@
+"""Directories of a scope in order: each before what lies below it, siblings in byte order.
+
+A walk outlives changes: between two directories the caller may give way to others, and calls
+`Walk.refresh` when it is its turn again. No recursion: trees can be thousands of levels deep.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import cast
+
+from fustor_core.claims import ROW_BYTES, is_dir, split_names
+from fustor_view_file.directory import Directory
+from fustor_view_file.pack import Pack, Part
+from fustor_view_file.tally import DIRS
+from fustor_view_file.tree import Tree
+
+EDGES = bytes(int(kind & 0xF0 == 0x40) for kind in range(256))  # st_mode's high byte → is an edge
+_KIND = 33
+_KEY = struct.Struct("<q8xqQ")  # birth, dev, ino of an edge row
+Wanted = Callable[[Directory], object]
+
+
+def last_name(part: Part) -> bytes:
+    """The last name of a part that is not empty."""
+    return part.names[part.names.rfind(b"\0") + 1 :]
+
+
+def part_behind(pack: Pack, after: bytes) -> Part | None:
+    """The first part that has names behind `after`, None when there is none."""
+    parts = pack.parts
+    lo, hi = 0, len(parts)
+    while lo < hi:
+        mid = (lo + hi) // 2
+        if last_name(parts[mid]) > after:
+            hi = mid
+        else:
+            lo = mid + 1
+    return parts[lo] if lo < len(parts) and parts[lo].rows else None
+
+
+def parts_behind(pack: Pack, after: bytes) -> Iterator[Part]:
+    """The parts that have names behind `after`; the pack may change in between."""
+    while (part := part_behind(pack, after)) is not None:
+        last = last_name(part)
+        yield part
+        after = last
+
+
+def seated(tree: Tree, directory: Directory, after: bytes = b"") -> Iterator[Directory]:
+    """The directories that sit in this one, by name, those behind `after`.
+
+    The tree must not change while this is read.
+    """
+    if not directory.count[DIRS]:
+        return
+    dirs = cast("Mapping[tuple[int, int, int], Directory]", tree.dirs)
+    for part in parts_behind(directory.pack, after):
+        rows = part.rows
+        marks = rows[_KIND::ROW_BYTES].translate(EDGES)
+        at = marks.find(1)
+        if at < 0:
+            continue
+        names = split_names(part.names)
+        while at >= 0:
+            birth, dev, ino = _KEY.unpack_from(rows, at * ROW_BYTES)
+            child = dirs.get((dev, ino, birth))
+            name = names[at]
+            if child is not None and child.parent is directory and child.name == name > after:
+                yield child
+            at = marks.find(1, at + 1)
+
+
+class _Level:
+    """One directory on the way down: which of its children are still to be visited."""
+
+    __slots__ = ("blobs", "children", "directory", "last", "name", "next")
+
+    def __init__(self, tree: Tree, directory: Directory, after: bytes = b"") -> None:
+        self.directory = directory
+        self.name = directory.name
+        self.last = after
+        self.take(tree)
+
+    def take(self, tree: Tree) -> None:
+        """Note the children behind the last one that was visited."""
+        self.children = [(c.name, c) for c in seated(tree, self.directory, self.last)]
+        self.next = 0
+        self.blobs = self.names()
+
+    def names(self) -> list[bytes]:
+        """The blobs of names: other objects as soon as a name comes or goes."""
+        return [part.names for part in self.directory.pack.parts]
+
+    def moved(self, above: _Level | None) -> bool:
+        """Whether the directory no longer sits where it was met."""
+        directory = self.directory
+        if above is None:
+            return False
+        return directory.parent is not above.directory or directory.name != self.name
+
+    def changed(self) -> bool:
+        """Whether names came or went since `take`."""
+        names = self.names()
+        if len(names) != len(self.blobs):
+            return True
+        return any(a is not b for a, b in zip(names, self.blobs, strict=True))
+
+
+class Walk:
+    """The directories at and below one, in order.
+
+    Args:
+        tree: the directories. top: where it begins.
+        wanted: a directory for which this is false is left out, with all below it.
+        behind: (names from `top` down to a directory, name of an entry): begin with what comes
+            behind that entry, whether it is still there or not.
+
+    Attributes:
+        after: entries of the directory just met up to this name were told before; ``b""`` for all
+            but the first.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        top: Directory,
+        *,
+        wanted: Wanted = bool,
+        behind: tuple[tuple[bytes, ...], bytes] | None = None,
+    ) -> None:
+        self._tree = tree
+        self._top = top
+        self._wanted = wanted
+        self._levels: list[_Level] = []
+        self.after = b""
+        self._first: Directory | None = top
+        if behind is not None:
+            self._descend(behind[0], behind[1])
+        elif top.count[DIRS]:
+            self._levels.append(_Level(tree, top))
+
+    def _descend(self, names: tuple[bytes, ...], after: bytes) -> None:
+        at = self._top
+        for name in names:
+            self._levels.append(_Level(self._tree, at, name))
+            row = at.pack.get(name)
+            child = self._tree.child(at, name, row) if row is not None and is_dir(row) else None
+            if child is None:
+                self._first = None
+                return
+            at = child
+        self._levels.append(_Level(self._tree, at))
+        self._first = at
+        self.after = after
+
+    def __iter__(self) -> Iterator[Directory]:
+        if self._first is not None and self._wanted(self._first):
+            yield self._first
+        self.after = b""
+        levels, tree, wanted = self._levels, self._tree, self._wanted
+        while levels:
+            level = levels[-1]
+            if level.next >= len(level.children):
+                levels.pop()
+                continue
+            name, child = level.children[level.next]
+            level.next += 1
+            level.last = name
+            if child.parent is not level.directory or child.name != name or not wanted(child):
+                continue
+            if child.count[DIRS]:
+                levels.append(_Level(tree, child))
+            yield child
+
+    def refresh(self) -> None:
+        """The tree may have changed since the last directory: forget what is no longer there."""
+        levels = self._levels
+        if not self._tree.visible(self._top):
+            levels.clear()
+            return
+        for depth, level in enumerate(levels):
+            if level.moved(levels[depth - 1] if depth else None):
+                del levels[depth:]
+                return
+            if level.changed():
+                level.take(self._tree)

@@ -1,0 +1,98 @@
+"""Which looks are owed (arbitration.md §7), found by walking only where tallies say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fustor_core.arbitration import order
+from fustor_core.claims import Key
+from fustor_core.contracts import Moment, Wanted
+from fustor_view_file.apply import Registers
+from fustor_view_file.directory import Directory
+from fustor_view_file.tally import DEBTS, GAPS, SUSPECTS
+from fustor_view_file.tree import Tree
+
+LOOSE_MOST = 100_000
+UNLISTABLE = frozenset({"permission", "io_error", "hung", "vanished_root"})
+
+
+def where(tree: Tree, top: Directory, *indexes: int) -> Iterator[Directory]:
+    """The directories at and below `top` in whose subtree one of these sums is not 0."""
+    stack = [top]
+    while stack:
+        at = stack.pop()
+        if not any(at.count[i] for i in indexes):
+            continue
+        yield at
+        stack.extend(tree.children(at))
+
+
+def wanted(registers: Registers, moment: Moment, limit: int) -> list[Wanted]:
+    """Disputed and hidden registers, disputed seats, suspects whose time has come, owed listings."""
+    tree = registers.tree
+    if tree.root is None:
+        return []
+    out: list[Wanted] = []
+    for at in where(tree, tree.root, DEBTS, SUSPECTS, GAPS):
+        if len(out) >= limit:
+            return out
+        path = at.path()
+        if not at.listed and not at.left_out and at.count[GAPS]:
+            out.append(Wanted("list", path))
+        prefix = path if path == b"/" else path + b"/"
+        names = {n for n, mark in at.own.items() if mark.debt}
+        names -= {
+            n
+            for n, since in (at.frozen or {}).items()
+            if not registers.guard.matured(since, moment.now_us)
+        }
+        names.update(at.suspects)
+        out.extend(Wanted("look", prefix + n) for n in sorted(names))
+    out.extend(Wanted("look", path) for path in _contested(tree))
+    return out[:limit]
+
+
+def _contested(tree: Tree) -> Iterator[bytes]:
+    for key, places in sorted(tree.contested().items()):
+        child = tree.dirs.get(key)
+        if child is None:
+            continue
+        seat = (child.parent.key, child.name) if child.parent is not None else None
+        for parent_key, name in sorted(places):
+            parent = tree.dirs.get(parent_key)
+            if parent is None or not tree.visible(parent):
+                continue
+            if (parent_key, name) == seat and not _disputed(tree, places, (parent_key, name)):
+                continue
+            prefix = parent.path()
+            yield (prefix if prefix == b"/" else prefix + b"/") + name
+
+
+def _disputed(tree: Tree, places: set[tuple[Key, bytes]], seat: tuple[Key, bytes]) -> bool:
+    """Whether another register that names the directory is not strictly older than its seat."""
+    mine = tree.dirs[seat[0]].get(seat[1])
+    for place in places:
+        other = tree.dirs[place[0]].get(place[1]) if place != seat else None
+        if other is not None and mine is not None and order(mine.seen, other.seen) >= 0:
+            return True
+    return False
+
+
+def listable(tree: Tree, top: Directory) -> int:
+    """Listings owed at and below `top`, without those that could not be read when last tried."""
+    return sum(
+        1
+        for at in where(tree, top, GAPS)
+        if not at.listed and not at.left_out and at.reason not in UNLISTABLE
+    )
+
+
+def forgettable(tree: Tree, before_us: int, limit: int) -> list[Key]:
+    """The oldest unseated directories: those of before, and all beyond `LOOSE_MOST`."""
+    surplus = max(0, len(tree.gone) - LOOSE_MOST)
+    out: list[Key] = []
+    for key, since in tree.gone.items():
+        if len(out) >= limit or (since > before_us and len(out) >= surplus):
+            break
+        out.append(key)
+    return out
