@@ -7,10 +7,16 @@ Commands from the command line's own tree, settings from the pydantic models and
 from __future__ import annotations
 
 import inspect
+import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code; not to be edited. -->\n"
@@ -109,7 +115,143 @@ def prose(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"commands.md": commands, "hooks.md": hooks}
+# ------------------------------------------------------------------ settings
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key: where it stands, what may stand there, and what it means."""
+
+    key: str
+    kind: str
+    default: str
+    meaning: str
+
+
+def part(annotation: Any) -> tuple[type[BaseModel], bool] | None:
+    """The model behind a field, and whether it stands under ids of the user's."""
+    if typing.get_origin(annotation) in (dict, Mapping):
+        inner = part(typing.get_args(annotation)[1])
+        return (inner[0], True) if inner else None
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, False
+    return None
+
+
+def sections(model: type[BaseModel], place: str) -> Iterator[tuple[str, str, list[Setting]]]:
+    """(place, what it is, its settings), the model's own first, then those of its parts."""
+    rows = []
+    below = []
+    for name, field in model.model_fields.items():
+        inner = part(field.annotation)
+        key = f"{place}.{name}".removeprefix(".")
+        if inner:
+            below.append((inner[0], f"{key}.ID" if inner[1] else key))
+        elif name != "options":  # the driver's own, which follow by driver
+            rows.append(Setting(key, kind(field), default(field), cell(field.description or "")))
+    if rows:
+        yield place, inspect.getdoc(model) or "", rows
+    for inner_model, key in below:
+        yield from sections(inner_model, key)
+
+
+def unit(field: Any, annotation: Any) -> str:
+    """``duration`` or ``size`` where a text with a unit may stand, else an empty text."""
+    from fustor_core.units import Seconds, Size
+
+    for name, of in (("duration", Seconds), ("size", Size)):
+        wanted = typing.get_args(of)[1]
+        if wanted in field.metadata or wanted in getattr(annotation, "__metadata__", ()):
+            return name
+    return ""
+
+
+def kind(field: Any, annotation: Any = None) -> str:
+    annotation = field.annotation if annotation is None else annotation
+    known = unit(field, annotation)
+    if known:
+        return known + (" or `null`" if type(None) in typing.get_args(annotation) else "")
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return kind(field, inner[0])
+    if origin is Literal:
+        return " ".join(f"`{value}`" for value in inner)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(kind(field, one) for one in inner)
+    if origin in (list, tuple, set, frozenset):
+        return f"list of {kind(field, inner[0])}"
+    if origin in (dict, Mapping):
+        return "mapping"
+    texts = {bool: "`true` `false`", int: "integer", float: "number", type(None): "`null`"}
+    return texts.get(annotation, "text")
+
+
+def default(field: Any) -> str:
+    from fustor_core.units import format_duration, format_size
+
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    known = unit(field, field.annotation)
+    if isinstance(value, int | float) and known:
+        return f"`{format_duration(value) if known == 'duration' else format_size(int(value))}`"
+    return f"`{value if isinstance(value, str) else json.dumps(value, default=str)}`"
+
+
+def drivers() -> list[tuple[str, str, type[BaseModel]]]:
+    """(kind, name, Config) of the drivers that ship with the engine."""
+    from fustor_core.registry import KINDS, Registry
+
+    registry = Registry()
+    ours = {path.name for path in (REFERENCE.parents[1] / "plugins").iterdir()}
+    return [
+        (plugin.kind, plugin.name, registry.driver(plugin.kind, plugin.name).Config)
+        for plugin in registry.plugins()
+        if plugin.kind in KINDS and f"fustor_{plugin.kind}_{plugin.name}" in ours
+    ]
+
+
+def settings() -> Iterator[tuple[str, str, list[Setting]]]:
+    """Every section of the configuration: heading, what it is, and its settings."""
+    from fustor_core.config.model import Config
+
+    for place, meaning, rows in sections(Config, ""):
+        yield (f"`{place}`" if place else "The top"), meaning, rows
+    for of, name, model in drivers():
+        owned = list(sections(model, ""))
+        rows = [row for _, _, rows in owned for row in rows]
+        yield f"Options of the {of} driver `{name}`", "They stand beside `driver:`.", rows
+
+
+def configuration() -> str:
+    """docs/reference/configuration.md"""
+    parts = [NOTE, "# Configuration\n", f"{CONFIGURATION}\n"]
+    for heading, meaning, rows in settings():
+        parts.append(f"## {heading}\n")
+        parts.append(f"{meaning}\n")
+        lines = [(f"`{row.key}`", row.kind, row.default, row.meaning) for row in rows]
+        if lines:
+            parts.append(table(("key", "value", "default", "meaning"), lines))
+    return "\n".join(parts)
+
+
+CONFIGURATION = """\
+YAML, in one file or in a folder of files that are merged. `ID` stands for a name of yours: lower
+case letters, digits, `-` and `_`, beginning with a letter or digit, at most 64. An unknown or
+repeated key is an error, said with file, line and column.
+
+Durations are seconds or `250ms`, `30s`, `10m`, `2h`, `7d`; sizes are bytes or `64KiB`, `1MiB`,
+`1GB`. In values, `${VAR}` and `${VAR:-x}` stand for environment variables, `${file:/path}` for the
+contents of a file, `$$` for a dollar sign.
+
+Without `-c`, `$FUSTOR_HOME/conf.d/*.yaml` is read, and
+`$FUSTOR_HOME/agent-pipes-config/*.yaml` with one pipe a file and its `id:` at the top."""
+
+PAGES: dict[str, Callable[[], str]] = {
+    "commands.md": commands,
+    "configuration.md": configuration,
+    "hooks.md": hooks,
+}
 
 
 def main(arguments: list[str]) -> int:

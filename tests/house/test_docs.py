@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,10 +25,11 @@ MAPPED = {"SessionManager": "sessions"}
 
 def load(path: Path) -> ModuleType:
     """A script of the house as a module."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"docs_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -77,6 +79,18 @@ def missing_hooks(page: str) -> list[str]:
     return missing
 
 
+def missing_settings(page: str) -> list[str]:
+    documented = sections(page)
+    missing = []
+    for heading, _, settings in GENERATE.settings():
+        body = documented.get(heading.strip("`"), "")
+        for setting in settings:
+            row = rf"^\| `{re.escape(setting.key)}` \| .+ \| .+ \| \S.* \|$"
+            if not re.search(row, body, flags=re.MULTILINE):
+                missing.append(f"{heading}: {setting.key}")
+    return missing
+
+
 def missing_words(page: str) -> list[str]:
     return [word for word in (*WORDS, *PHRASES) if f"**{word}**" not in page] + [
         there for there, here in MAPPED.items() if not re.search(rf"\| {there} \| {here}\b", page)
@@ -85,6 +99,7 @@ def missing_words(page: str) -> list[str]:
 
 CHECKS = {
     "reference/commands.md": missing_commands,
+    "reference/configuration.md": missing_settings,
     "reference/hooks.md": missing_hooks,
     "glossary.md": missing_words,
 }

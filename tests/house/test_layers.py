@@ -19,19 +19,30 @@ CORE = ROOT / "fustor_core"
 LAYERS = {
     "L0 words": "errors claims registers clock machine",
     "L1 promises": """
-        contracts hookspecs
+        contracts.source contracts.sink contracts.arbitrator contracts.view contracts.receiver
+        contracts hookspecs units
+        config.interpolation config.document config.model config.merging config.faults
+        config.loading config.schema config.effective config.up config
         states.pipeline states.fusion_pipeline states.session states.leadership states.couplings
         states.page states states.__main__
         fustor_core
     """,
-    "L2 decisions": "pacing sequence sessions arbitration",
-    "L3 doings": """
-        problems client registry
-        journal.frames journal.recovery journal.log journal.group journal
+    "L2 decisions": """
+        pacing sequence sessions leadership arbitration admission frames fold
     """,
-    "L4 wiring": "",
+    "L3 doings": """
+        problems
+        state.files state.mounts state.locks state.sockets state.home state
+        journal.frames journal.recovery journal.log journal.group journal
+        client registry outbox jobs errands documents keeping fusion_pipe fusion
+    """,
+    "L4 wiring": "doctor",
     "L5 door": """
-        cli.figures cli.names cli.failure cli.paths cli.screen cli.asking __main__
+        cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
+        cli.quality cli.entries cli.stories cli.waiting
+        cli.view_entries cli.view_find cli.view_stable cli.view_changes cli.view_explain
+        cli.view_work cli.running cli.pipes cli.inside cli.doctor
+        cli.program cli __main__
     """,
 }
 # Kits, fakes and clocks for tests and authors: sees up to L3, is seen by nobody below.

@@ -53,11 +53,17 @@ def broad_faults(root: Path) -> list[str]:
         if name == SUPERVISOR:
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.ExceptHandler) and _catches_all(node.type):
+            if isinstance(node, ast.ExceptHandler) and _swallows_all(node):
                 found.append(f"{name}:{node.lineno}: catches everything")
             if isinstance(node, ast.Call) and _suppresses_all(node):
                 found.append(f"{name}:{node.lineno}: suppresses everything")
     return found
+
+
+def _swallows_all(handler: ast.ExceptHandler) -> bool:
+    """Cleaning up and passing the same exception on is no swallowing."""
+    last = handler.body[-1]
+    return _catches_all(handler.type) and not (isinstance(last, ast.Raise) and last.exc is None)
 
 
 def _catches_all(caught: ast.expr | None) -> bool:
@@ -140,6 +146,8 @@ def test_the_house_keeps_its_words(check: object) -> None:
         (broad_faults, "x.py", "try: pass\nexcept (OSError, Exception): pass", True),
         (broad_faults, "x.py", "with contextlib.suppress(BaseException): pass", True),
         (broad_faults, "x.py", "try: pass\nexcept OSError: pass", False),
+        (broad_faults, "x.py", "try: pass\nexcept BaseException:\n    f()\n    raise", False),
+        (broad_faults, "x.py", "try: pass\nexcept Exception as e: raise OSError from e", True),
         (broad_faults, "engine.py", "try: pass\nexcept Exception: pass", False),
         (mock_faults, "x.py", "from unittest import mock", True),
         (mock_faults, "x.py", "def f():\n    import unittest.mock as m", True),
