@@ -179,7 +179,8 @@ class Keeping:
             )
             work = self.view.checkpoint(lsn, frames.encode(meta))
             try:
-                await anyio.to_thread.run_sync(work)
+                with anyio.CancelScope(shield=True):  # a copy that was taken must be written
+                    await anyio.to_thread.run_sync(work)
             except DiskFull as err:
                 if not self.disk_full:
                     on_full(err.message)
