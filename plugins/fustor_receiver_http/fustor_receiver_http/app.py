@@ -1,0 +1,146 @@
+"""The application: hot routes first, as plain ASGI callables, then FastAPI's."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Depends, FastAPI
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fustor_core.contracts import Ask
+from fustor_receiver_http import control, health, problems, queries
+from fustor_receiver_http.documents import Document
+from fustor_receiver_http.streams import Streams
+
+QUIET = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Fustor API</title>
+<style>body{{font:16px/1.4 sans-serif;margin:2em auto;max-width:60em}}td{{padding:.1em 1em .1em 0;
+vertical-align:top}}code{{white-space:nowrap}}</style>
+<h1>Fustor API {version}</h1>
+<p>Everything in detail: <a href="/openapi.json">openapi.json</a> (OpenAPI).</p>
+<table>{rows}</table></html>
+"""
+ROW = "<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td></tr>"
+# the page needs nothing from anywhere, and may load nothing
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+class Front:
+    """What every request passes first.
+
+    Args:
+        rest: FastAPI.
+        hot: path → a plain ASGI callable; a path that ends with ``/`` stands for all below it.
+        meter: told of each reply.
+    """
+
+    def __init__(
+        self, rest: ASGIApp, meter: health.Meter, hot: Mapping[str, ASGIApp] | None = None
+    ) -> None:
+        self._rest = rest
+        self._meter = meter
+        self._hot = dict(hot or {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+
+        async def measured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                passed_s = time.perf_counter() - began
+                self._meter.count(scope["method"], _template(scope), message["status"], passed_s)
+            await send(message)
+
+        app = self._chosen(scope["path"]) or self._rest
+        if _is_text(scope["query_string"]):
+            await app(scope, receive, measured)
+        else:
+            await problems.refuse(
+                scope,
+                receive,
+                measured,
+                "malformed",
+                "the query is no UTF-8",
+                remedy="send bytes that are no text as base64: path_b64, pattern_b64, root_b64",
+            )
+
+    def _chosen(self, path: str) -> ASGIApp | None:
+        for place, app in self._hot.items():
+            if path == place or (place.endswith("/") and path.startswith(place)):
+                return app
+        return None
+
+
+def build(ask: Ask, streams: Streams, hot: Mapping[str, ASGIApp] | None = None) -> Front:
+    """The whole application.
+
+    Args:
+        ask: the way to the answers.
+        streams: where open streams are kept.
+        hot: see `Front`.
+    """
+    meter = health.Meter(ask, streams)
+    api = FastAPI(
+        title="Fustor",
+        version=version("fustor"),
+        summary="What is there, where it is, whether it is complete, what changed",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry=QUIET,  # type: ignore[arg-type]  # older versions have no such argument
+    )
+    once = [Depends(queries.each_once)]
+    api.include_router(queries.routes(ask, streams), dependencies=once)
+    api.include_router(control.routes(ask), dependencies=once)
+    api.include_router(health.routes(ask, streams, meter))
+    _describe(api)
+    problems.join(api, lambda: list(api.openapi()["paths"]))
+    return Front(api, meter, hot)
+
+
+def _describe(api: FastAPI) -> None:
+    """OpenAPI and the page for people."""
+
+    @api.get("/openapi.json", include_in_schema=False)
+    async def openapi(request: Request) -> Response:
+        return Document(api.openapi())
+
+    @api.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        page = PAGE.format(version=html.escape(api.version), rows="".join(_rows(api.openapi())))
+        return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
+
+
+def _rows(schema: dict[str, Any]) -> list[str]:
+    return [
+        ROW.format(
+            method=html.escape(method.upper()),
+            path=html.escape(path),
+            summary=html.escape(operation.get("summary", "")),
+        )
+        for path, operations in schema["paths"].items()
+        for method, operation in operations.items()
+    ]
+
+
+def _template(scope: Scope) -> str:
+    """The route's template; what the client wrote would make a series of its own each time."""
+    route = scope.get("route")
+    return str(getattr(route, "path", "none"))
+
+
+def _is_text(query: bytes) -> bool:
+    if b"%" not in query and query.isascii():
+        return True
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

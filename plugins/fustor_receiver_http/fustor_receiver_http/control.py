@@ -1,0 +1,172 @@
+"""The routes that are no queries: lists of what runs, and work that a person asks for.
+
+Each is one `Ask.command(name, arguments)`; paths go in as bytes. Bodies are small JSON documents.
+The names, with their arguments:
+
+    drop {view}                       confirm {view, root: bytes | None, reject}
+    scan {view, path: bytes, recursive}
+    jobs {}        job {id}           cancel {id}
+    sessions {view: str | None}
+    pipes {}       pipe {id}          pause {id}    resume {id}    restart {id}
+    machines {}    machine {name}     plugins {}    config {}
+    stop {role: str | None}           reload {role: str | None}
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field, model_validator
+from starlette.responses import Response
+
+from fustor_core.client import BASE
+from fustor_core.contracts import Ask
+from fustor_receiver_http.documents import Document, body_of, body_schema
+from fustor_receiver_http.parameters import Parameters, Path, PathBytes, Placed, chosen_path
+
+
+class ScanBody(Placed):
+    recursive: bool = Field(True, description="everything below, too")
+
+
+class ConfirmBody(Parameters):
+    root: Path | None = Field(None, description="one frozen root, all of them when left out")
+    root_b64: PathBytes | None = Field(None, description="base64 of a root that is no UTF-8")
+    reject: bool = Field(False, description="throw the deletions away")
+
+    @model_validator(mode="after")
+    def _one_root(self) -> ConfirmBody:
+        self.chosen()
+        return self
+
+    def chosen(self) -> bytes | None:
+        """The frozen root's path in bytes, None for all."""
+        if self.root is None and self.root_b64 is None:
+            return None
+        return chosen_path(self.root, self.root_b64, "root")
+
+
+class RoleBody(Parameters):
+    role: Literal["agent", "fusion"] | None = Field(None, description="only this part")
+
+
+class SessionParameters(Parameters):
+    view: str | None = Field(None, description="of this view only")
+
+
+def routes(ask: Ask) -> APIRouter:
+    """The routes that are no queries."""
+    router = APIRouter(prefix=BASE)
+    _lists(router, ask)
+    _views(router, ask)
+    _work(router, ask)
+    return router
+
+
+def _lists(router: APIRouter, ask: Ask) -> None:
+    """What there is."""
+
+    @router.get("/views", tags=["read"], summary="All views")
+    async def views(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+        return Document({"views": ask.views()})
+
+    @router.get("/status", tags=["read"], summary="The whole process")
+    async def status(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+        return Document(ask.status())
+
+    @router.get("/sessions", tags=["read"], summary="Standing of agent pipes with views")
+    async def sessions(request: Request, asked: Annotated[SessionParameters, Query()]) -> Response:
+        return Document(await ask.command("sessions", {"view": asked.view}))
+
+    def plain(path: str, summary: str, tag: str = "read") -> None:
+        @router.get(f"/{path}", tags=[tag], summary=summary, name=path)
+        async def listed(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+            return Document(await ask.command(path, {}))
+
+    plain("pipes", "All pipes")
+    plain("machines", "The state machines")
+    plain("plugins", "The plugins that are installed")
+    plain("config", "The configuration in force, secrets left out", "admin")
+    plain("jobs", "Scans that were asked for", "scan")
+
+    def named(path: str, command: str, argument: str, summary: str, tag: str = "read") -> None:
+        @router.get(f"/{path}/{{{argument}}}", tags=[tag], summary=summary, name=command)
+        async def one(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+            return Document(await ask.command(command, {argument: request.path_params[argument]}))
+
+    named("pipes", "pipe", "id", "One pipe")
+    named("machines", "machine", "name", "One state machine, with its rules")
+    named("jobs", "job", "id", "One scan that was asked for", "scan")
+
+
+def _views(router: APIRouter, ask: Ask) -> None:
+    """What can be done to a view."""
+
+    @router.delete("/views/{view}", tags=["admin"], summary="Forget a view and its state")
+    async def drop(view: str, request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+        return Document(await ask.command("drop", {"view": view}))
+
+    @router.post(
+        "/views/{view}/scan",
+        tags=["scan"],
+        summary="Look at a path now",
+        status_code=202,
+        openapi_extra=body_schema(ScanBody),
+    )
+    async def scan(view: str, request: Request) -> Response:
+        body = await body_of(request, ScanBody)
+        arguments = {"view": view, "path": body.place(), "recursive": body.recursive}
+        job = await ask.command("scan", arguments)
+        return Document(job, status=202, headers={"Location": f"{BASE}/jobs/{job['id']}"})
+
+    @router.post(
+        "/views/{view}/confirm",
+        tags=["admin"],
+        summary="Let a frozen scan's deletions happen, or throw them away",
+        openapi_extra=body_schema(ConfirmBody),
+    )
+    async def confirm(view: str, request: Request) -> Response:
+        body = await body_of(request, ConfirmBody)
+        arguments = {"view": view, "root": body.chosen(), "reject": body.reject}
+        return Document(await ask.command("confirm", arguments))
+
+
+def _work(router: APIRouter, ask: Ask) -> None:
+    """What can be done to the program, its pipes and its jobs."""
+
+    @router.delete("/jobs/{id}", tags=["scan"], summary="Cancel a scan")
+    async def cancel(
+        id: str,  # noqa: A002 - the name of the path parameter
+        request: Request,
+        asked: Annotated[Parameters, Query()],
+    ) -> Response:
+        return Document(await ask.command("cancel", {"id": id}))
+
+    def of_pipe(word: str, summary: str) -> None:
+        @router.post(f"/pipes/{{id}}/{word}", tags=["admin"], summary=summary, name=word)
+        async def act(
+            id: str,  # noqa: A002 - the name of the path parameter
+            request: Request,
+        ) -> Response:
+            await body_of(request, Parameters)
+            return Document(await ask.command(word, {"id": id}))
+
+    of_pipe("pause", "Pause a pipe")
+    of_pipe("resume", "Resume a pipe")
+    of_pipe("restart", "Restart a pipe")
+
+    def of_program(word: str, summary: str) -> None:
+        @router.post(
+            f"/{word}",
+            tags=["admin"],
+            summary=summary,
+            name=word,
+            openapi_extra=body_schema(RoleBody),
+        )
+        async def act(request: Request) -> Response:
+            body = await body_of(request, RoleBody)
+            return Document(await ask.command(word, {"role": body.role}))
+
+    of_program("stop", "Stop the program")
+    of_program("reload", "Read the configuration again")

@@ -1,0 +1,105 @@
+"""uvicorn on sockets of ours: without its signal handling, stopped by a call, no polling."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES_MAX = 128 << 10
+IDLE_CONNECTION_S = 75  # longer than the pause between two heartbeats of an agent
+DATE_S = 1.0  # how old the Date header of a reply may be
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with a bound on a request's head, and on trailers; the parser itself has none."""
+
+    _unused_bytes = 0  # received since a head ended or a part of a body came
+
+    def data_received(self, data: bytes) -> None:
+        """Feeds the parser, or refuses a head that does not end."""
+        if self._unused_bytes > HEAD_BYTES_MAX:
+            self.send_400_response("The head of the request is too large.")
+            return
+        self._unused_bytes += len(data)
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """The head is over."""
+        self._unused_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body has come."""
+        self._unused_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._unused_bytes = 0
+        super().on_message_complete()
+
+
+class Server(uvicorn.Server):
+    """Serves one application on one socket until `stop`.
+
+    Args:
+        app: the ASGI application.
+        listening: bound and listening; closed at the end.
+        behind_proxy: trust the proxy's word for the address of the client.
+        grace_s: how long requests may go on after `stop`; whole seconds.
+    """
+
+    def __init__(
+        self, app: ASGIApp, listening: socket.socket, *, behind_proxy: bool, grace_s: int
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http=BoundedProtocol,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=behind_proxy,
+                timeout_keep_alive=IDLE_CONNECTION_S,
+                timeout_graceful_shutdown=grace_s,
+            )
+        )
+        self._listening = listening
+        self._stop = anyio.Event()
+        self.accepting = anyio.Event()
+
+    async def run_until_stopped(self) -> None:
+        """Serves; comes back when the last request is over or the grace has passed."""
+        await self.serve(sockets=[self._listening])
+
+    def stop(self) -> None:
+        """No new requests; those that run may end."""
+        self.should_exit = True
+        self._stop.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to the program."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to accept."""
+        await super().startup(sockets=sockets)
+        self.accepting.set()
+
+    async def main_loop(self) -> None:
+        """Waits for `stop`, and keeps the Date header young."""
+        while not await self.on_tick(0):
+            with anyio.move_on_after(DATE_S):
+                await self._stop.wait()
