@@ -1,0 +1,52 @@
+"""The configuration: its model, how files become it, and what is said about errors in them."""
+
+from __future__ import annotations
+
+from fustor_core.config.effective import effective
+from fustor_core.config.loading import (
+    ConfigErrors,
+    Loaded,
+    ModelOf,
+    Overrides,
+    check_config,
+    load_config,
+)
+from fustor_core.config.model import (
+    ID_PATTERN,
+    Agent,
+    Arbitrator,
+    AuditTiers,
+    Config,
+    DriverBlock,
+    Forest,
+    Log,
+    Pipe,
+    State,
+    View,
+)
+from fustor_core.config.schema import json_schema
+from fustor_core.config.up import up_config, view_names
+
+__all__ = [
+    "ID_PATTERN",
+    "Agent",
+    "Arbitrator",
+    "AuditTiers",
+    "Config",
+    "ConfigErrors",
+    "DriverBlock",
+    "Forest",
+    "Loaded",
+    "Log",
+    "ModelOf",
+    "Overrides",
+    "Pipe",
+    "State",
+    "View",
+    "check_config",
+    "effective",
+    "json_schema",
+    "load_config",
+    "up_config",
+    "view_names",
+]
