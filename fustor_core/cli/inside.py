@@ -1,0 +1,178 @@
+"""`fustor machines` and `fustor plugin list`: what the program is made of; no server is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from fustor_core.cli import failure
+from fustor_core.cli.call import Call
+from fustor_core.cli.commands import group
+from fustor_core.cli.names import safe
+from fustor_core.cli.screen import Cell
+
+
+def groups() -> dict[str, typer.Typer]:
+    """The groups of this file, by name."""
+    machines = group("Look at the state machines.")
+    machines.command("list")(machines_list)
+    machines.command("show")(machines_show)
+    machines.command("check")(machines_check)
+    plugin = group("Look at the installed plugins.")
+    plugin.command("list")(plugin_list)
+    return {"machines": machines, "plugin": plugin}
+
+
+def machines_list(ctx: typer.Context) -> int:
+    """List the state machines with their states and events."""
+    call: Call = ctx.obj
+    listed = [_summary(table) for table in _tables().values()]
+    if call.settings.jsonl:
+        for machine in listed:
+            call.screen.document(machine)
+    elif call.settings.json:
+        call.screen.document({"machines": listed})
+    else:
+        rows: list[list[Cell]] = [
+            [
+                (machine["name"], "bold"),
+                f"{len(machine['states'])} states",
+                f"{len(machine['events'])} events",
+                " ".join(state["name"] for state in machine["states"]),
+            ]
+            for machine in listed
+        ]
+        call.screen.table(rows, right=" >>")
+    return failure.OK
+
+
+def machines_show(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `machines list` has it.")],
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid drawing.")] = False,
+) -> int:
+    """Show one state machine: its states and the rules by which it moves."""
+    call: Call = ctx.obj
+    tables = _tables()
+    if name not in tables:
+        raise failure.Failure(
+            failure.NOT_FOUND,
+            "no-such-machine",
+            f"no state machine {name!r}",
+            remedy=f"there are: {', '.join(tables)}",
+        )
+    table = tables[name]
+    if mermaid:
+        call.screen.line(table.mermaid().rstrip("\n"))
+        return failure.OK
+    document = table.document()
+    if call.settings.documents:
+        call.screen.document(document)
+        return failure.OK
+    screen = call.screen
+    states = "  ".join(f"{state['name']} {state['value']}" for state in document["states"])
+    screen.line(f"{screen.painted(name, 'bold')}, begins as {document['initial']}")
+    screen.line(states)
+    rows: list[list[Cell]] = [[(head, "dim") for head in ("event", "from", "to", "only if")]]
+    for rule in document["rules"]:
+        cleared = f" (drops {rule['clear']})" if rule["clear"] else ""
+        rows.append([rule["event"], rule["source"], rule["target"] + cleared, rule["guard"] or ""])
+    screen.table(rows)
+    return failure.OK
+
+
+def machines_check(ctx: typer.Context) -> int:
+    """Check every table: no illegal, trapped or unreachable state."""
+    call: Call = ctx.obj
+    checks = [check for table in _tables().values() for check in _checked(table)]
+    if call.settings.documents:
+        call.screen.document({"checks": checks})
+    else:
+        for check in checks:
+            found = (
+                call.screen.painted("ok", "green")
+                if check["ok"]
+                else call.screen.painted(f"wrong: {check['found']}", "red")
+            )
+            call.screen.line(f"{check['machine']}: {check['name']}: {found}")
+    return failure.OK if all(check["ok"] for check in checks) else failure.FAILED
+
+
+def plugin_list(ctx: typer.Context) -> int:
+    """List the installed plugins without importing any."""
+    from fustor_core.registry import Registry
+
+    call: Call = ctx.obj
+    plugins = [
+        {
+            "kind": plugin.kind,
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "state": plugin.state,
+            **({"error": plugin.error} if plugin.error else {}),
+        }
+        for plugin in Registry().plugins()
+    ]
+    if call.settings.jsonl:
+        for plugin in plugins:
+            call.screen.document(plugin)
+    elif call.settings.json:
+        call.screen.document({"plugins": plugins})
+    elif plugins:
+        rows: list[list[Cell]] = [
+            [
+                plugin["kind"],
+                (plugin["name"], "bold"),
+                f"{plugin['distribution']} {plugin['version']}",
+                (plugin["state"], "red" if "error" in plugin else "green"),
+                safe(plugin.get("error", "")),
+            ]
+            for plugin in plugins
+        ]
+        call.screen.table(rows)
+    else:
+        call.screen.note("no plugins are installed; install those of this checkout: ./plugins/*")
+    return failure.OK
+
+
+def _tables() -> Mapping[str, Any]:
+    """The machines of the core and those that plugins in use bring."""
+    from fustor_core.states import ALL
+
+    return ALL
+
+
+def _summary(table: Any) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "states": table.document()["states"],
+        "events": list(table.events),
+    }
+
+
+def _checked(table: Any) -> Iterable[dict[str, Any]]:
+    """What can be said of a table by walking it."""
+    reached = table.reachable()
+    names = {table.describe(state) for state in reached}
+    bits = {bit for name in names for bit in name.split("|")}
+    illegal = [table.describe(state) for state in reached if not table.legal(state)]
+    traps = [
+        table.describe(state)
+        for state in reached
+        if state not in table.final and not any(True for _ in table.edges(state))
+    ]
+    never = [member.name for member in table.members() if member.name not in bits]
+    for name, wrong in (
+        ("every reachable state is legal", illegal),
+        ("every state has a way out, unless it is final", traps),
+        ("every state is reachable", never),
+    ):
+        yield {
+            "machine": table.name,
+            "name": name,
+            "ok": not wrong,
+            "found": ", ".join(wrong),
+        }

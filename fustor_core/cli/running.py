@@ -1,0 +1,242 @@
+"""`fustor status|stop|reload`: the process that runs, seen and moved from outside."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from fustor_core.cli import failure, figures, quality
+from fustor_core.cli.call import Call
+from fustor_core.cli.names import safe
+from fustor_core.cli.stories import pipe_rows, view_rows
+from fustor_core.cli.waiting import Lost
+from fustor_core.client import TIMEOUT_S, local_server, nothing_runs
+from fustor_core.errors import ConfigError, QueryError, SlowDown, Unreachable
+from fustor_core.problems import Problem
+
+LOOK_S = (0.1, 0.2, 0.5, 1.0)  # between two looks at a first scan
+START_S_MAX = 10.0  # `status --wait` may come a moment before the server it waits for
+STOP_S_MAX = 60.0
+NOTHING: dict[str, list[str]] = {
+    "started": [],
+    "stopped": [],
+    "changed": [],
+    "untouched": [],
+    "errors": [],
+}
+SCANNED = ("MESSAGE_PHASE", "AUDIT_PHASE")
+
+Role = Annotated[str | None, typer.Option("--role", metavar="agent|fusion", help="Only this part.")]
+
+
+def join(app: typer.Typer) -> None:
+    """Adds the commands of this file to the program."""
+    app.command("status")(status)
+    app.command("stop")(stop)
+    app.command("reload")(reload)
+
+
+def status(
+    ctx: typer.Context,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Until every view's first scan is over.")
+    ] = False,
+) -> int:
+    """Tell what runs here: views and pipes, and their state."""
+    call: Call = ctx.obj
+    document = _waited(call) if wait else call.get("/status")
+    if call.settings.documents:
+        call.screen.document(document)
+        return failure.OK
+    screen = call.screen
+    up_s = figures.span(float(document.get("uptime_s") or 0))
+    roles = "+".join(str(role) for role in document.get("roles") or ())
+    screen.line(
+        f"fustor {safe(str(document.get('version')))} ({safe(roles)}), process "
+        f"{document.get('pid')}, up for {up_s}, state in {safe(str(document.get('home')))}"
+    )
+    views, pipes = document.get("views") or [], document.get("pipes") or []
+    screen.line(screen.painted("views", "dim") if views else "no views")
+    screen.table([["  ", *row] for row in view_rows(screen, views)], right="   >>>", gap=" ")
+    screen.line(screen.painted("pipes", "dim") if pipes else "no pipes")
+    screen.table([["  ", *row] for row in pipe_rows(pipes)], gap=" ")
+    for view in views:
+        if quality.doubts(view.get("quality")):
+            quality.tell(screen, view.get("quality"))
+    return failure.OK
+
+
+def stop(ctx: typer.Context, role: Role = None) -> int:
+    """Stop what runs here and wait until it has ended."""
+    call: Call = ctx.obj
+    call.request_s = TIMEOUT_S
+    body = _role(role)
+    if not call.local:
+        _tell_done(call, call.client().ask("POST", "/stop", body=body), "told to stop")
+        return failure.OK
+    pid = _holder(call, role)
+    with _ending(pid) as ended:
+        document = _asked_to_stop(call, pid, body)
+        limit_s = STOP_S_MAX if call.settings.timeout_s is None else call.settings.timeout_s
+        if role is None and not ended(limit_s):
+            raise failure.Failure(
+                failure.OUT_OF_TIME,
+                "timeout",
+                f"process {pid} has not ended within {figures.span(limit_s)}",
+                remedy=f"it may still be writing; wait, or end it at once with: kill -9 {pid}",
+                pid=pid,
+            )
+    _tell_done(call, document, "stopped")
+    return failure.OK
+
+
+def reload(ctx: typer.Context, role: Role = None) -> int:
+    """Read the configuration again, restart what changed."""
+    call: Call = ctx.obj
+    try:
+        document = call.client().ask("POST", "/reload", body=_role(role))
+    except QueryError as error:
+        raise _as_config(error) from error
+    errors = document.get("errors") or []
+    _tell_done(call, document, "reloaded")
+    if not call.settings.documents:
+        for fault in errors:
+            call.screen.say(_fault(fault), "red")
+    return failure.CONFIG if errors else failure.OK
+
+
+def first_scans_over(document: Mapping[str, Any]) -> bool:
+    """Whether every view of a ``status`` document has had its first scan.
+
+    A view has when its pipe has reached the phase of messages, or when no pipe feeds it here.
+    """
+    pipes = [pipe for pipe in document.get("pipes") or () if pipe.get("flags")]
+    for view in document.get("views") or ():
+        feeding = [pipe for pipe in pipes if pipe.get("view") == view.get("view")]
+        if feeding and not any(set(SCANNED) & set(pipe["flags"]) for pipe in feeding):
+            return False
+        listed = (view.get("quality") or {}).get("unscanned") or ()
+        if feeding and any(gap.get("reason") == "not_yet" for gap in listed):
+            return False
+    return True
+
+
+def _waited(call: Call) -> dict[str, Any]:
+    """The status when all first scans are over.
+
+    Raises:
+        Failure: the timeout came first. Unreachable: nothing runs.
+    """
+    call.request_s = TIMEOUT_S
+    limit_s = call.settings.timeout_s
+    until = None if limit_s is None else time.monotonic() + limit_s
+    lost = Lost(START_S_MAX, known=True)
+    looks = 0
+    while True:
+        try:
+            document = call.get("/status")
+        except (Unreachable, SlowDown) as error:
+            call.forget_server()
+            lost.retry(error, until)
+            document = {}
+        else:
+            lost.found()
+        if document and first_scans_over(document):
+            return document
+        if until is not None and time.monotonic() >= until:
+            told = "the first scan is not over" if document else "nothing runs here yet"
+            raise failure.Failure(
+                failure.OUT_OF_TIME, "timeout", told, remedy="give more --timeout"
+            )
+        time.sleep(LOOK_S[min(looks, len(LOOK_S) - 1)])
+        looks += 1
+
+
+def _role(role: str | None) -> dict[str, Any]:
+    if role not in (None, "agent", "fusion"):
+        raise failure.usage(f"--role {role}: it is agent or fusion")
+    return {"role": role}
+
+
+def _holder(call: Call, role: str | None) -> int:
+    """Process id of what runs on the state directory."""
+    from fustor_core.state import StateDirectory
+
+    directory = StateDirectory(call.settings.home)
+    for part in (role,) if role else ("fusion", "agent"):
+        holder = directory.holder(part)
+        if holder is not None:
+            return holder.pid
+    raise nothing_runs(local_server(call.settings.home))
+
+
+@contextmanager
+def _ending(pid: int) -> Iterator[Any]:
+    """Gives a function that waits for the end of a process: ``ended(limit_s) -> bool``."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield lambda _limit_s: True
+        return
+    try:
+        yield lambda limit_s: bool(select.select([descriptor], [], [], limit_s)[0])
+    finally:
+        os.close(descriptor)
+
+
+def _asked_to_stop(call: Call, pid: int, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Asks the server; one that does not answer gets the signal."""
+    try:
+        return call.client().ask("POST", "/stop", body=body)
+    except (Unreachable, SlowDown):
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass  # it has ended meanwhile
+        return {"generation": None, **NOTHING}
+
+
+def _as_config(error: QueryError) -> Exception:
+    """A refused configuration, which comes as a problem with a place in a file."""
+    problem = error.__cause__
+    if not isinstance(problem, Problem) or "file" not in problem.document:
+        return error
+    told = problem.document
+    made = ConfigError(
+        error.message,
+        file=told.get("file"),
+        line=told.get("line"),
+        column=told.get("column"),
+        key=str(told.get("key") or ""),
+        suggestion=str(told.get("suggestion") or ""),
+        excerpt=str(told.get("excerpt") or ""),
+        remedy=error.remedy or "nothing has changed; put it right and reload again",
+    )
+    made.__cause__ = problem
+    return made
+
+
+def _tell_done(call: Call, document: Mapping[str, Any], done: str) -> None:
+    if call.settings.documents:
+        call.screen.document(document)
+        return
+    parts = []
+    for key in ("started", "stopped", "changed", "untouched"):
+        named = ", ".join(str(item) for item in document.get(key) or ())
+        if named:
+            parts.append(f"{key}: {named}")
+    call.screen.note("; ".join([done, *parts]))
+
+
+def _fault(fault: Any) -> str:
+    if not isinstance(fault, Mapping):
+        return str(fault)
+    place = ":".join(str(fault[key]) for key in ("file", "line", "column") if fault.get(key))
+    return f"{place}: {fault.get('message')}" if place else str(fault.get("message"))

@@ -1,0 +1,78 @@
+"""Documents about the running system told to people: views, pipes, sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fustor_core.cli import figures, quality
+from fustor_core.cli.names import raw, safe
+from fustor_core.cli.screen import Cell, Screen
+
+Document = Mapping[str, Any]
+
+
+def view_rows(screen: Screen, views: Sequence[Document]) -> list[list[Cell]]:
+    """One row a view: name, root, files, directories, bytes, doubts."""
+    rows: list[list[Cell]] = []
+    for view in views:
+        found = quality.doubts(view.get("quality"))
+        rows.append(
+            [
+                (safe(str(view.get("view"))), "bold"),
+                screen.name(raw(view, "root")),
+                figures.counted(int(view.get("files") or 0), "file"),
+                figures.counted(int(view.get("dirs") or 0), "dir"),
+                figures.size(int(view.get("bytes") or 0)),
+                (safe("; ".join(found)), "yellow") if found else ("complete", "green"),
+            ]
+        )
+    return rows
+
+
+def pipe_rows(pipes: Sequence[Document]) -> list[list[Cell]]:
+    """One row a pipe: id, way, state, role, what it watches, trouble."""
+    rows: list[list[Cell]] = []
+    for pipe in pipes:
+        named = [str(flag) for flag in pipe.get("flags") or ()] or ["STOPPED"]
+        trouble = str(pipe.get("last_error") or "")
+        row: list[Cell] = [
+            (safe(str(pipe.get("id"))), "bold"),
+            safe(f"{pipe.get('source')} → {pipe.get('sink')}"),
+            ("|".join(named), "red" if "ERROR" in named else "green"),
+            safe(str(pipe.get("role") or "no session")),
+            watching(pipe),
+            (safe(trouble), "red"),
+        ]
+        rows.append(row)
+    return rows
+
+
+def watching(pipe: Document) -> str:
+    """``1,204 directories watched``, and how many only polled."""
+    watched = int(pipe.get("watched_dirs") or 0)
+    told = f"{figures.counted(watched, 'directory', 'directories')} watched"
+    polled = len(pipe.get("uncovered") or ())
+    return told + (f", {figures.count(polled)} polled" if polled else "")
+
+
+def session_rows(sessions: Sequence[Document]) -> list[list[Cell]]:
+    """One row a session: id, pipe, view, role, state, when it was last heard of."""
+    rows: list[list[Cell]] = []
+    for session in sessions:
+        shown = [session.get(key) for key in ("session_id", "pipe", "view", "role", "state")]
+        last = figures.clock_time(str(session.get("last_active_at") or ""))
+        rows.append([*(safe(str(item)) for item in shown), f"active {last}"])
+    return rows
+
+
+def details(screen: Screen, document: Document) -> None:
+    """Any document, one field a line."""
+    rows: list[list[Cell]] = []
+    for key, value in document.items():
+        if isinstance(value, list):
+            shown = ", ".join(safe(str(item)) for item in value) or "-"
+        else:
+            shown = "-" if value is None else safe(str(value))
+        rows.append([(safe(key), "dim"), shown])
+    screen.table(rows)

@@ -1,0 +1,223 @@
+"""`fustor up` and `fustor run`: the program in the foreground, from arguments or from files."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fustor_core.cli import failure
+from fustor_core.cli.call import Call
+from fustor_core.cli.configuring import model_of
+from fustor_core.cli.display import Display, choose, invocation
+from fustor_core.cli.roots import checked
+from fustor_core.errors import ConfigError, FustorError
+
+if TYPE_CHECKING:
+    import anyio
+
+    from fustor_core.config import Loaded
+
+EXITS = {signal.SIGINT: failure.INTERRUPTED, signal.SIGTERM: failure.TERMINATED}
+SHOW_CURSOR = b"\x1b[?25h"
+
+
+def join(app: typer.Typer) -> None:
+    """Adds the commands of this file to the program."""
+    app.command("up")(up)
+    app.command("run")(run)
+
+
+def up(
+    ctx: typer.Context,
+    directories: Annotated[
+        list[str], typer.Argument(metavar="DIR", help="Directories to keep a view of.")
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="N", help="Name of the view, for one DIR.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="GLOB",
+            help="Leave out names like this; with a / in it, view paths. May be repeated.",
+        ),
+    ] = None,
+    cross_filesystems: Annotated[
+        bool, typer.Option("--cross-filesystems", help="Enter other file systems below too.")
+    ] = False,
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", metavar="HOST:PORT", help="On TCP too; prints a key once."),
+    ] = None,
+    state_history: Annotated[
+        str | None,
+        typer.Option("--state-history", metavar="DIR", help="Record every change of state there."),
+    ] = None,
+) -> int:
+    """Keep a live view of directories and answer questions.
+
+    Scans, then follows what happens, until stopped with Ctrl-C or `fustor stop`.
+    """
+    from fustor_core.config import ID_PATTERN, up_config
+
+    call: Call = ctx.obj
+    roots = checked(directories, call.settings.home)
+    if name is not None and len(roots) != 1:
+        raise failure.usage("--name fits one DIR only", remedy="start without it, or name one DIR")
+    if name is not None and not re.fullmatch(ID_PATTERN, name):
+        raise failure.usage(
+            f"--name {name}: a name has small letters, digits, - and _, at most 64, no - first"
+        )
+    loaded = up_config(
+        [Path(os.fsdecode(root.real)) for root in roots],
+        name=name,
+        exclude=exclude or (),
+        cross_filesystems=cross_filesystems,
+        listen=_listen(listen),
+        state_history=None if state_history is None else os.path.abspath(state_history),
+    )
+    return foreground(call, loaded)
+
+
+def run(
+    ctx: typer.Context,
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-c",
+            "--config",
+            metavar="FILE",
+            help="A file or a folder of them; may be "
+            "repeated. Left out: those of the state directory.",
+        ),
+    ] = None,
+) -> int:
+    """Run the pipes and views of configuration files."""
+    from fustor_core.config import load_config
+    from fustor_core.registry import Registry
+
+    call: Call = ctx.obj
+    given = [*files] if files else _from_environment()
+    paths = [Path(file) for file in given] or [call.settings.home]
+    loaded = load_config(paths, os.environ, model_of=model_of(Registry()))
+    if not loaded.config.pipes and not loaded.config.views:
+        named = ", ".join(str(path) for path in paths)
+        raise ConfigError(
+            f"nothing to run: no pipes and no views in {named}",
+            remedy="write a first configuration with `fustor init`, or run `fustor up DIR`",
+        )
+    _require_roots(loaded)
+    return foreground(call, loaded)
+
+
+def foreground(call: Call, loaded: Loaded) -> int:
+    """Runs the engine until a signal ends it cleanly.
+
+    Raises:
+        FustorError: what ended it otherwise.
+    """
+    import anyio
+
+    home = call.settings.home
+    display = choose(
+        call.screen,
+        invocation(home if call.settings.home_given else None),
+        jsonl=call.settings.documents,
+        progress=not call.settings.no_progress,
+    )
+    try:
+        anyio.run(_serve, loaded, home, display, backend_options={"use_uvloop": _uvloop_is_there()})
+    except BaseExceptionGroup as several:
+        raise _first(several) from several
+    finally:
+        display.close()
+    return failure.OK
+
+
+async def _serve(loaded: Loaded, home: Path, display: Display) -> None:
+    import anyio
+
+    from fustor_core import bootstrap
+
+    stop = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_on_signal, stop)
+        await bootstrap.run(loaded, home, on_event=display.take, stop=stop)
+        tasks.cancel_scope.cancel()
+
+
+async def _stop_on_signal(stop: anyio.Event) -> None:
+    """The first signal asks for a clean stop, the second ends the process at once."""
+    import anyio
+
+    with anyio.open_signal_receiver(*EXITS) as signals:
+        async for number in signals:
+            for other in EXITS:
+                signal.signal(other, _at_once)
+            del number
+            stop.set()
+            await anyio.sleep_forever()
+
+
+def _at_once(number: int, _frame: FrameType | None) -> None:
+    if sys.stderr.isatty():
+        os.write(2, SHOW_CURSOR)
+    os._exit(EXITS[signal.Signals(number)])
+
+
+def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a person can do something about, else the group."""
+    for error in several.exceptions:
+        found = _first(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, FustorError | OSError):
+            return found
+    return several
+
+
+def _uvloop_is_there() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("uvloop") is not None
+
+
+def _listen(text: str | None) -> str | None:
+    """``HOST:PORT`` as given, when it is one; IPv6 as ``[::1]:8102``."""
+    if text is None:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise failure.usage(
+            f"--listen {text}: it is HOST:PORT", remedy="for this host alone: 127.0.0.1:8102"
+        )
+    return text
+
+
+def _from_environment() -> Sequence[str]:
+    """The files of FUSTOR_CONFIG, separated like those of PATH."""
+    return [part for part in os.environ.get("FUSTOR_CONFIG", "").split(os.pathsep) if part]
+
+
+def _require_roots(loaded: Loaded) -> None:
+    """Directories that files name must be there when the program starts.
+
+    Raises:
+        ConfigErrors: every root that is not, with its place in the file (exit 3).
+    """
+    from fustor_core.config import ConfigErrors
+
+    for name, pipe in loaded.config.pipes.items():
+        root = pipe.source.options.get("root")
+        if isinstance(root, str) and not pipe.disabled and not os.path.isdir(root):
+            why = "is no directory" if os.path.lexists(root) else "does not exist"
+            loaded.merged.error(f"{root} {why}", ("pipes", name, "source", "root"), at_value=True)
+    if loaded.merged.errors:
+        raise ConfigErrors(loaded.merged.errors)

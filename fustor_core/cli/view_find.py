@@ -1,0 +1,156 @@
+"""`fustor view find`: entries by name, size, time, owner and type, as they are found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from fustor_core.cli import failure, quality
+from fustor_core.cli.call import Call, address
+from fustor_core.cli.names import raw
+from fustor_core.cli.options import Cursor, Limit
+from fustor_core.cli.paths import Place
+from fustor_core.cli.screen import STYLES
+from fustor_core.client import path_params
+from fustor_core.errors import Unreachable
+
+TYPES = {
+    "f": "file",
+    "d": "dir",
+    "l": "symlink",
+    "p": "fifo",
+    "s": "socket",
+    "c": "char",
+    "b": "block",
+}
+
+
+def join(group: typer.Typer) -> None:
+    """Adds the command to ``fustor view``."""
+    group.command("find")(view_find)
+
+
+def view_find(
+    ctx: typer.Context,
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="Glob on the name: '*.log', 'run-??'.")
+    ],
+    scope: Annotated[
+        str | None, typer.Option("--in", metavar="PATH", help="Look only below this directory.")
+    ] = None,
+    regex: Annotated[bool, typer.Option("--regex", help="PATTERN is an RE2 expression.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--path", help="Match the whole view path; ** crosses slashes.")
+    ] = False,
+    ignore_case: Annotated[bool, typer.Option("--ignore-case", help="a matches A.")] = False,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="[+-]SIZE", help="+1G: larger, -1G: smaller, 1G: exactly."),
+    ] = None,
+    newer: Annotated[
+        str | None, typer.Option(metavar="DUR|TIME", help="Modified within, or since.")
+    ] = None,
+    older: Annotated[
+        str | None, typer.Option(metavar="DUR|TIME", help="Modified longer ago, or before.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option(metavar="U", help="User, name or number.")] = None,
+    group: Annotated[str | None, typer.Option(metavar="G", help="Group, name or number.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", metavar="f|d|l|p|s|c|b", help="Only this type.")
+    ] = None,
+    suspect: Annotated[bool, typer.Option("--suspect", help="Perhaps incomplete ones.")] = False,
+    blind: Annotated[bool, typer.Option("--blind", help="Changed unseen ones.")] = False,
+    limit: Limit = None,
+    cursor: Cursor = None,
+    null: Annotated[bool, typer.Option("-0", "--null", help="End each path with NUL.")] = False,
+) -> int:
+    """Find entries by name and attributes.
+
+    No match is no failure. Paths go out as they are found.
+    """
+    call: Call = ctx.obj
+    place = call.place(scope)
+    filters: dict[str, Any] = {
+        **path_params(os.fsencode(pattern), "pattern"),
+        "regex": regex or None,
+        "whole_path": whole or None,
+        "ignore_case": ignore_case or None,
+        "size": size,
+        "newer": newer,
+        "older": older,
+        "owner": _number(owner, "--owner", local=call.local),
+        "group": _number(group, "--group", local=call.local),
+        "type": _type(kind),
+        "suspect": suspect or None,
+        "blind": blind or None,
+    }
+    if call.settings.json:
+        found = call.pages(place, "find", "matches", filters, limit=limit, cursor=cursor)
+        call.screen.document(found)
+        return failure.OK
+    filters |= {"limit": limit, "cursor": cursor}
+    summary: dict[str, Any] | None = None
+    screen = call.screen
+    for line in _matches(call, place, filters):
+        if line.startswith(b'{"summary"'):
+            summary = json.loads(line)["summary"]
+        if call.settings.jsonl:
+            screen.write(line + b"\n")
+        elif summary is None:
+            screen.write(_shown(call, line, null=null))
+    if summary is None:
+        raise Unreachable("the answer broke off before its end", remedy="ask again")
+    if not call.settings.jsonl:
+        if summary.get("next_cursor"):
+            screen.note(f"there is more; go on with: --cursor {summary['next_cursor']}")
+        quality.tell(screen, summary.get("quality"))
+    return failure.OK
+
+
+def _matches(call: Call, place: Place, filters: Mapping[str, Any]) -> Iterator[bytes]:
+    client = call.client()
+    params = {**path_params(place.path), **filters}
+    with client.stream(address(place.view, "find"), params, silence_s=client.timeout_s) as batches:
+        for lines in batches:
+            yield from lines
+
+
+def _shown(call: Call, line: bytes, *, null: bool) -> bytes:
+    """One match as it goes out: its path, raw into a pipe, quoted and coloured on a terminal."""
+    entry = json.loads(line)
+    path = raw(entry)
+    if null:
+        return path + b"\0"
+    if not call.screen.terminal:
+        return path + b"\n"
+    kind = str(entry.get("type"))
+    shown = call.screen.painted(call.screen.name(path), kind if kind in STYLES else "")
+    return shown.encode() + b"\n"
+
+
+def _type(kind: str | None) -> str | None:
+    if kind is None:
+        return None
+    if kind not in TYPES and kind not in TYPES.values():
+        known = ", ".join(f"{letter} ({name})" for letter, name in TYPES.items())
+        raise failure.usage(f"--type {kind}: no such type", remedy=f"one of {known}")
+    return TYPES.get(kind, kind)
+
+
+def _number(name: str | None, option: str, *, local: bool) -> str | None:
+    """Number of a user or group of this host; a remote server is asked with what was typed."""
+    if name is None or name.isdecimal() or not local:
+        return name
+    import grp
+    import pwd
+
+    try:
+        if option == "--owner":
+            return str(pwd.getpwnam(name).pw_uid)
+        return str(grp.getgrnam(name).gr_gid)
+    except KeyError as error:
+        raise failure.usage(f"{option} {name}: no such name on this host") from error

@@ -1,0 +1,213 @@
+"""What this host needs for Fustor to work well, checked one thing at a time.
+
+Every check looks at one fact and says what was found, what is wanted, and how to get there.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fustor_core.errors import ConfigError, PluginError
+from fustor_core.registry import KINDS, Registry, refuse_earlier_system
+from fustor_core.state import StateDirectory, mount_of
+
+PYTHON_MIN = (3, 11)
+FREE_BYTES_MIN = 512 << 20
+OPEN_FILES_MIN = 1024
+WATCHES_MIN = 65_536  # where it is not known how many directories there are to watch
+QUEUED_EVENTS_MIN = 16_384
+INSTANCES_MIN = 16
+DAY_S = 86_400
+INOTIFY = Path("/proc/sys/fs/inotify")
+# What `fustor up` is made of.
+NEEDED = (
+    ("source", "fs"),
+    ("sink", "view"),
+    ("arbitrator", "fs"),
+    ("view", "file"),
+    ("receiver", "http"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One fact: what was found, what is wanted, and what to do about it when it is not ok."""
+
+    name: str
+    ok: bool
+    found: str
+    wanted: str
+    remedy: str = ""
+
+
+def examine(home: Path, *, directories: int | None = None, inotify: Path = INOTIFY) -> list[Check]:
+    """All checks, in the order in which they are best read.
+
+    Args:
+        home: the state directory; it need not exist.
+        directories: how many are to be watched, where that is known.
+        inotify: folder of the kernel's limits.
+    """
+    return [
+        python(),
+        earlier_system(),
+        *plugins(Registry()),
+        *state_directory(home),
+        *watch_limits(inotify, directories),
+        open_files(),
+        clock(),
+    ]
+
+
+def python(version: tuple[int, int] = sys.version_info[:2]) -> Check:
+    """The interpreter's version."""
+    wanted = ".".join(map(str, PYTHON_MIN))
+    return Check(
+        "python",
+        version >= PYTHON_MIN,
+        f"{platform.python_implementation()} {version[0]}.{version[1]}",
+        f"{wanted} or newer",
+        f"make the virtual environment with Python {wanted} or newer",
+    )
+
+
+def earlier_system(look: Callable[[], None] = refuse_earlier_system) -> Check:
+    """The distribution of the earlier system, which has the same import package as ours."""
+    try:
+        look()
+    except ConfigError as error:
+        return Check("earlier system", False, error.message, "not installed", error.remedy)
+    return Check("earlier system", True, "not installed", "not installed")
+
+
+def plugins(registry: Registry) -> Iterator[Check]:
+    """Whether every installed driver can be imported, and those are there that `up` needs."""
+    installed = [plugin for plugin in registry.plugins() if plugin.kind in KINDS]
+    names = {(plugin.kind, plugin.name): plugin for plugin in installed}
+    for kind, name in sorted({*names, *NEEDED}, key=lambda it: (KINDS.index(it[0]), it[1])):
+        plugin = names.get((kind, name))
+        found = f"{plugin.distribution} {plugin.version}" if plugin else "not installed"
+        try:
+            registry.driver(kind, name)
+        except PluginError as error:
+            told = error.message if plugin else found
+            yield Check(f"{kind} {name}", False, told, "installed and importable", error.remedy)
+        else:
+            yield Check(f"{kind} {name}", True, found, "installed and importable")
+
+
+def state_directory(home: Path) -> Iterator[Check]:
+    """File system, permissions and free space of the state directory, or of where it will be."""
+    place = _nearest(home)
+    mount = mount_of(place)
+    elsewhere = "choose another place with --home DIR or FUSTOR_HOME"
+    if mount is not None:
+        yield Check(
+            "state file system",
+            not mount.network,
+            f"{mount.type} at {mount.point}",
+            "a local file system",
+            elsewhere,
+        )
+    yield _permissions(home, place, elsewhere)
+    space = os.statvfs(place)
+    free = space.f_bavail * space.f_frsize
+    yield Check(
+        "state free space",
+        free >= FREE_BYTES_MIN,
+        f"{free >> 20} MiB at {place}",
+        f"{FREE_BYTES_MIN >> 20} MiB or more",
+        f"make room there, or {elsewhere}",
+    )
+    holder = StateDirectory(home).holder("fusion") if place == home else None
+    found = f"process {holder.pid} ({holder.role})" if holder else "nothing runs"
+    yield Check("state in use", True, found, "at most one process")
+
+
+def watch_limits(folder: Path, directories: int | None) -> Iterator[Check]:
+    """The kernel's limits for watching, against what is needed."""
+    known = directories is not None
+    needed = directories if directories is not None else WATCHES_MIN
+    told = f"{needed:,} directories to watch" if known else f"{needed:,} or more"
+    for name, wanted, said in (
+        ("max_user_watches", max(needed + needed // 10, 1), told),
+        ("max_queued_events", QUEUED_EVENTS_MIN, f"{QUEUED_EVENTS_MIN:,} or more"),
+        ("max_user_instances", INSTANCES_MIN, f"{INSTANCES_MIN:,} or more"),
+    ):
+        try:
+            found = int((folder / name).read_text())
+        except (OSError, ValueError):
+            yield Check(f"inotify {name}", False, "cannot be read", said, "is /proc mounted?")
+            continue
+        raised = max(wanted, found * 2)
+        yield Check(
+            f"inotify {name}",
+            found >= wanted,
+            f"{found:,}",
+            said,
+            f"as root: sysctl -w fs.inotify.{name}={raised}; for good: a line "
+            f"fs.inotify.{name}={raised} in /etc/sysctl.d/fustor.conf. "
+            "What cannot be watched is polled",
+        )
+
+
+def open_files() -> Check:
+    """The limit of open files of this shell."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    endless = soft == resource.RLIM_INFINITY
+    return Check(
+        "open files",
+        endless or soft >= OPEN_FILES_MIN,
+        "unlimited" if endless else f"{soft:,}",
+        f"{OPEN_FILES_MIN:,} or more",
+        f"ulimit -n {OPEN_FILES_MIN * 4}, or LimitNOFILE= in the unit",
+    )
+
+
+def clock(now_s: Callable[[], float] = time.time) -> Check:
+    """Whether the wall clock can be right, and the clock that orders events is there."""
+    installed_s = Path(__file__).stat().st_mtime
+    now = now_s()
+    try:
+        time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        boottime = True
+    except OSError:
+        boottime = False
+    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    return Check(
+        "clock",
+        boottime and now > installed_s - DAY_S,
+        shown if boottime else f"{shown}, no CLOCK_BOOTTIME",
+        "a wall clock that is not before this program's installation, and CLOCK_BOOTTIME",
+        "set the clock; let chrony, ntpd or systemd-timesyncd keep it",
+    )
+
+
+def _permissions(home: Path, place: Path, elsewhere: str) -> Check:
+    wanted = "a directory of yours alone (0700), or one that can be made"
+    name = "state permissions"
+    if place != home:
+        writable = os.access(place, os.W_OK | os.X_OK)
+        found = f"{home} is not there yet; {place} is {'' if writable else 'not '}writable"
+        return Check(name, writable and place.is_dir(), found, wanted, elsewhere)
+    facts = home.stat()
+    mode = stat.S_IMODE(facts.st_mode)
+    whose = "yours" if facts.st_uid == os.geteuid() else f"of user {facts.st_uid}"
+    alone = stat.S_ISDIR(facts.st_mode) and not mode & 0o077 and whose == "yours"
+    remedy = f"chmod 700 {home}" if whose == "yours" else elsewhere
+    return Check(name, alone, f"{home}, mode {mode:04o}, {whose}", wanted, remedy)
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or what is there of it."""
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
