@@ -1,0 +1,81 @@
+"""Fusion time over restarts, offset bounds, storage time: instants come as arguments."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from fustor_core.clock import FusionClock, LogicalClock, OffsetBounds, SavedClock
+
+S = 1_000_000
+
+
+def test_fusion_time_begins_at_zero() -> None:
+    clock = FusionClock.resume(None, boot="a", raw_us=500, wall_us=0)
+    assert clock.at(500) == 0
+    assert clock.at(700) == 200
+
+
+def test_fusion_time_is_exact_within_one_boot() -> None:
+    saved = SavedClock("a", offset_us=-500, high_us=9_000, wall_us=0)
+    clock = FusionClock.resume(saved, boot="a", raw_us=100_500, wall_us=5)
+    assert clock.at(100_500) == 100_000, "it advanced by the real time that fusion was down"
+
+
+def test_fusion_time_advances_by_the_wall_over_a_reboot_and_never_back() -> None:
+    saved = SavedClock("a", offset_us=-500, high_us=9_000, wall_us=1_000)
+    assert FusionClock.resume(saved, boot="b", raw_us=40, wall_us=401_000).at(40) == 409_000
+    assert FusionClock.resume(saved, boot="b", raw_us=40, wall_us=0).at(40) == 9_000
+
+
+def test_a_raw_clock_that_went_back_is_another_boot() -> None:
+    saved = SavedClock("a", offset_us=0, high_us=9_000, wall_us=1_000)
+    assert FusionClock.resume(saved, boot="a", raw_us=10, wall_us=1_000).at(10) >= 9_000
+
+
+def test_an_exact_line_is_only_shifted_and_capped_by_the_arrival() -> None:
+    bounds = OffsetBounds(exact_us=-100)
+    assert bounds.map(1_000, 1_010, 5_000) == (900, 910)
+    assert bounds.map(1_000, 1_010, 905) == (900, 905)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_true_instant_lies_within_the_mapped_bounds(seed: int) -> None:
+    """arbitration.md §8, with drift up to 200 ppm and one-way delays up to 0.3 s."""
+    draw = random.Random(seed)
+    offset, drift = draw.uniform(-1e10, 1e10), draw.uniform(-2e-4, 2e-4)
+
+    def raw(fusion: float) -> int:
+        return round((fusion - offset) / (1 + drift))
+
+    bounds, now = OffsetBounds(), 0.0
+    for _ in range(50):
+        now += draw.uniform(0.1 * S, 20 * S)
+        there, back = draw.uniform(0.001 * S, 0.3 * S), draw.uniform(0.001 * S, 0.3 * S)
+        bounds.request(sent_raw_us=raw(now), received_us=round(now + there))
+        bounds.reply(sent_us=round(now + there), received_raw_us=raw(now + there + back))
+        now += there + back
+        true = now - draw.uniform(0, 60 * S)
+        lo, hi = bounds.map(raw(true), raw(true), round(now))
+        assert lo - 2 <= true <= hi + 2
+    assert max(len(bounds.lows), len(bounds.highs)) <= 9
+
+
+def test_storage_time_follows_the_usual_lag_of_fresh_ctimes() -> None:
+    clock = LogicalClock()
+    assert clock.watermark(10 * 10**9) == 10 * 10**9
+    for _ in range(10):
+        clock.sample(1_000 * 10**9, 995 * 10**9)
+    clock.sample(1_000 * 10**9, 3 * 10**9)  # an old file that was touched by a chmod long ago
+    assert clock.watermark(1_000 * 10**9) == 995 * 10**9
+    assert LogicalClock(clock.samples()).watermark(0) == clock.watermark(0)
+
+
+def test_storage_time_forgets_what_left_its_window() -> None:
+    clock = LogicalClock()
+    for _ in range(LogicalClock.WINDOW):
+        clock.sample(10 * 10**9, 5 * 10**9)
+    for _ in range(LogicalClock.WINDOW):
+        clock.sample(10 * 10**9, 9 * 10**9)
+    assert clock.watermark(0) == -1 * 10**9
+    assert len(clock.samples()) == LogicalClock.WINDOW
