@@ -109,6 +109,7 @@ class Walk(RuleBasedStateMachine):
         self.floor = self.swept = start
         self.leads: tuple[int, str] | None = None  # told, and not taken back
         self.epochs: list[int] = []
+        self.deposed: dict[str, int] = {}  # alive, and when it lost its lease
         self.boot(None)
 
     def boot(self, epoch: tuple[int, str] | None) -> None:
@@ -144,6 +145,8 @@ class Walk(RuleBasedStateMachine):
         for effect in step.effects:
             mark = (effect.epoch, effect.session_id)
             if isinstance(effect, MakeDurable):
+                rested = self.now - self.deposed.get(effect.session_id, -LEASE)
+                assert rested >= LEASE, "chosen again before it had rested"
                 self.pending.append(Frame(epoch=mark))
             elif isinstance(effect, Announce):
                 assert self.leads is None
@@ -154,13 +157,16 @@ class Walk(RuleBasedStateMachine):
             elif isinstance(effect, Deposed):
                 assert self.leads == mark
                 self.leads = None
+                if self.sessions.get(effect.session_id):
+                    self.deposed[effect.session_id] = self.now
 
     def silence(self, known: Known) -> int:
         return self.now - max(known.proof_us, self.floor)
 
     def pick(self, number: int) -> tuple[str, Known]:
-        names = list(self.model)[-8:]
-        name = names[number % len(names)]
+        alive = [name for name, known in self.model.items() if not known.over]
+        names = alive if alive and number % 4 else list(self.model)[-8:]
+        name = names[number // 4 % len(names)]
         return name, self.model[name]
 
     def gone(self, known: Known) -> bool:
@@ -172,10 +178,10 @@ class Walk(RuleBasedStateMachine):
 
     # -- what agents do
 
-    @rule(agent=agents, pipe=pipes, hint=st.sampled_from([None, 10.0, 45.0]), scan=st.booleans())
-    def open(self, agent: str, pipe: str, hint: float | None, scan: bool) -> None:
+    @rule(agent=agents, pipe=pipes, hint=st.sampled_from([None, 10.0, 45.0]), scan=picks)
+    def open(self, agent: str, pipe: str, hint: float | None, scan: int) -> None:
         name = f"s{len(self.model)}"
-        can = {"realtime": True, "scan": scan}
+        can = {"realtime": True, "scan": scan % 4 != 0}
         said = Hello(agent, pipe, "v", {}, {}, can, session_timeout_s=hint)
         known = Known((agent, pipe), max(TIMEOUT, int((hint or 0) * SECOND)), self.now)
         others = {s.agent_pipe for s in self.sessions}
@@ -191,7 +197,10 @@ class Walk(RuleBasedStateMachine):
     @precondition(lambda self: self.model)
     @rule(number=picks, going=st.one_of(st.none(), st.integers(0, 2)))
     def beat(self, number: int, going: int | None) -> None:
-        name, known = self.pick(number)
+        self.beat_of(self.pick(number)[0], going)
+
+    def beat_of(self, name: str, going: int | None) -> None:
+        known = self.model[name]
         try:
             step = self.sessions.beaten(name, self.now)
         except SessionObsoletedError as refusal:
@@ -208,8 +217,8 @@ class Walk(RuleBasedStateMachine):
     @precondition(lambda self: self.model)
     @rule(
         number=picks,
-        ahead=st.integers(-3, 3),
-        epoch=st.integers(-1, 1),
+        ahead=st.sampled_from([1, 1, 1, 1, 0, -1, -2, 2]),
+        epoch=st.sampled_from([0, 0, 1, -1]),
         origin=st.sampled_from(list(Origin)),
     )
     def push(self, number: int, ahead: int, epoch: int, origin: Origin) -> None:
@@ -249,6 +258,26 @@ class Walk(RuleBasedStateMachine):
         self.lead = pushed(self.lead, name, [origin], self.now)
         self.act(self.sessions.taken(name, seq, self.now))
         self.pending.append(Frame(batch=(name, Ack(acked=seq, server_time=self.now))))
+
+    @precondition(lambda self: self.model)
+    @rule(number=picks, count=st.integers(1, 4))
+    def talk(self, number: int, count: int) -> None:
+        """Several batches, some of them in one group of the journal."""
+        for turn in range(count):
+            self.push(number, 1, 0, Origin.REALTIME)
+            if self.pending and (number >> turn) % 2:
+                self.sync()
+
+    @precondition(lambda self: self.leads)
+    @rule(mark=st.integers(0, 2), beats=st.integers(1, 9))
+    def hang(self, mark: int, beats: int) -> None:
+        """The leader beats and its scan stands still."""
+        for _ in range(beats):
+            for _ in range(9):
+                self.now += SECOND
+                self.sweep()
+            if self.leads is not None:
+                self.beat_of(self.leads[1], mark)
 
     @precondition(lambda self: self.model)
     @rule(number=picks)
@@ -311,7 +340,7 @@ class Walk(RuleBasedStateMachine):
             self.now += SECOND
             self.sweep()
 
-    @rule(seconds=st.sampled_from([10, 11, 100]))
+    @rule(seconds=st.sampled_from([2, 10, 11, 100]))
     def stall(self, seconds: int) -> None:
         """Fusion stands still; what comes in next may be read before the next sweep."""
         self.now += seconds * SECOND
@@ -334,6 +363,7 @@ class Walk(RuleBasedStateMachine):
             self.disk.write(frame)  # durable, but nobody was told
         self.now += seconds * SECOND
         self.floor = self.swept = self.now
+        self.deposed.clear()
         self.boot(self.disk.epoch)
         for name, known in self.model.items():
             row = self.disk.rows.get(name)
