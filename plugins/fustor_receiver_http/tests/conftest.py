@@ -38,6 +38,7 @@ class MemoryAsk:
     Attributes:
         asked: every question. told: every command. following: how many follow now.
         wakes: how often a follower went on. faults: verb or command → what it raises.
+        given: how many pages of lists were made.
         hold: pages after the first do not come. gate: `stat` waits for it.
     """
 
@@ -58,6 +59,7 @@ class MemoryAsk:
         self.following = 0
         self.wakes = 0
         self.floor = 0
+        self.given = 0
         self.feed: list[dict[str, Any]] = []
         self.documents: dict[str, dict[str, Any]] = {}
         self._news = anyio.Event()
@@ -85,6 +87,7 @@ class MemoryAsk:
         wanted = self.entries if query.limit is None else self.entries[: query.limit]
         try:
             for start in range(0, len(wanted), self.page_items):
+                self.given += 1
                 yield Page(wanted[start : start + self.page_items], name)
                 self.begun.set()
                 self._raise("page")
