@@ -1,0 +1,146 @@
+"""Storms against a live program: afterwards the view equals the tree in every field."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .live import Program
+from .oracle import differences, rollups, told, told_rollups, truth
+from .weather import Storm
+
+pytestmark = pytest.mark.storms
+
+SENTINEL_S = 5.0
+HEARTBEAT_S = 2.0
+QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
+CONFIG = """\
+version: 1
+pipes:
+  storm:
+    source: {{driver: fs, root: "{root}"}}
+    sink: {{driver: view, view: storm}}
+    audit_interval_sec: 0
+    sentinel_interval_sec: {sentinel}
+    heartbeat_interval_sec: {heartbeat}
+views:
+  storm: {{driver: file, audit_interval_sec: 0, sentinel_interval_sec: {sentinel}}}
+"""
+# What may still be owed after the last operation: a drained queue and its batch, then looks that
+# only the sentinel makes: those of one round, and those that they lead to.
+BOUND_S = 10 + 6 * (SENTINEL_S + HEARTBEAT_S)
+
+
+class Place:
+    """A tree, a place beside it that nobody watches, and a program that watches."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.root, self.outside = folder / "tree", folder / "outside"
+        self.root.mkdir()
+        self.outside.mkdir()
+        self.storm = Storm(self.root, self.outside, seed)
+        self.storm.run(500)
+        config = folder / "storm.yaml"
+        text = CONFIG.format(root=self.root, sentinel=SENTINEL_S, heartbeat=HEARTBEAT_S)
+        config.write_text(text)
+        self.program = Program(folder / "home", "run", "-c", str(config), "--no-progress")
+
+    def differences(self) -> list[str]:
+        """How view and tree differ now, rollups included."""
+        entries, quality = self.program.entries("storm")
+        true = truth(self.root)
+        found = differences(true, told(entries))
+        found += differences(rollups(true), told_rollups(entries))
+        if not found and not (quality["complete"] and not quality["debts"]):
+            found.append(f"not complete: {quality}")
+        return found
+
+    def settles(self) -> None:
+        """Within the bound the view equals the tree."""
+        deadline = time.monotonic() + BOUND_S
+        while found := self.differences():
+            log = self.program.log.read_text(errors="replace")[-2000:]
+            text = "\n".join(found)
+            assert time.monotonic() < deadline, f"after {BOUND_S} s:\n{text}\n{log}"
+
+
+@pytest.fixture
+def place(tmp_path: Path, seed: int) -> Iterator[Place]:
+    place = Place(tmp_path, seed)
+    try:
+        yield place
+    finally:
+        place.storm.calm()
+        place.program.stop()
+
+
+@pytest.fixture
+def short_queue() -> Iterator[int]:
+    """The kernel's queue is short, so that it overflows."""
+    before = QUEUE.read_text()
+    try:
+        QUEUE.write_text("256")
+    except OSError as err:
+        pytest.skip(f"the queue cannot be made short here: {err}")
+    try:
+        yield 256
+    finally:
+        QUEUE.write_text(before)
+
+
+def test_the_view_equals_the_tree_after_a_storm(place: Place, operations: int) -> None:
+    place.program.start()
+    place.storm.run(operations)
+    place.storm.calm()
+    place.settles()
+    assert place.program.stop() == 0
+
+
+def test_the_view_equals_the_tree_after_overflows(
+    short_queue: int, place: Place, operations: int
+) -> None:
+    place.program.start()
+    place.storm.run(operations)
+    place.storm.calm()
+    place.settles()
+
+
+def test_the_view_equals_the_tree_after_kills(place: Place, operations: int) -> None:
+    place.program.start()
+    for _ in range(4):
+        place.storm.run(operations // 5)
+        place.program.kill()
+        place.storm.run(operations // 100)
+        place.program.start()
+    place.storm.run(operations // 5)
+    place.storm.calm()
+    place.settles()
+
+
+def test_answers_stay_when_the_program_is_killed_and_the_tree_is_away(
+    place: Place, operations: int
+) -> None:
+    """Every acknowledged entry is answered after kill -9 with the tree out of reach, as stale."""
+    place.program.start()
+    place.storm.run(operations // 10)
+    place.storm.calm()
+    place.settles()
+    before, _ = place.program.entries("storm")
+    place.program.kill()
+    away = place.root.with_name("away")
+    place.root.rename(away)
+    with contextlib.ExitStack() as undo:
+        undo.callback(away.rename, place.root)
+        process = place.program
+        process.start(ready_within_s=30)
+        after, quality = process.entries("storm")
+        assert not differences(told(before), told(after))
+        assert not differences(told_rollups(before), told_rollups(after))
+        assert quality["stale"] or not quality["complete"]
+        process.stop()
+    shutil.rmtree(place.outside, ignore_errors=True)
