@@ -19,23 +19,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from fustor_core import leadership as leading
 from fustor_core.claims import LEADER_ONLY, Ack, Origin
 from fustor_core.contracts import Hello
 from fustor_core.errors import SessionObsoletedError, SlowDown, StaleEpochError
-from fustor_core.leadership import (
-    Announce,
-    Deposed,
-    Leadership,
-    MakeDurable,
-    check_lease,
-    durable,
-    elect,
-    fence,
-    heard,
-    lapse,
-    pushed,
-    restored,
-)
+from fustor_core.leadership import Announce, Deposed, Leadership, MakeDurable
 from fustor_core.leadership import Step as LeadershipStep
 from fustor_core.sequence import Fresh, Gap, Repeat, Underway
 from fustor_core.sessions import Ended, Opened, Session, Sessions, Step
@@ -50,10 +38,8 @@ agents = st.sampled_from("abc")
 pipes = st.sampled_from("pq")
 whiles = st.sampled_from([1, 9, 10, 20, 21, 30, 31, 45, 46, 60, 61])
 picks = st.integers(0, 1_000)
-
-
-def progress(mark: int) -> dict[str, int]:
-    return {"started_us": 1, "progress_us": mark, "directories": 1}
+aheads = st.sampled_from([1, 1, 1, 1, 0, -1, -2, 2])
+origins = st.sampled_from(list(Origin))
 
 
 @dataclass(frozen=True)
@@ -117,7 +103,7 @@ class Walk(RuleBasedStateMachine):
         self.sessions.restore(self.disk.rows.values())
         number, holder = epoch or (0, "")
         alive = holder if self.sessions.get(holder) else None
-        self.lead: Leadership = restored("v", LEASE, number, alive, self.now)
+        self.lead: Leadership = leading.restored("v", LEASE, number, alive, self.now)
         self.leads = (number, holder) if alive else None
 
     # -- the bones of fusion
@@ -137,8 +123,8 @@ class Walk(RuleBasedStateMachine):
             gone = tuple(e.session.session_id for e in ended)
             self.pending.append(Frame(put=opened, drop=gone))
         for effect in ended:
-            self.steer(lapse(self.lead, effect.session.session_id))
-        self.steer(elect(self.lead, self.sessions, self.now))
+            self.steer(leading.lapse(self.lead, effect.session.session_id))
+        self.steer(leading.elect(self.lead, self.sessions, self.now))
 
     def steer(self, step: LeadershipStep) -> None:
         self.lead = step.leadership
@@ -196,10 +182,8 @@ class Walk(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model)
     @rule(number=picks, going=st.one_of(st.none(), st.integers(0, 2)))
-    def beat(self, number: int, going: int | None) -> None:
-        self.beat_of(self.pick(number)[0], going)
-
-    def beat_of(self, name: str, going: int | None) -> None:
+    def beat(self, number: int, going: int | None, name: str = "") -> None:
+        name = name or self.pick(number)[0]
         known = self.model[name]
         try:
             step = self.sessions.beaten(name, self.now)
@@ -210,17 +194,12 @@ class Walk(RuleBasedStateMachine):
             return
         assert not self.gone(known)
         known.proof_us = self.now
-        scan = None if going is None else progress(going)
-        self.lead = heard(self.lead, name, scan, self.now)
+        mark = {"started_us": 1, "progress_us": going or 0, "directories": 1}
+        self.lead = leading.heard(self.lead, name, None if going is None else mark, self.now)
         self.act(step)
 
     @precondition(lambda self: self.model)
-    @rule(
-        number=picks,
-        ahead=st.sampled_from([1, 1, 1, 1, 0, -1, -2, 2]),
-        epoch=st.sampled_from([0, 0, 1, -1]),
-        origin=st.sampled_from(list(Origin)),
-    )
+    @rule(number=picks, ahead=aheads, epoch=st.sampled_from([0, 0, 1, -1]), origin=origins)
     def push(self, number: int, ahead: int, epoch: int, origin: Origin) -> None:
         name, known = self.pick(number)
         seq, under = known.taken + ahead, (self.leads or (0, ""))[0] + epoch
@@ -244,7 +223,7 @@ class Walk(RuleBasedStateMachine):
 
     def push_fresh(self, name: str, known: Known, seq: int, epoch: int, origin: Origin) -> None:
         try:
-            fence(self.lead, name, epoch, [origin])
+            leading.fence(self.lead, name, epoch, [origin])
         except StaleEpochError as refusal:
             assert origin in LEADER_ONLY
             assert self.leads != (epoch, name)
@@ -255,7 +234,7 @@ class Walk(RuleBasedStateMachine):
             return
         assert origin not in LEADER_ONLY or self.leads == (epoch, name)
         known.taken, known.proof_us = seq, self.now
-        self.lead = pushed(self.lead, name, [origin], self.now)
+        self.lead = leading.pushed(self.lead, name, [origin], self.now)
         self.act(self.sessions.taken(name, seq, self.now))
         self.pending.append(Frame(batch=(name, Ack(acked=seq, server_time=self.now))))
 
@@ -277,7 +256,7 @@ class Walk(RuleBasedStateMachine):
                 self.now += SECOND
                 self.sweep()
             if self.leads is not None:
-                self.beat_of(self.leads[1], mark)
+                self.beat(0, mark, self.leads[1])
 
     @precondition(lambda self: self.model)
     @rule(number=picks)
@@ -297,7 +276,7 @@ class Walk(RuleBasedStateMachine):
                     self.model[session.session_id].told = True
                     self.act(self.sessions.granted(session.session_id))
             if frame.epoch is not None:
-                self.steer(durable(self.lead, frame.epoch[0], self.now))
+                self.steer(leading.durable(self.lead, frame.epoch[0], self.now))
             if frame.batch is not None:
                 self.answer(*frame.batch)
 
@@ -317,20 +296,18 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def fail(self) -> None:
         """A full disk: nothing of what is pending was written; ends are written again."""
-        frames, self.pending = self.pending, []
-        for frame in frames:
-            if frame.drop:
-                self.pending.append(Frame(drop=frame.drop))
+        frames = self.pending
+        self.pending = [Frame(drop=frame.drop) for frame in frames if frame.drop]
         for frame in frames:
             for session in frame.put:
                 self.act(self.sessions.closed(session.session_id))
             if frame.epoch is not None and frame.epoch[0] == self.lead.chosen:
-                self.steer(lapse(self.lead, frame.epoch[1]))
+                self.steer(leading.lapse(self.lead, frame.epoch[1]))
             if frame.batch is not None and self.sessions.get(frame.batch[0]):
                 known = self.model[frame.batch[0]]
                 known.taken = known.acked
                 self.act(self.sessions.released(frame.batch[0]))
-        self.steer(elect(self.lead, self.sessions, self.now))
+        self.steer(leading.elect(self.lead, self.sessions, self.now))
 
     # -- what time does
 
@@ -353,8 +330,10 @@ class Walk(RuleBasedStateMachine):
             self.floor = self.now
         self.swept = self.now
         self.act(step)
-        self.steer(check_lease(self.lead, self.now, heard_from_us=self.sessions.heard_from_us))
-        self.steer(elect(self.lead, self.sessions, self.now))
+        self.steer(
+            leading.check_lease(self.lead, self.now, heard_from_us=self.sessions.heard_from_us)
+        )
+        self.steer(leading.elect(self.lead, self.sessions, self.now))
 
     @rule(seconds=st.integers(0, 300), torn=st.booleans())
     def crash(self, seconds: int, torn: bool) -> None:
@@ -411,12 +390,8 @@ class Walk(RuleBasedStateMachine):
     def a_leader_is_found(self) -> None:
         """Whoever is fit and does not rest is chosen at once, and leads when the disk agrees."""
         rests = self.lead.resting
-        fit = [
-            s
-            for s in self.sessions
-            if s.scan and s.state is SessionState.ACTIVE and (not rests or rests[0] != s.session_id)
-        ]
-        if fit:
+        able = [s for s in self.sessions if s.scan and s.state is SessionState.ACTIVE]
+        if any(not rests or rests[0] != s.session_id for s in able):
             assert self.lead.holder is not None
             assert self.leads is not None or self.pending
 
