@@ -6,6 +6,7 @@ Commands from the command line's own tree, settings from the pydantic models and
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import sys
@@ -48,7 +49,8 @@ def spelled(option: Any) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     if option.is_flag or option.count:
         return names
-    return f"{names} `{option.metavar or option.type.name.upper()}`"
+    values = option.metavar or option.type.name.upper()
+    return " ".join([names, *(f"`{value}`" for value in values.split("|"))])
 
 
 def options_of(command: Any) -> list[Any]:
@@ -59,12 +61,18 @@ def options_of(command: Any) -> list[Any]:
     ]
 
 
-def commands() -> str:
-    """docs/reference/commands.md"""
+@functools.cache
+def program() -> Any:
+    """The whole tree of commands."""
     from fustor_core.cli.program import build
 
+    return build()
+
+
+def commands() -> str:
+    """docs/reference/commands.md"""
     parts = [NOTE, "# Commands\n"]
-    for words, command in walk(build(), ("fustor",)):
+    for words, command in walk(program(), ("fustor",)):
         context = command.make_context("", [], resilient_parsing=True)
         usage = " ".join([*words, *command.collect_usage_pieces(context)])
         parts.append(f"{'#' * (len(words) + 1)} `{' '.join(words)}`\n")
@@ -211,16 +219,20 @@ def drivers() -> list[tuple[str, str, type[BaseModel]]]:
     ]
 
 
-def settings() -> Iterator[tuple[str, str, list[Setting]]]:
+@functools.cache
+def settings() -> list[tuple[str, str, list[Setting]]]:
     """Every section of the configuration: heading, what it is, and its settings."""
     from fustor_core.config.model import Config
 
+    found = []
     for place, meaning, rows in sections(Config, ""):
-        yield (f"`{place}`" if place else "The top"), meaning, rows
+        found.append((f"`{place}`" if place else "The top", meaning, rows))
     for of, name, model in drivers():
         owned = list(sections(model, ""))
         rows = [row for _, _, rows in owned for row in rows]
-        yield f"Options of the {of} driver `{name}`", "They stand beside `driver:`.", rows
+        heading = f"Options of the {of} driver `{name}`"
+        found.append((heading, "They stand beside `driver:`.", rows))
+    return found
 
 
 def configuration() -> str:

@@ -46,11 +46,9 @@ def sections(text: str) -> dict[str, str]:
 
 
 def missing_commands(page: str) -> list[str]:
-    from fustor_core.cli.program import build
-
     documented = sections(page)
     missing = []
-    for words, command in GENERATE.walk(build(), ("fustor",)):
+    for words, command in GENERATE.walk(GENERATE.program(), ("fustor",)):
         name = " ".join(words)
         if name not in documented or not (command.help or "").strip():
             missing.append(name)

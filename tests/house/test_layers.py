@@ -34,14 +34,16 @@ LAYERS = {
         problems
         state.files state.mounts state.locks state.sockets state.home state
         journal.frames journal.recovery journal.log journal.group journal
-        client registry outbox jobs errands documents keeping fusion_pipe fusion
+        client registry outbox jobs errands orders documents keeping
+        fusion_pipe fusion peers phases
     """,
     "L4 wiring": "doctor",
     "L5 door": """
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting
         cli.view_entries cli.view_find cli.view_stable cli.view_changes cli.view_explain
-        cli.view_work cli.running cli.pipes cli.inside cli.doctor
+        cli.view_work cli.running cli.pipes cli.inside cli.doctor cli.templates cli.configuring
+        cli.roots cli.display cli.up
         cli.program cli __main__
     """,
 }
