@@ -34,8 +34,8 @@ LAYERS = {
         problems
         state.files state.mounts state.locks state.sockets state.home state
         journal.frames journal.recovery journal.log journal.group journal
-        client registry outbox jobs errands orders documents keeping
-        fusion_pipe fusion peers phases
+        client registry outbox jobs errands orders documents keeping peers
+        fusion_pipe fusion phases
     """,
     "L4 wiring": "doctor",
     "L5 door": """
