@@ -105,7 +105,7 @@ class ProblemResponse(Response):
         if remedy:
             document["remedy"] = remedy
         super().__init__(
-            msgspec.json.encode({**(fields or {}), **document}),
+            msgspec.json.encode({**document, **(fields or {}), **document}),
             status_code=status or usual,
             headers=dict(headers or {}),
         )
