@@ -103,7 +103,8 @@ class Fusion:
         pipeline = self._pipeline(view)
         for page in pipeline.view.read(query, pipeline.moment()):
             if page.document is not None and query.verb == "explain":
-                page.document["claims"].extend(pipeline.history(query))
+                claims = page.document.setdefault("claims", [])
+                claims.extend(pipeline.history(query))
             yield page
             await anyio.lowlevel.checkpoint()
 
@@ -217,7 +218,5 @@ class Fusion:
         pipeline = self._pipeline(arguments["view"])
         root = arguments.get("root") or b"/"
         done = await pipeline.confirm(root, reject=bool(arguments.get("reject")))
-        if not done:
-            raise QueryError("nothing waits for a confirmation here")
         confirmed = [with_path({"removes": d["removes"]}, d["path"]) for d in done]
         return {"view": arguments["view"], "confirmed": confirmed}

@@ -34,7 +34,7 @@ from fustor_core.contracts import (
     View,
 )
 from fustor_core.documents import evidence_document, stamp_text, wall_at
-from fustor_core.errors import DiskFull, SequenceGap, SlowDown
+from fustor_core.errors import DiskFull, SequenceGap, SlowDown, StateError
 from fustor_core.fold import Fold, Folded
 from fustor_core.frames import BatchHead
 from fustor_core.jobs import Jobs
@@ -101,7 +101,11 @@ class FusionPipeline:
             StateError: the state is of a newer version, or its disk failed.
         """
         self._move("start")
-        self.keeping.open(self.options.view)
+        try:
+            self.keeping.open(self.options.view)
+        except BaseException:
+            self._move("init_failed")
+            raise
         options, now = self.options, self.now_us()
         self.started_us = now
         timeout_us = int(options.session_timeout_s * 1e6)
@@ -295,14 +299,8 @@ class FusionPipeline:
         origins = {c.origin for c in batch.claims}
         leadership.fence(self.leadership, session_id, batch.epoch, origins)
         peer = self._peers[session_id]
-        keeping = self.keeping
-        taken = admit(
-            batch,
-            peer.bounds,
-            now,
-            identity=self.fold.identity,
-            root_proven=peer.root_proven,
-        )
+        proven, identity = peer.root_proven, self.fold.identity
+        taken = admit(batch, peer.bounds, now, identity=identity, root_proven=proven)
         peer.root_proven = taken.root_proven
         if taken.alarm:
             self.on_alarm(taken.alarm)
@@ -310,32 +308,44 @@ class FusionPipeline:
         stamps = frames.pack_stamps(taken.stamps)
         head = BatchHead(session_id, peer.agent, peer.line, now, wall_ns, skipped, stamps)
         self._carry_out(self.sessions.taken(session_id, batch.seq, now))
-        was_full = keeping.disk_full
-        turn, done = keeping.turn, anyio.Event()
-        keeping.turn = done
         try:
-            try:
-                lsn = await keeping.commit(frames.BATCH, frames.batch_frame(head, body))
-            except DiskFull:
-                self._carry_out(self.sessions.released(session_id))
-                if not was_full:
-                    self.on_alarm("the disk under the state directory is full: no acknowledgements")
-                raise
-            with anyio.CancelScope(shield=True):  # durable: it must be applied, whoever waits
-                await turn.wait()
-                folded = await self._apply(head, batch, now, wall_ns)
-                keeping.applied_lsn = lsn
-        finally:
-            await _after(turn, done)
+            folded = await self._fold_in(head, batch, body)
+        except (DiskFull, StateError):
+            self._carry_out(self.sessions.released(session_id))
+            self.leadership = leadership.pushed(self.leadership, session_id, origins, now)
+            raise
         self._heard_us = self.now_us()
         self.leadership = leadership.pushed(self.leadership, session_id, origins, self._heard_us)
         reply = Ack(batch.seq, self._heard_us, tuple(taken.refused), tuple(folded.owed))
         self._carry_out(self.sessions.acknowledged(session_id, reply, self._heard_us))
         return reply
 
-    async def _apply(self, head: BatchHead, batch: Batch, now: int, wall_ns: int) -> Folded:
+    async def _fold_in(self, head: BatchHead, batch: Batch, body: bytes) -> Folded:
+        """Journal a batch, then apply it when those before it are applied."""
+        keeping = self.keeping
+        was_full = keeping.disk_full
+        turn, done = keeping.turn, anyio.Event()
+        keeping.turn = done
+        try:
+            lsn = await keeping.commit(frames.BATCH, frames.batch_frame(head, body))
+            with anyio.CancelScope(shield=True):  # durable: it must be applied, whoever waits
+                await turn.wait()
+                folded = await self._apply(head, batch)
+                keeping.applied_lsn = lsn
+            return folded
+        except DiskFull:
+            if not was_full:
+                self.on_alarm("the disk under the state directory is full: no acknowledgements")
+            raise
+        finally:  # the turn passes on in order, whatever happened to this batch
+            with anyio.CancelScope(shield=True):
+                await turn.wait()
+            done.set()
+
+    async def _apply(self, head: BatchHead, batch: Batch) -> Folded:
         folded = Folded()
-        for part in self.fold.batch(head, batch, self.moment(now, wall_ns)):
+        moment = self.moment(head.arrival_us, head.wall_ns)
+        for part in self.fold.batch(head, batch, moment):
             folded = part
             await anyio.lowlevel.checkpoint()
         self.changes = folded.changes
@@ -395,10 +405,3 @@ class FusionPipeline:
             "last_audit": None,
             "audits": 0,
         }
-
-
-async def _after(turn: anyio.Event, done: anyio.Event) -> None:
-    """Pass the turn on, in order, whatever happened to this batch."""
-    with anyio.CancelScope(shield=True):
-        await turn.wait()
-    done.set()

@@ -89,8 +89,9 @@ class Keeping:
     def damage(self) -> list[str]:
         """What the start could not read back, as sentences."""
         lost = list(self.view.damage()) if isinstance(self.view, Durable) else []
-        if self.journal.recovery.damage:
-            lost.append(f"the journal was damaged: {self.journal.recovery.damage}")
+        recovery = self.journal.recovery
+        if not recovery.whole:
+            lost += [f"the journal was damaged: {d}" for d in recovery.damage if d.needed]
         return lost
 
     def _replay(self, kind: int, frame: memoryview) -> int:

@@ -155,11 +155,17 @@ class Registers:
             for name, row in pack.items():
                 if not is_dir(row):
                     self.teller.tell("created", prefix + name, row, seen=verdict.seen)
+        adopted = 0
         for write in verdict.writes:
             if write.new.value is not None and is_dir(write.new.value):
-                place = (directory.key, write.name)
                 key = edge_key(write.new.value)
-                tree.add_claim(key, place, write.new.seen, moved=write.moved)
+                if tree.adopt(directory, write.name, key, write.new.seen):
+                    adopted += 1
+                else:
+                    place = (directory.key, write.name)
+                    tree.add_claim(key, place, write.new.seen, moved=write.moved)
+        if adopted:
+            tree.push(directory, [(tally.DIRS, adopted), (tally.GAPS, adopted)])
 
     def _index_links(self, directory: Directory) -> None:
         for part in directory.pack.parts:

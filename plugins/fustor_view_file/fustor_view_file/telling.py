@@ -70,6 +70,8 @@ class Teller:
 
     def reseated(self, tree: Tree, directory: Directory, before: bytes | None) -> None:
         """A directory's seat changed; `before` is its path if it was visible."""
+        if not self.ready:
+            return
         if not tree.visible(directory):
             if before is not None:
                 self._lost[directory.key] = before

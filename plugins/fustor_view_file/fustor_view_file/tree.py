@@ -222,6 +222,19 @@ class Tree:
         self.gone.pop(key, None)
         self.seat(child, seen, moved=moved)
 
+    def adopt(self, parent: Directory, name: bytes, key: Key, seen: Seen) -> bool:
+        """Seat a directory that nobody has heard of; False when `add_claim` must decide.
+
+        The caller adds the sums of what was adopted to `parent`, many children at once.
+        """
+        if key in self.dirs or self.waiting:
+            return False
+        child = self.dirs[key] = Directory(key)
+        child.parent, child.name, child.owed, child.reason = parent, name, seen, "not_yet"
+        self.dirty.add(key)
+        self._reseated(child, None)
+        return True
+
     def drop_claim(self, key: Key, place: Place) -> None:
         """A register no longer names this directory."""
         child = self.dirs.get(key)
@@ -304,7 +317,9 @@ class Tree:
         return (seen.lo if seen else NEVER, seen.hi if seen else NEVER, place[0], place[1])
 
     def _move(self, directory: Directory, chosen: Place | None) -> None:
-        before = directory.path() if self.visible(directory) else None
+        before = None
+        if directory.parent is not None and self.visible(directory):
+            before = directory.path()
         count = directory.count
         for index in (tally.NEWEST_NS, tally.TOUCHED_NS):
             self.maximum(directory, index)

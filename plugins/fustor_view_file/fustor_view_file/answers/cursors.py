@@ -1,4 +1,4 @@
-"""Where a list goes on: the last place that was told, not a number, so that changes do not shift it.
+"""Where a list goes on: behind the last entry that was told, so that changes do not shift it.
 
 Opaque to users; valid as long as the view is, whatever happened to the entry that it names.
 """

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fustor_core.contracts import Moment, Query
 from fustor_core.errors import QueryError
-from fustor_view_file.apply import Registers
 from fustor_view_file.answers.paths import parts_of
+from fustor_view_file.apply import Registers
 from fustor_view_file.tree import Tree
 
 

@@ -127,7 +127,7 @@ class Walk:
         tree: Tree,
         top: Directory,
         *,
-        wanted: Wanted = bool,
+        wanted: Wanted | None = None,
         behind: tuple[tuple[bytes, ...], bytes] | None = None,
     ) -> None:
         self._tree = tree
@@ -156,10 +156,10 @@ class Walk:
         self.after = after
 
     def __iter__(self) -> Iterator[Directory]:
-        if self._first is not None and self._wanted(self._first):
+        levels, tree, wanted = self._levels, self._tree, self._wanted
+        if self._first is not None and (wanted is None or wanted(self._first)):
             yield self._first
         self.after = b""
-        levels, tree, wanted = self._levels, self._tree, self._wanted
         while levels:
             level = levels[-1]
             if level.next >= len(level.children):
@@ -168,7 +168,9 @@ class Walk:
             name, child = level.children[level.next]
             level.next += 1
             level.last = name
-            if child.parent is not level.directory or child.name != name or not wanted(child):
+            if child.parent is not level.directory or child.name != name:
+                continue
+            if wanted is not None and not wanted(child):
                 continue
             if child.count[DIRS]:
                 levels.append(_Level(tree, child))

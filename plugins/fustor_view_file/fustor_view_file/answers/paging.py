@@ -1,0 +1,104 @@
+"""Lists that come a page at a time, over many directories, with a cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fustor_core.contracts import Page
+from fustor_core.errors import QueryError
+from fustor_view_file.answers.cursors import cursor_of, read_cursor
+from fustor_view_file.answers.paths import parts_of
+from fustor_view_file.answers.question import Question
+from fustor_view_file.answers.walk import Walk
+from fustor_view_file.directory import Directory
+
+PAGE_ENTRIES = 1000
+STEPS_A_PAGE = 8
+
+Found = tuple[Directory, list[tuple[bytes, Any]]]  # a directory and what was found in it, by name
+
+
+class Listed:
+    """Takes what a search finds, and makes pages of it.
+
+    Args:
+        question: for its limit. list_name: the list's name in the document.
+    """
+
+    def __init__(self, question: Question, list_name: str) -> None:
+        self._verb = question.query.verb
+        self._left = question.query.limit
+        self.list_name = list_name
+        self.items: list[dict[str, Any]] = []
+        self.next_cursor: str | None = None  # where it goes on when the limit has cut it
+        self.cut = False
+
+    def room(self, found: Found) -> Found | None:
+        """The part of a find that the limit still admits; None when it admits nothing more."""
+        directory, names = found
+        if self._left is None:
+            return found
+        if not self._left:
+            self.cut = True
+            return None
+        kept = names[: self._left]
+        self._left -= len(kept)
+        if not self._left:
+            parts = parts_of(directory.path())
+            self.next_cursor = cursor_of(self._verb, parts, kept[-1][0])
+            self.cut = len(names) > len(kept)
+        return directory, kept
+
+    def document(self, **rest: Any) -> dict[str, Any]:
+        """The rest of the answer, with the cursor."""
+        return {"next_cursor": self.next_cursor if self.cut else None, **rest}
+
+
+def paged(
+    listed: Listed,
+    walk: Walk,
+    steps: Iterable[list[dict[str, Any]]],
+    *,
+    steps_a_page: int = STEPS_A_PAGE,
+) -> Iterator[Page]:
+    """Pages of entries as the steps of a search bring them; the last few stay in `listed.items`.
+
+    Args:
+        steps: each gives the entries of a few directories; between two of them others may have
+            their turn, and the tree may change.
+        steps_a_page: others have theirs at least after so many.
+    """
+    since = 0
+    for entries in steps:
+        listed.items += entries
+        since += 1
+        while len(listed.items) > PAGE_ENTRIES:
+            page, listed.items = listed.items[:PAGE_ENTRIES], listed.items[PAGE_ENTRIES:]
+            yield Page(page, listed.list_name)
+            since = 0
+        if since >= steps_a_page:
+            page, listed.items = listed.items, []
+            yield Page(page, listed.list_name)
+            since = 0
+        if not since:
+            walk.refresh()
+
+
+def start_of(question: Question) -> tuple[tuple[bytes, ...], bytes] | None:
+    """Where the question's cursor says to go on: (names below its path, name), None without one.
+
+    Raises:
+        QueryError: the cursor is of another question.
+    """
+    query = question.query
+    if query.cursor is None:
+        return None
+    directory, name = read_cursor(query.verb, query.cursor)
+    depth = len(question.parts)
+    if directory[:depth] != question.parts:
+        raise QueryError(
+            "the cursor is of a question about another path",
+            remedy="leave the cursor out to begin anew",
+        )
+    return directory[depth:], name
