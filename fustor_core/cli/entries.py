@@ -92,7 +92,7 @@ def in_columns(screen: Screen, cells: Sequence[Cell]) -> None:
     """Names side by side on a terminal, down before across; one a line into a pipe."""
     if not screen.terminal:
         for cell in cells:
-            screen.line(_text(cell))
+            screen.line(_painted(screen, cell))
         return
     widths = [columns(_text(cell)) for cell in cells]
     lines = _fewest_lines(widths, screen.width)
@@ -105,7 +105,7 @@ def in_columns(screen: Screen, cells: Sequence[Cell]) -> None:
             if at >= len(cells):
                 break
             cell = cells[at]
-            shown = cell if isinstance(cell, str) else screen.painted(cell[0], cell[1])
+            shown = _painted(screen, cell)
             last = at + lines >= len(cells)
             parts.append(shown if last else shown + " " * (column_widths[column] - widths[at]))
         screen.line("  ".join(parts))
@@ -150,6 +150,10 @@ def beside(screen: Screen, entry: Entry) -> str:
             told.append(f"{figures.counted(files, 'file')}, {size}")
     told += [str(flag) for flag in entry.get("flags") or ()]
     return screen.painted(f"  [{', '.join(told)}]", "dim") if told else ""
+
+
+def _painted(screen: Screen, cell: Cell) -> str:
+    return cell if isinstance(cell, str) else screen.painted(cell[0], cell[1])
 
 
 def _text(cell: Cell) -> str:

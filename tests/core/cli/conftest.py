@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -122,6 +123,7 @@ class Server:
         self.requests: list[Request] = []
         self.changes: list[dict[str, Any]] = []
         self.heartbeat_s = 60.0
+        self.missing: dict[str, Answer] = {}  # by path: what is answered instead of changes
         self._grown = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = 0
@@ -188,7 +190,10 @@ class Server:
         path, method = scope["path"], scope["method"]
         self.requests.append(Request(method, path, params, json.loads(body) if body else None))
         accept = dict(scope["headers"]).get(b"accept", b"").decode()
-        if path.endswith("/changes") and (method, path) not in self.answers:
+        if path.endswith("/changes") and params.get("path") in self.missing:
+            status, document = self.missing[params["path"]]
+            await _reply(send, status, document, "application/problem+json")
+        elif path.endswith("/changes") and (method, path) not in self.answers:
             if params.get("follow") == "true":
                 await self._follow(params, send)
             else:
@@ -259,6 +264,20 @@ class Done:
         """The problem document on stderr; it is the only thing there."""
         made: dict[str, Any] = json.loads(self.err)
         return made
+
+
+@pytest.fixture
+def make() -> SimpleNamespace:
+    """The documents of interfaces.md, made by the dozen."""
+    return SimpleNamespace(
+        entry=entry,
+        named=named,
+        problem=problem,
+        quality=quality,
+        rollup=rollup,
+        view_status=view_status,
+        server=Server,
+    )
 
 
 @pytest.fixture(autouse=True)
