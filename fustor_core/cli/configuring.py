@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,8 +65,9 @@ def init(
             f"{target} is there already; nothing was written",
             remedy="edit it, or give another DIR",
         )
-    mode = 0o700 if folder is None else 0o777
-    target.parent.mkdir(mode=mode, parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for made in (place, target.parent):
+        made.mkdir(mode=0o700 if folder is None else 0o777, exist_ok=True)
     with target.open("x", encoding="utf-8") as file:
         file.write(text)
     if call.settings.documents:
@@ -92,7 +93,7 @@ def validate(
     from fustor_core.registry import Registry
 
     call: Call = ctx.obj
-    paths = [Path(file) for file in files or ()] or [call.settings.home]
+    paths = chosen_files(call, files)
     loaded, errors = check_config(paths, os.environ, model_of=model_of(Registry()))
     faults = [_fault(error) for error in errors]
     if call.settings.documents:
@@ -103,7 +104,7 @@ def validate(
             call.screen.say(line)
     if not errors:
         named = ", ".join(str(path) for path in paths)
-        call.screen.note(f"valid: {named}", "green")
+        call.screen.note(f"valid: {named or 'there are no files'}", "green")
     return failure.CONFIG if errors else failure.OK
 
 
@@ -162,6 +163,12 @@ def config_schema(
     return failure.OK
 
 
+def chosen_files(call: Call, files: Sequence[str] | None) -> list[Path]:
+    """The files and folders of the command line, else the state directory if there is one."""
+    home = call.settings.home
+    return [Path(file) for file in files or ()] or ([home] if home.is_dir() else [])
+
+
 def model_of(registry: Registry) -> Callable[[str, str], type[BaseModel]]:
     """Asks the registry for the settings of a driver."""
 
@@ -183,7 +190,7 @@ def _values(call: Call) -> tuple[dict[str, Mapping[str, Any]], str]:
     from fustor_core.registry import Registry
 
     ask = model_of(Registry())
-    loaded = load_config([call.settings.home], os.environ, model_of=ask)
+    loaded = load_config(chosen_files(call, None), os.environ, model_of=ask)
     return dict(effective(loaded, ask)), f"nothing runs; as in the files of {call.settings.home}"
 
 

@@ -174,7 +174,7 @@ def told(error: FustorError | OSError | typer.TyperException) -> list[str]:
     if len(several) > 1:
         return [line for one in several for line in told(one)]
     place = ""
-    if isinstance(error, ConfigError) and error.file:
+    if isinstance(error, ConfigError) and error.file and not message(error).startswith(error.file):
         place = ":".join(str(part) for part in (error.file, error.line, error.column) if part)
         place += ": "
     first, *more = message(error).splitlines() or [""]

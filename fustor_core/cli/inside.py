@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import Flag
 from typing import Annotated, Any
 
 import typer
@@ -156,15 +157,20 @@ def _summary(table: Any) -> dict[str, Any]:
 def _checked(table: Any) -> Iterable[dict[str, Any]]:
     """What can be said of a table by walking it."""
     reached = table.reachable()
-    names = {table.describe(state) for state in reached}
-    bits = {bit for name in names for bit in name.split("|")}
     illegal = [table.describe(state) for state in reached if not table.legal(state)]
     traps = [
         table.describe(state)
         for state in reached
         if state not in table.final and not any(True for _ in table.edges(state))
     ]
-    never = [member.name for member in table.members() if member.name not in bits]
+    # A table of flags may use fewer bits than its enumeration has: those that its rules name.
+    named = [bits for rule in table.rules for bits in (*rule.sources, rule.target)]
+    never = [
+        member.name
+        for member in table.members()
+        if _occurs(member, [table.initial, *named] if table.flags else [member])
+        and not _occurs(member, reached)
+    ]
     for name, wrong in (
         ("every reachable state is legal", illegal),
         ("every state has a way out, unless it is final", traps),
@@ -176,3 +182,9 @@ def _checked(table: Any) -> Iterable[dict[str, Any]]:
             "ok": not wrong,
             "found": ", ".join(wrong),
         }
+
+
+def _occurs(member: Any, states: Iterable[Any]) -> bool:
+    """Whether a member is one of the states, or a bit of one."""
+    bits = isinstance(member, Flag) and member.value
+    return any(state.value & bits if bits else state == member for state in states)

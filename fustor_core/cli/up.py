@@ -15,7 +15,7 @@ import typer
 
 from fustor_core.cli import failure
 from fustor_core.cli.call import Call
-from fustor_core.cli.configuring import model_of
+from fustor_core.cli.configuring import chosen_files, model_of
 from fustor_core.cli.display import Display, choose, invocation
 from fustor_core.cli.roots import checked
 from fustor_core.errors import ConfigError, FustorError
@@ -106,11 +106,10 @@ def run(
     from fustor_core.registry import Registry
 
     call: Call = ctx.obj
-    given = [*files] if files else _from_environment()
-    paths = [Path(file) for file in given] or [call.settings.home]
+    paths = chosen_files(call, files or _from_environment())
     loaded = load_config(paths, os.environ, model_of=model_of(Registry()))
     if not loaded.config.pipes and not loaded.config.views:
-        named = ", ".join(str(path) for path in paths)
+        named = ", ".join(str(path) for path in paths or [call.settings.home])
         raise ConfigError(
             f"nothing to run: no pipes and no views in {named}",
             remedy="write a first configuration with `fustor init`, or run `fustor up DIR`",

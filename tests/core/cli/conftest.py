@@ -37,7 +37,7 @@ def named(path: bytes, key: str = "path") -> dict[str, str]:
 
 def quality(**changes: Any) -> dict[str, Any]:
     return {
-        "as_of": "2026-11-21T10:00:00Z",
+        "as_of": "2020-11-21T10:00:00Z",
         "as_of_us": 1_000_000_000,
         "age_s": 0.5,
         "complete": True,
@@ -132,6 +132,7 @@ class Server:
 
     def start(self) -> None:
         path = self.path
+        self._grown = asyncio.Event()  # belongs to the loop of this start
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -151,7 +152,7 @@ class Server:
             self.end_streams()
             self._uvicorn.should_exit = True
             self._thread.join()
-            self._thread = None
+            self._thread = self._loop = None
             self.path.unlink(missing_ok=True)
 
     def answer(self, path: str, answer: Answer, method: str = "GET") -> None:
@@ -164,7 +165,7 @@ class Server:
     def change(self, kind: str, path: bytes, **more: Any) -> None:
         """Something happens; those who follow are told."""
         cursor = f"c{len(self.changes) + 1}"
-        at = "2026-11-21T10:00:00Z"
+        at = "2020-11-21T10:00:00Z"
         self.changes.append(
             {"cursor": cursor, "at": at, "kind": kind, **named(path), "origin": "realtime", **more}
         )

@@ -1,0 +1,226 @@
+"""`status|stop|reload`, `pipe`, `session`: what runs, from outside."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fustor_core.cli.running import first_scans_over
+
+Fustor = Callable[..., Any]
+
+
+def pipe(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "data",
+        "source": "fs",
+        "sink": "view",
+        "view": "data",
+        "state": 66,
+        "flags": ["RUNNING", "MESSAGE_PHASE"],
+        "role": "leader",
+        "watched_dirs": 1204,
+        "uncovered": ["/a", "/b"],
+        "last_error": None,
+        **changes,
+    }
+
+
+def status(make: Any, **changes: Any) -> dict[str, Any]:
+    return {
+        "version": "0.1.0",
+        "pid": 4711,
+        "uptime_s": 131.0,
+        "home": "/home",
+        "roles": ["agent", "fusion"],
+        "views": [make.view_status("data", b"/srv/data")],
+        "pipes": [pipe()],
+        **changes,
+    }
+
+
+def test_status(fustor: Fustor, server: Any, make: Any) -> None:
+    server.answer("/status", status(make))
+    done = fustor("status")
+    assert done.code == 0
+    for part in (
+        b"process 4711, up for 2 m 11 s",
+        b"/srv/data",
+        b"1,204 files",
+        b"complete",
+        b"fs \xe2\x86\x92 view",
+        b"RUNNING|MESSAGE_PHASE",
+        b"2 polled",
+    ):
+        assert part in done.out
+    assert fustor("status", "--json").document == status(make)
+
+
+def test_status_waits_for_the_first_scan(fustor: Fustor, server: Any, make: Any) -> None:
+    scanning = status(make, pipes=[pipe(state=34, flags=["RUNNING", "SNAPSHOT_PHASE"])])
+    looks = [scanning, scanning, status(make)]
+    server.answer("/status", lambda _: looks.pop(0) if len(looks) > 1 else looks[0])
+    done = fustor("status", "--wait", "--json")
+    assert (done.code, done.document) == (0, status(make))
+    server.answer("/status", scanning)
+    assert fustor("status", "--json").code == 0
+    assert fustor("status", "--wait", "--timeout", "200ms").code == 124
+
+
+@pytest.mark.parametrize(
+    ("pipes", "gaps", "over"),
+    [
+        ([pipe()], [], True),
+        ([], [], True),
+        ([pipe(flags=["RUNNING", "SNAPSHOT_PHASE"])], [], False),
+        ([pipe(flags=["RUNNING"], view="other")], [], True),
+        ([pipe(flags=["RUNNING", "PAUSED"]), pipe()], [], True),
+        ([pipe()], [{"reason": "not_yet", "path": "/"}], False),
+        ([pipe()], [{"reason": "permission", "path": "/"}], True),
+    ],
+)
+def test_over_means_the_first_scan_not_completeness(
+    make: Any, pipes: list[Any], gaps: list[Any], over: bool
+) -> None:
+    view = make.view_status("data", b"/", quality=make.quality(complete=not gaps, unscanned=gaps))
+    assert first_scans_over(status(make, views=[view], pipes=pipes)) is over
+
+
+def test_status_may_come_before_the_server(program: Fustor, make: Any, home: Path) -> None:
+    server = make.server(home / "fusion" / "api.sock")
+    server.answer("/status", status(make))
+    with program("status", "--wait", "--json", stderr=subprocess.STDOUT) as waiting:
+        server.start()
+        try:
+            out, _ = waiting.communicate(timeout=20)
+        finally:
+            server.stop()
+    assert waiting.returncode == 0, out
+
+
+HOLDER = """
+import fcntl, json, os, signal, sys
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+json.dump({"pid": os.getpid(), "role": "up", "started_at": "2020-11-21T10:00:00Z"}, lock)
+lock.flush()
+print("held", flush=True)
+signal.pause()
+"""
+
+
+@pytest.fixture
+def holder(home: Path) -> Any:
+    """A process that holds the state directory and ends by SIGTERM."""
+    for part in ("fusion", "agent"):
+        (home / part).mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", HOLDER, str(home / "fusion" / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process
+        process.kill()
+
+
+def test_stop_asks_the_server_and_waits_for_the_end(
+    fustor: Fustor, holder: Any, server: Any
+) -> None:
+    done = {"generation": 2, "started": [], "stopped": ["data"], "changed": [], "untouched": [],
+            "errors": []}  # fmt: skip
+
+    def stop(_: Any) -> Any:
+        holder.terminate()
+        return done
+
+    server.answer("/stop", stop, "POST")
+    told = fustor("stop", "--json")
+    assert (told.code, told.document) == (0, done)
+    assert holder.wait(20) is not None
+
+
+def test_stop_signals_a_process_that_does_not_answer(fustor: Fustor, holder: Any) -> None:
+    assert fustor("stop").code == 0
+    assert holder.wait(20) is not None
+
+
+def test_stop_when_nothing_runs(fustor: Fustor) -> None:
+    assert fustor("stop").code == 4
+
+
+def test_stop_that_takes_too_long(fustor: Fustor, holder: Any, server: Any) -> None:
+    server.answer("/stop", {"stopped": []}, "POST")
+    done = fustor("stop", "--timeout", "200ms", "--json")
+    assert done.code == 124
+    assert done.problem["pid"] == holder.pid
+
+
+def test_reload(fustor: Fustor, server: Any, make: Any) -> None:
+    document = {"generation": 3, "started": ["b"], "stopped": [], "changed": [], "untouched": ["a"],
+                "errors": []}  # fmt: skip
+    server.answer("/reload", document, "POST")
+    done = fustor("reload", "--role", "agent")
+    assert done.code == 0
+    assert "started: b; untouched: a" in done.err
+    assert server.requests[-1].body == {"role": "agent"}
+    assert fustor("reload", "--role", "king").code == 2
+    fault = {"file": "/c.yaml", "line": 3, "column": 5, "message": "unknown key", "key": "x"}
+    server.answer("/reload", {**document, "errors": [fault]}, "POST")
+    wrong = fustor("reload")
+    assert wrong.code == 3
+    assert "/c.yaml:3:5: unknown key" in wrong.err
+    refused = make.problem("malformed", 400, "unknown key pipe", file="/c.yaml", line=3, column=1,
+                           excerpt="pipe:", suggestion="pipes")  # fmt: skip
+    server.answer("/reload", refused, "POST")
+    wrong = fustor("reload")
+    assert wrong.code == 3
+    assert "/c.yaml:3:1: unknown key pipe" in wrong.err
+    assert "3 | pipe:" in wrong.err
+
+
+def test_pipes(fustor: Fustor, server: Any) -> None:
+    server.answer("/pipes", {"pipes": [pipe(last_error="it broke\x1b[0m")]})
+    done = fustor("pipe", "list")
+    assert done.code == 0
+    assert b"\x1b" not in done.out
+    assert b"it broke" in done.out
+    assert fustor("pipe", "list", "--json").document["pipes"][0]["state"] == 66
+    assert fustor("pipe", "show", "data", "--json").document == pipe(last_error="it broke\x1b[0m")
+    assert b"watched_dirs" in fustor("pipe", "show", "data").out
+    assert fustor("pipe", "show", "nope").code == 5
+
+
+def test_pipes_prefer_the_agents_socket(fustor: Fustor, server: Any, make: Any, home: Path) -> None:
+    agent = make.server(home / "agent" / "api.sock")
+    agent.answer("/pipes", {"pipes": []})
+    agent.start()
+    try:
+        assert fustor("pipe", "list", "--json").document == {"pipes": []}
+        assert fustor("view", "list").code == 0
+    finally:
+        agent.stop()
+
+
+def test_sessions(fustor: Fustor, server: Any) -> None:
+    session = {"session_id": "s1", "pipe": "data", "view": "data", "role": "leader",
+               "state": "ACTIVE", "last_active_at": "2020-01-01T00:00:00Z"}  # fmt: skip
+    server.answer("/sessions", {"sessions": [session, {**session, "view": "other"}]})
+    assert len(fustor("session", "list").lines) == 2
+    assert fustor("session", "list", "--view", "data", "--json").document == {"sessions": [session]}
+    assert fustor("session", "list", "--view", "nope").code == 5
+
+
+def test_the_holder_is_held(holder: Any, home: Path) -> None:
+    """The fixture does what the tests above rely on."""
+    with open(home / "fusion" / "lock") as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert json.load(lock)["pid"] == holder.pid
+    assert os.getpgid(holder.pid)
