@@ -55,6 +55,29 @@ def session_document(session: Session, led: Leadership, moment: Moment) -> dict[
     }
 
 
+def view_status(
+    view: str,
+    moment: Moment,
+    led: Leadership,
+    leader: Session | None,
+    sessions: int,
+    journal_bytes: int,
+) -> dict[str, Any]:
+    """What fusion adds to the view's own part of ViewStatus (interfaces.md §2)."""
+    since = wall_at(led.since_us, moment)
+    return {
+        "view": view,
+        "fusion_time_us": moment.now_us,
+        "logical_time": stamp_text(moment.storage_ns),
+        "leader": leader
+        and {"session_id": leader.session_id, "agent": leader.agent_id, "since": since},
+        "sessions": sessions,
+        "journal_bytes": journal_bytes,
+        "last_audit": None,
+        "audits": 0,
+    }
+
+
 def job_document(job: Job, view: str, moment: Moment) -> dict[str, Any]:
     """Job of interfaces.md §2."""
     finished = None if job.finished_us is None else wall_at(job.finished_us, moment)

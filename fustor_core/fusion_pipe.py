@@ -33,7 +33,7 @@ from fustor_core.contracts import (
     Seeking,
     View,
 )
-from fustor_core.documents import evidence_document, stamp_text, wall_at
+from fustor_core.documents import evidence_document, view_status
 from fustor_core.errors import DiskFull, SequenceGap, SlowDown, StateError
 from fustor_core.fold import Fold, Folded
 from fustor_core.frames import BatchHead
@@ -388,20 +388,7 @@ class FusionPipeline:
 
     def status(self) -> dict[str, Any]:
         """What fusion adds to the view's own part of ViewStatus (interfaces.md §2)."""
-        moment, led = self.moment(), self.leadership
+        led = self.leadership
         leader = self.sessions.get(led.leader) if led.leader else None
-        return {
-            "view": self.options.view,
-            "fusion_time_us": moment.now_us,
-            "logical_time": stamp_text(moment.storage_ns),
-            "leader": leader
-            and {
-                "session_id": leader.session_id,
-                "agent": leader.agent_id,
-                "since": wall_at(led.since_us, moment),
-            },
-            "sessions": len(self.sessions),
-            "journal_bytes": self.keeping.journal.size_bytes,
-            "last_audit": None,
-            "audits": 0,
-        }
+        size = self.keeping.journal.size_bytes
+        return view_status(self.options.view, self.moment(), led, leader, len(self.sessions), size)

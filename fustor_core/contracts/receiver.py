@@ -26,6 +26,8 @@ class Accept(Protocol):
 
     async def close(self, session_id: str) -> None: ...
 
+    async def summoned(self, session_id: str) -> None: ...  # returns when commands wait
+
 
 class Ask(Protocol):
     """The way to the answers. Documents are those of interfaces.md §2, ready for JSON.

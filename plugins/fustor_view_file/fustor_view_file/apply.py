@@ -143,11 +143,11 @@ class Registers:
         if names and _is_blind(directory) and verdict.scan:
             directory.blind = set(names)
             deltas.append((tally.BLIND, len(names)))
-        tree.push(directory, [d for d in deltas if d[1]])
+        tree.sums.push(directory, [d for d in deltas if d[1]])
         if names:
-            tree.grow(directory, tally.NEWEST_NS, newest)
-            tree.grow(directory, tally.TOUCHED_NS, touched)
-            tree.grow(directory, tally.CHANGED_US, verdict.seen.hi)
+            tree.sums.grow(directory, tally.NEWEST_NS, newest)
+            tree.sums.grow(directory, tally.TOUCHED_NS, touched)
+            tree.sums.grow(directory, tally.CHANGED_US, verdict.seen.hi)
         self._index_links(directory)
         told = self.ready and tree.visible(directory)
         if told:
@@ -165,7 +165,7 @@ class Registers:
                     place = (directory.key, write.name)
                     tree.add_claim(key, place, write.new.seen, moved=write.moved)
         if adopted:
-            tree.push(directory, [(tally.DIRS, adopted), (tally.GAPS, adopted)])
+            tree.sums.push(directory, [(tally.DIRS, adopted), (tally.GAPS, adopted)])
 
     def _index_links(self, directory: Directory) -> None:
         for part in directory.pack.parts:
@@ -203,12 +203,12 @@ class Registers:
             if new is None or is_dir(new):
                 self._drop_suspect(directory, write.name, deltas)
             self._blind(directory, write, scan and listed, deltas)
-            tree.grow(directory, tally.CHANGED_US, tree.now_us)
+            tree.sums.grow(directory, tally.CHANGED_US, tree.now_us)
         elif not scan and directory.blind and write.name in directory.blind:
             directory.blind.discard(write.name)
             deltas.append((tally.BLIND, -1))
         if deltas:
-            tree.push(directory, deltas)
+            tree.sums.push(directory, deltas)
         if old != new:
             self._links(directory, write, None if scan else seen, old, new)
         self.teller.write(tree, directory, write)
@@ -232,9 +232,9 @@ class Registers:
         come = tally.newest_of(new) if new is not None and not is_dir(new) else None
         for place, index in enumerate((tally.NEWEST_NS, tally.TOUCHED_NS)):
             if gone is not None and (come is None or come[place] < gone[place]):
-                self.tree.shrink(directory, index, gone[place])
+                self.tree.sums.shrink(directory, index, gone[place])
             if come is not None:
-                self.tree.grow(directory, index, come[place])
+                self.tree.sums.grow(directory, index, come[place])
 
     def _blind(
         self,
@@ -275,14 +275,13 @@ class Registers:
         if old is not None and old.value is not None:
             before = tally.newest_of(old.value)[1]
             if after < before:
-                self.tree.shrink(directory, tally.TOUCHED_NS, before)
-            self.tree.grow(directory, tally.TOUCHED_NS, after)
+                self.tree.sums.shrink(directory, tally.TOUCHED_NS, before)
+            self.tree.sums.grow(directory, tally.TOUCHED_NS, after)
             was, now = unpack_row(old.value), unpack_row(new.value)
-            if (was.mode, was.uid, was.gid) != (now.mode, now.uid, now.gid) and self.ready:
-                if self.tree.visible(directory):
-                    self.teller.tell("modified", directory.path(), new.value, seen=new.seen)
+            if (was.mode, was.uid, was.gid) != (now.mode, now.uid, now.gid):
+                self.teller.changed(self.tree, directory, new)
             return
-        self.tree.grow(directory, tally.TOUCHED_NS, after)
+        self.tree.sums.grow(directory, tally.TOUCHED_NS, after)
 
     # ---- suspects
 
@@ -302,7 +301,7 @@ class Registers:
                 if not any(w.name == name for w in verdict.writes[:64]):
                     self.teller.flagged(self.tree, directory, name)
         if deltas:
-            self.tree.push(directory, [(tally.SUSPECTS, deltas)])
+            self.tree.sums.push(directory, [(tally.SUSPECTS, deltas)])
 
     def _drop_suspect(
         self, directory: Directory, name: bytes, deltas: list[tuple[int, int]]
@@ -328,7 +327,7 @@ class Registers:
             else:
                 quiet = verdict.rule == "incomplete"
                 tree.owe(directory, stamp, deep=deep, reason=reason, errno=errno, quiet=quiet)
-        tree.set_gap(directory)
+        tree.sums.set_gap(directory)
 
     def _links(
         self,
@@ -382,7 +381,7 @@ class Registers:
         done: list[dict[str, Any]] = []
         for directory in list(where_frozen(tree, top)) if top is not None else []:
             frozen, directory.frozen = directory.frozen or {}, None
-            tree.push(directory, [(tally.FROZEN, -len(frozen))])
+            tree.sums.push(directory, [(tally.FROZEN, -len(frozen))])
             removes = 0
             for name in sorted(frozen):
                 old = directory.get(name)

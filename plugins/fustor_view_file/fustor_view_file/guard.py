@@ -33,5 +33,5 @@ class Guard:
         return self.removed + weight <= max(self.count, int(self.ratio * entries))
 
     def matured(self, since_us: int, seen_lo_us: int) -> bool:
-        """Whether a look that began at `seen_lo_us` is a second look at what froze at `since_us`."""
+        """Whether a look from `seen_lo_us` on is a second look at what froze at `since_us`."""
         return self.second_look_us > 0 and seen_lo_us >= since_us + self.second_look_us

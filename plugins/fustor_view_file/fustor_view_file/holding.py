@@ -1,4 +1,4 @@
-"""Holding back mass deletions: what a scan no longer finds stays shown, frozen, for a second look."""
+"""Holding back mass deletions: what a scan misses stays shown, frozen, for a second look."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _freeze(tree: Tree, directory: Directory, verdict: Verdict, held: set[bytes]
             directory.frozen[write.name] = verdict.seen.hi
             fresh += 1
     if fresh:
-        tree.push(directory, [(FROZEN, fresh)])
+        tree.sums.push(directory, [(FROZEN, fresh)])
     return fresh
 
 

@@ -52,7 +52,7 @@ class Keeper:
         registers, tree = self.registers, self.registers.tree
         image = Image({"fusion": meta})
         self._take_again(image)
-        changed = tree.dirty | tree.touched
+        changed = tree.dirty | tree.sums.touched
         for key in changed:
             directory = tree.dirs.get(key)
             if directory is None:
@@ -71,7 +71,7 @@ class Keeper:
             if key in tree.dirty and directory.resident:
                 image.packs.append((directory.place, Pack(*directory.blobs())))
         tree.dirty.clear()
-        tree.touched.clear()
+        tree.sums.touched.clear()
         feed = registers.feed
         since = max(self._fed, feed.floor)
         image.feed = [(c.number, msgspec.msgpack.encode(c)) for c in feed.since(since)]
@@ -92,7 +92,7 @@ class Keeper:
         full = {place for place, _ in failed.packs}
         for place, _ in failed.records:
             if place in by_place:
-                (tree.dirty if place in full else tree.touched).add(by_place[place])
+                (tree.dirty if place in full else tree.sums.touched).add(by_place[place])
         image.dropped.extend(failed.dropped)
         self._fed = min([self._fed, *(number - 1 for number, _ in failed.feed)])
 
@@ -161,9 +161,9 @@ class Keeper:
         for directory, key in parents:
             parent = tree.dirs.get(key) if key is not None else None
             directory.parent = parent
-            if parent is None and directory is not tree.root:
-                if not tree.contested().get(directory.key):
-                    tree.gone[directory.key] = 0
+            loose = parent is None and directory is not tree.root
+            if loose and not tree.contested().get(directory.key):
+                tree.gone[directory.key] = 0
         tree.restore_hidden()
 
     def _fault(self, directory: Directory) -> Pack:
@@ -182,10 +182,10 @@ class Keeper:
         for child in below:
             tree.drop_claim(child.key, (directory.key, child.name))
         own = [(i, -directory.count[i]) for i in range(SUMS) if i != GAPS and directory.count[i]]
-        tree.push(directory, own)
+        tree.sums.push(directory, own)
         directory.base, directory.owed, directory.silent = None, None, None
         directory.drop_marks()
         directory.reason, directory.blind, directory.frozen = "io_error", None, None
-        tree.set_gap(directory)
+        tree.sums.set_gap(directory)
         tree.dirty.add(directory.key)
         return empty

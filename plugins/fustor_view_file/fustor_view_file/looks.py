@@ -28,7 +28,7 @@ def where(tree: Tree, top: Directory, *indexes: int) -> Iterator[Directory]:
 
 
 def wanted(registers: Registers, moment: Moment, limit: int) -> list[Wanted]:
-    """Disputed and hidden registers, disputed seats, suspects whose time has come, owed listings."""
+    """Disputed and hidden registers, disputed seats, suspects, owed listings."""
     tree = registers.tree
     if tree.root is None:
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fustor_core.claims import Key, is_dir, unpack_row
 from fustor_core.contracts import Write
-from fustor_core.registers import Seen
+from fustor_core.registers import Register, Seen
 from fustor_view_file.directory import Directory
 from fustor_view_file.feed import Change, Feed
 from fustor_view_file.tree import Tree
@@ -67,6 +67,11 @@ class Teller:
             flags = ("suspect",) if name in directory.suspects else ()
             row = directory.pack.get(name)
             self.tell("flagged", prefix_of(directory) + name, row, flags=flags)
+
+    def changed(self, tree: Tree, directory: Directory, attrs: Register) -> None:
+        """A directory's own mode or owner changed."""
+        if self.ready and tree.visible(directory):
+            self.tell("modified", directory.path(), attrs.value, seen=attrs.seen)
 
     def reseated(self, tree: Tree, directory: Directory, before: bytes | None) -> None:
         """A directory's seat changed; `before` is its path if it was visible."""

@@ -14,7 +14,8 @@ from fustor_core.claims import Key, edge_key, is_dir
 from fustor_core.registers import Seen
 from fustor_view_file import tally
 from fustor_view_file.directory import Directory
-from fustor_view_file.tally import DEBTS, DIRS, GAPS, LEFT_OUT, NEVER, STALE, SUMS
+from fustor_view_file.sums import Sums
+from fustor_view_file.tally import DEBTS, DIRS, NEVER, SUMS
 
 Place = tuple[Key, bytes]  # a register: (directory key, name)
 
@@ -27,7 +28,7 @@ class Tree:
         waiting: directories that claims name but that found no seat, or not their best one.
         gone: unseated directories that nothing names, with the fusion µs since when.
         dirty: keys of directories that changed since the last write-back.
-        touched: keys of directories whose counts alone changed.
+        sums: keeps the tallies exact.
         asked: directories that the session should list soon: key → deep.
         reseated: told of each directory whose seat changed: (directory, path before or None).
     """
@@ -39,7 +40,7 @@ class Tree:
         self.gone: dict[Key, int] = {}
         self.now_us = 0
         self.dirty: set[Key] = set()
-        self.touched: set[Key] = set()
+        self.sums = Sums(self.children)
         self.asked: dict[Key, bool] = {}
         self._contested: dict[Key, set[Place]] = {}
         self._hidden: dict[Key, set[Place]] = {}
@@ -114,81 +115,9 @@ class Tree:
             return parent
         return self.child(parent, name, row) if row is not None and is_dir(row) else None
 
-    # ---- tallies
-
-    def push(self, directory: Directory, deltas: list[tuple[int, int]]) -> None:
-        """Add sums to a directory and all above it."""
-        at: Directory | None = directory
-        while at is not None:
-            count = at.count
-            for index, delta in deltas:
-                count[index] += delta
-            self.touched.add(at.key)
-            at = at.parent
-
-    def grow(self, directory: Directory, index: int, value: int) -> None:
-        """A maximum may have grown."""
-        at: Directory | None = directory
-        while at is not None:
-            held = at.count[index]
-            if held == STALE:
-                at = at.parent
-                continue
-            if held >= value:
-                return
-            at.count[index] = value
-            self.touched.add(at.key)
-            at = at.parent
-
-    def shrink(self, directory: Directory, index: int, value: int) -> None:
-        """A value that may have been the maximum is gone: whoever showed it finds it anew."""
-        at: Directory | None = directory
-        while at is not None:
-            held = at.count[index]
-            if held > value:
-                return
-            if held != STALE:
-                at.count[index] = STALE
-                self.touched.add(at.key)
-            at = at.parent
-
     def maximum(self, directory: Directory, index: int) -> int:
-        """A maximum, found again where it is stale."""
-        stack = [directory]
-        while stack:
-            at = stack[-1]
-            if at.count[index] != STALE:
-                stack.pop()
-                continue
-            todo = [c for c in self.children(at) if c.count[index] == STALE]
-            if todo:
-                stack.extend(todo)
-                continue
-            at.count[index] = self._own_maximum(at, index)
-            stack.pop()
-        return directory.count[index]
-
-    def _own_maximum(self, directory: Directory, index: int) -> int:
-        own = tally.of_pack(directory.pack)
-        best = own[3] if index == tally.NEWEST_NS else own[4]
-        attrs = directory.attrs
-        if index == tally.TOUCHED_NS and attrs is not None and attrs.value is not None:
-            best = max(best, tally.newest_of(attrs.value)[1])
-        return max([best, *(c.count[index] for c in self.children(directory))])
-
-    def set_gap(self, directory: Directory) -> None:
-        """Bring the counts of gaps and of what is left out in line with the directory."""
-        left = int(directory.left_out)
-        gap = 0 if left or directory.listed else 1
-        deltas = []
-        if gap != directory.gap:
-            deltas.append((GAPS, gap - directory.gap))
-            directory.gap = gap
-        if left != directory.left:
-            deltas.append((LEFT_OUT, left - directory.left))
-            directory.left = left
-        if deltas:
-            self.push(directory, deltas)
+        """A recursive maximum (`NEWEST_NS`, `TOUCHED_NS`, `CHANGED_US`), found again if stale."""
+        return self.sums.maximum(directory, index)
 
     # ---- seats (arbitration.md §5)
 
@@ -300,9 +229,9 @@ class Tree:
         before = self._hidden.get(key, set())
         for parent, _ in sorted(before - hidden):
             if parent in self.dirs:
-                self.push(self.dirs[parent], [(DEBTS, -1)])
+                self.sums.push(self.dirs[parent], [(DEBTS, -1)])
         for parent, _ in sorted(hidden - before):
-            self.push(self.dirs[parent], [(DEBTS, 1)])
+            self.sums.push(self.dirs[parent], [(DEBTS, 1)])
         if hidden:
             self._hidden[key] = hidden
         else:
@@ -326,17 +255,17 @@ class Tree:
         sums = [(i, count[i] + (i == DIRS)) for i in range(SUMS) if count[i] or i == DIRS]
         old = directory.parent
         if old is not None:
-            self.push(old, [(i, -v) for i, v in sums])
+            self.sums.push(old, [(i, -v) for i, v in sums])
             directory.parent = None
             for index in (tally.NEWEST_NS, tally.TOUCHED_NS):
-                self.shrink(old, index, count[index])
+                self.sums.shrink(old, index, count[index])
             self.dirty.add(old.key)
         if chosen is not None:
             parent = self.dirs[chosen[0]]
             directory.parent, directory.name = parent, chosen[1]
-            self.push(parent, sums)
+            self.sums.push(parent, sums)
             for index in (tally.NEWEST_NS, tally.TOUCHED_NS):
-                self.grow(parent, index, count[index])
+                self.sums.grow(parent, index, count[index])
             self.dirty.add(parent.key)
         self.dirty.add(directory.key)
         self._reseated(directory, before)
@@ -374,7 +303,7 @@ class Tree:
             at.reason, at.errno = reason or "not_yet", errno
             if not quiet:
                 self.asked[at.key] = deep or self.asked.get(at.key, False)
-            self.set_gap(at)
+            self.sums.set_gap(at)
 
     def settle(self, directory: Directory, listing: Seen) -> None:
         """A whole listing looked; what it closes here passes to the children."""

@@ -121,8 +121,10 @@ class Search:
 
     def _units(self, walk: Walk) -> Iterator[Unit]:
         """The parts of all packs; a pack of many parts is read on where it stood."""
-        visible = self._tree.visible
+        visible, above = self._tree.visible, len(self._pattern.prefix)
         for directory in walk:
+            if above and _depth(directory) < above:
+                continue  # on the way to what every matching path begins with
             parts = directory.pack.parts
             after = walk.after
             if len(parts) == 1:
@@ -247,9 +249,10 @@ class Search:
         pattern, pairs = self._pattern, []
         path = directory.path()
         prefix = (path if path == b"/" else path + b"/") if pattern.whole else b""
+        free = pattern.everything and not pattern.prefix
         for name in names:
             row = directory.pack.get(name)
-            if row is None or not (pattern.everything or pattern.test(prefix + name)):
+            if row is None or not (free or pattern.test(prefix + name)):
                 continue
             if is_dir(row):
                 if self._directory_meets(directory, name, row):
