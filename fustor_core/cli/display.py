@@ -145,15 +145,8 @@ class Live(Plain):
             self._progress.start()
         view = str(event.get("view"))
         if view not in self._tasks:
-            self._tasks[view] = self._progress.add_task(safe(view), total=None)
-        files, dirs = int(event.get("files") or 0), int(event.get("dirs") or 0)
-        self._progress.update(
-            self._tasks[view],
-            entries=figures.count(files + dirs),
-            dirs=figures.count(dirs),
-            speed=figures.rate(float(event.get("files_per_s") or 0)),
-            size=figures.size(int(event.get("bytes") or 0)),
-        )
+            self._tasks[view] = self._progress.add_task(safe(view), total=None, seen="")
+        self._progress.update(self._tasks[view], seen=scan_line(event))
         self._progress.refresh()
 
     def _end_scan(self, view: str) -> None:
@@ -207,7 +200,8 @@ def ready_lines(event: Event) -> list[str]:
         ]
     )
     spent = figures.span(float(event.get("seconds") or 0))
-    lines.append(f"{held} in {spent} ({figures.rate(float(event.get('files_per_s') or 0))})")
+    speed = figures.rate(float(event.get("files_per_s") or 0)).replace("/", " files/")
+    lines.append(f"{held} in {spent} ({speed})")
     polled = int(event.get("polled") or 0)
     if polled:
         why = str(event.get("polled_reason") or "no watch could be had")
@@ -216,12 +210,25 @@ def ready_lines(event: Event) -> list[str]:
     excluded = [raw(_item(item)) for item in event.get("excluded") or ()]
     if excluded:
         lines.append(f"left out: {_some([quoted(path) for path in excluded])}")
-    gaps = _gaps(event.get("unscanned"))
+    listed = (event.get("quality") or {}).get("unscanned")
+    gaps = _gaps(listed or event.get("unscanned"))
     if gaps:
         lines.append(f"not scanned: {gaps}")
     if event.get("url"):
         lines.append(f"listens on {safe(str(event['url']))}")
     return lines
+
+
+def scan_line(event: Event) -> str:
+    """How far a scan is: entries, directories, bytes, rate."""
+    files, dirs = int(event.get("files") or 0), int(event.get("dirs") or 0)
+    parts = [
+        figures.counted(files + dirs, "entry", "entries"),
+        figures.counted(dirs, "directory", "directories"),
+        figures.size(int(event.get("bytes") or 0)),
+        figures.rate(float(event.get("files_per_s") or 0)),
+    ]
+    return ", ".join(parts)
 
 
 def status_line(views: Sequence[Event]) -> str:
@@ -267,11 +274,7 @@ def _progress() -> Any:
         SpinnerColumn(),
         TextColumn("scanning {task.description}", markup=False),
         BarColumn(bar_width=20),
-        TextColumn(
-            "{task.fields[entries]} entries, {task.fields[dirs]} directories, "
-            "{task.fields[size]}, {task.fields[speed]}",
-            markup=False,
-        ),
+        TextColumn("{task.fields[seen]}", markup=False),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         auto_refresh=False,

@@ -117,6 +117,8 @@ def first_scans_over(document: Mapping[str, Any]) -> bool:
 
     A view has when its pipe has reached the phase of messages, or when no pipe feeds it here.
     """
+    if "ready" in document:
+        return bool(document["ready"])
     pipes = [pipe for pipe in document.get("pipes") or () if pipe.get("flags")]
     for view in document.get("views") or ():
         feeding = [pipe for pipe in pipes if pipe.get("view") == view.get("view")]
@@ -193,14 +195,18 @@ def _ending(pid: int) -> Iterator[Any]:
 
 def _asked_to_stop(call: Call, pid: int, body: Mapping[str, Any]) -> dict[str, Any]:
     """Asks the server; one that does not answer gets the signal."""
+    document: dict[str, Any] = {"generation": None, **NOTHING}
     try:
-        return call.client().ask("POST", "/stop", body=body)
-    except (Unreachable, SlowDown):
+        pipes = call.get("/pipes").get("pipes") or ()
+        document["stopped"] = [str(pipe.get("id")) for pipe in pipes]
+        told = call.client().ask("POST", "/stop", body=body)
+        document.update({key: told[key] for key in document if key in told})
+    except (Unreachable, SlowDown, Problem):
         try:
             os.kill(pid, signal.SIGTERM)
         except ProcessLookupError:
             pass  # it has ended meanwhile
-        return {"generation": None, **NOTHING}
+    return document
 
 
 def _as_config(error: QueryError) -> Exception:

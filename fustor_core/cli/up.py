@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -22,9 +22,11 @@ from fustor_core.errors import ConfigError, FustorError
 
 if TYPE_CHECKING:
     import anyio
+    from anyio.abc import TaskStatus
 
     from fustor_core.config import Loaded
 
+Engine = Callable[..., Awaitable[None]]
 EXITS = {signal.SIGINT: failure.INTERRUPTED, signal.SIGTERM: failure.TERMINATED}
 SHOW_CURSOR = b"\x1b[?25h"
 
@@ -118,8 +120,11 @@ def run(
     return foreground(call, loaded)
 
 
-def foreground(call: Call, loaded: Loaded) -> int:
+def foreground(call: Call, loaded: Loaded, engine: Engine | None = None) -> int:
     """Runs the engine until a signal ends it cleanly.
+
+    Args:
+        engine: what runs; None: that of `fustor_core.bootstrap`.
 
     Raises:
         FustorError: what ended it otherwise.
@@ -134,7 +139,8 @@ def foreground(call: Call, loaded: Loaded) -> int:
         progress=not call.settings.no_progress,
     )
     try:
-        anyio.run(_serve, loaded, home, display, backend_options={"use_uvloop": _uvloop_is_there()})
+        options = {"use_uvloop": _uvloop_is_there()}
+        anyio.run(_serve, engine or _engine(), loaded, home, display, backend_options=options)
     except BaseExceptionGroup as several:
         raise _first(several) from several
     finally:
@@ -142,23 +148,28 @@ def foreground(call: Call, loaded: Loaded) -> int:
     return failure.OK
 
 
-async def _serve(loaded: Loaded, home: Path, display: Display) -> None:
-    import anyio
-
+def _engine() -> Engine:
     from fustor_core import bootstrap
+
+    return bootstrap.run
+
+
+async def _serve(engine: Engine, loaded: Loaded, home: Path, display: Display) -> None:
+    import anyio
 
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_stop_on_signal, stop)
-        await bootstrap.run(loaded, home, on_event=display.take, stop=stop)
+        await tasks.start(_stop_on_signal, stop)
+        await engine(loaded, home, on_event=display.take, stop=stop)
         tasks.cancel_scope.cancel()
 
 
-async def _stop_on_signal(stop: anyio.Event) -> None:
+async def _stop_on_signal(stop: anyio.Event, *, task_status: TaskStatus[None]) -> None:
     """The first signal asks for a clean stop, the second ends the process at once."""
     import anyio
 
     with anyio.open_signal_receiver(*EXITS) as signals:
+        task_status.started()
         async for number in signals:
             for other in EXITS:
                 signal.signal(other, _at_once)

@@ -65,6 +65,8 @@ def test_status(fustor: Fustor, server: Any, make: Any) -> None:
 
 
 def test_status_waits_for_the_first_scan(fustor: Fustor, server: Any, make: Any) -> None:
+    assert first_scans_over({"ready": True, "views": [], "pipes": []})
+    assert not first_scans_over(status(make, ready=False))
     scanning = status(make, pipes=[pipe(state=34, flags=["RUNNING", "SNAPSHOT_PHASE"])])
     looks = [scanning, scanning, status(make)]
     server.answer("/status", lambda _: looks.pop(0) if len(looks) > 1 else looks[0])
@@ -133,15 +135,16 @@ def holder(home: Path) -> Any:
 def test_stop_asks_the_server_and_waits_for_the_end(
     fustor: Fustor, holder: Any, server: Any
 ) -> None:
-    done = {"generation": 2, "started": [], "stopped": ["data"], "changed": [], "untouched": [],
-            "errors": []}  # fmt: skip
 
     def stop(_: Any) -> Any:
         holder.terminate()
-        return done
+        return {"stopping": True}
 
+    server.answer("/pipes", {"pipes": [pipe()]})
     server.answer("/stop", stop, "POST")
     told = fustor("stop", "--json")
+    done = {"generation": None, "started": [], "stopped": ["data"], "changed": [], "untouched": [],
+            "errors": []}  # fmt: skip
     assert (told.code, told.document) == (0, done)
     assert holder.wait(20) is not None
 
@@ -156,7 +159,8 @@ def test_stop_when_nothing_runs(fustor: Fustor) -> None:
 
 
 def test_stop_that_takes_too_long(fustor: Fustor, holder: Any, server: Any) -> None:
-    server.answer("/stop", {"stopped": []}, "POST")
+    server.answer("/pipes", {"pipes": []})
+    server.answer("/stop", {"stopping": True}, "POST")
     done = fustor("stop", "--timeout", "200ms", "--json")
     assert done.code == 124
     assert done.problem["pid"] == holder.pid
