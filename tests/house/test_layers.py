@@ -34,10 +34,11 @@ LAYERS = {
         problems
         state.files state.mounts state.locks state.sockets state.home state
         journal.frames journal.recovery journal.log journal.group journal
-        client registry outbox jobs errands orders documents keeping peers
-        fusion_pipe fusion phases
+        client registry jobs outbox errands orders documents keeping peers
+        fusion_pipe fusion phases trouble link stage courier heart lookout pipe_words
+        pipeline reporting
     """,
-    "L4 wiring": "doctor",
+    "L4 wiring": "engine bootstrap doctor",
     "L5 door": """
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting
