@@ -34,7 +34,7 @@ class Watched:
 
 
 def watched(views: Sequence[Mapping[str, Any]]) -> list[Watched]:
-    """The views of a ``views`` document; a root that is no host path is kept as it is."""
+    """The views of a ``views`` document; the root of one that shows no directory is empty."""
     return [Watched(str(view["view"]), raw(view, "root")) for view in views]
 
 
@@ -118,7 +118,7 @@ def physical(path: bytes, roots: Sequence[bytes], is_link: Links = os.path.islin
 
 def _within(full: bytes, roots: Sequence[tuple[bytes, str]]) -> list[Place]:
     """The place in each view of the longest root that contains the path."""
-    containing = [root for root, _ in roots if below(full, root)]
+    containing = [root for root, _ in roots if root[:1] == b"/" and below(full, root)]
     longest = max(containing, key=len, default=b"")
     rest = full[len(longest.rstrip(b"/")) :] or b"/"
     return [Place(view, rest) for root, view in roots if containing and root == longest]

@@ -88,7 +88,7 @@ def _claim(claim: Mapping[str, Any], found: Mapping[str, Any]) -> list[Cell]:
     """When it came, what it said, and what became of it."""
     low, high = (claim.get("interval") or [0, 0])[:2]
     verdict = str(claim.get("verdict"))
-    who = f"{claim.get('agent')} #{claim.get('seq')}"
+    who = f"{claim['agent']} #{claim.get('seq')}" if claim.get("agent") else "-"
     rule = str(claim.get("rule") or "")
     by = f", by {claim['by']}" if claim.get("by") else ""
     return [

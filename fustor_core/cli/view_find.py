@@ -34,39 +34,47 @@ def join(group: typer.Typer) -> None:
     group.command("find")(view_find)
 
 
+Text = str | None
+Pattern = Annotated[
+    str, typer.Argument(metavar="PATTERN", help="Glob on the name: '*.log', 'run-??'.")
+]
+Scope = Annotated[Text, typer.Option("--in", metavar="PATH", help="Look only below this.")]
+Regex = Annotated[bool, typer.Option("--regex", help="PATTERN is an RE2 expression.")]
+Whole = Annotated[bool, typer.Option("--path", help="Match the view path; ** crosses slashes.")]
+NoCase = Annotated[bool, typer.Option("--ignore-case", help="a matches A.")]
+Size = Annotated[
+    Text, typer.Option(metavar="[+-]SIZE", help="+1G: larger, -1G: smaller, 1G: exactly.")
+]
+Newer = Annotated[Text, typer.Option(metavar="DUR|TIME", help="Modified within, or since.")]
+Older = Annotated[Text, typer.Option(metavar="DUR|TIME", help="Modified longer ago, or before.")]
+Owner = Annotated[Text, typer.Option(metavar="U", help="User, name or number.")]
+Group = Annotated[Text, typer.Option(metavar="G", help="Group, name or number.")]
+Kind = Annotated[
+    Text, typer.Option("--type", metavar="f|d|l|p|s|c|b", help="Only entries of this type.")
+]
+Suspect = Annotated[bool, typer.Option("--suspect", help="Only perhaps incomplete ones.")]
+Blind = Annotated[bool, typer.Option("--blind", help="Only those that nobody saw change.")]
+Null = Annotated[bool, typer.Option("-0", "--null", help="End each path with NUL.")]
+
+
 def view_find(
     ctx: typer.Context,
-    pattern: Annotated[
-        str, typer.Argument(metavar="PATTERN", help="Glob on the name: '*.log', 'run-??'.")
-    ],
-    scope: Annotated[
-        str | None, typer.Option("--in", metavar="PATH", help="Look only below this directory.")
-    ] = None,
-    regex: Annotated[bool, typer.Option("--regex", help="PATTERN is an RE2 expression.")] = False,
-    whole: Annotated[
-        bool, typer.Option("--path", help="Match the whole view path; ** crosses slashes.")
-    ] = False,
-    ignore_case: Annotated[bool, typer.Option("--ignore-case", help="a matches A.")] = False,
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="[+-]SIZE", help="+1G: larger, -1G: smaller, 1G: exactly."),
-    ] = None,
-    newer: Annotated[
-        str | None, typer.Option(metavar="DUR|TIME", help="Modified within, or since.")
-    ] = None,
-    older: Annotated[
-        str | None, typer.Option(metavar="DUR|TIME", help="Modified longer ago, or before.")
-    ] = None,
-    owner: Annotated[str | None, typer.Option(metavar="U", help="User, name or number.")] = None,
-    group: Annotated[str | None, typer.Option(metavar="G", help="Group, name or number.")] = None,
-    kind: Annotated[
-        str | None, typer.Option("--type", metavar="f|d|l|p|s|c|b", help="Only this type.")
-    ] = None,
-    suspect: Annotated[bool, typer.Option("--suspect", help="Perhaps incomplete ones.")] = False,
-    blind: Annotated[bool, typer.Option("--blind", help="Changed unseen ones.")] = False,
+    pattern: Pattern,
+    scope: Scope = None,
+    regex: Regex = False,
+    whole: Whole = False,
+    ignore_case: NoCase = False,
+    size: Size = None,
+    newer: Newer = None,
+    older: Older = None,
+    owner: Owner = None,
+    group: Group = None,
+    kind: Kind = None,
+    suspect: Suspect = False,
+    blind: Blind = False,
     limit: Limit = None,
     cursor: Cursor = None,
-    null: Annotated[bool, typer.Option("-0", "--null", help="End each path with NUL.")] = False,
+    null: Null = False,
 ) -> int:
     """Find entries by name and attributes.
 
@@ -92,9 +100,18 @@ def view_find(
         found = call.pages(place, "find", "matches", filters, limit=limit, cursor=cursor)
         call.screen.document(found)
         return failure.OK
-    filters |= {"limit": limit, "cursor": cursor}
-    summary: dict[str, Any] | None = None
+    _stream(call, place, {**filters, "limit": limit, "cursor": cursor}, null=null)
+    return failure.OK
+
+
+def _stream(call: Call, place: Place, filters: Mapping[str, Any], *, null: bool) -> None:
+    """Shows matches as they come, then how far they can be trusted.
+
+    Raises:
+        Unreachable: the answer ended before its end.
+    """
     screen = call.screen
+    summary: dict[str, Any] | None = None
     for line in _matches(call, place, filters):
         if line.startswith(b'{"summary"'):
             summary = json.loads(line)["summary"]
@@ -108,7 +125,6 @@ def view_find(
         if summary.get("next_cursor"):
             screen.note(f"there is more; go on with: --cursor {summary['next_cursor']}")
         quality.tell(screen, summary.get("quality"))
-    return failure.OK
 
 
 def _matches(call: Call, place: Place, filters: Mapping[str, Any]) -> Iterator[bytes]:

@@ -41,6 +41,12 @@ def test_the_longest_root_wins() -> None:
     assert resolve(b"/srv/data/deeper", TWO, cwd=b"/") == Place("data", b"/deeper")
 
 
+def test_a_view_of_no_directory_has_no_host_paths() -> None:
+    views = [Watched("rooms", b""), Watched("objects", b"s3://bucket")]
+    assert on_host(b"/rooms", views, b"/") == []
+    assert resolve(b"/x", views[:1], cwd=b"/") == Place("rooms", b"/x")
+
+
 def test_a_chosen_view_is_the_only_one_that_is_tried() -> None:
     assert resolve(b"/srv/data/deep/x", TWO, chosen="data", cwd=b"/") == Place("data", b"/deep/x")
     assert resolve(b"/other/x", TWO, chosen="data", cwd=b"/") == Place("data", b"/other/x")
