@@ -5,7 +5,7 @@ between two turns of the event loop, and one that raises ends the work that told
 awaited is a contract (contracts.py), not a hook.
 An implementation takes only those arguments that it wants, by name:
 
-    from fustor_core import hookimpl
+    from fustor_core.hookspecs import hookimpl
 
     @hookimpl
     def fustor_transition(machine, subject, new):

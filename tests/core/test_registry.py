@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fustor_core import hookspecs
 from fustor_core.errors import ConfigError, PluginError
 from fustor_core.registry import KINDS, Plugin, Registry, refuse_earlier_system
 
@@ -220,3 +221,14 @@ def test_the_earlier_system_beside_ours_stops_the_program(install: Install) -> N
 def test_every_kind_of_driver_that_ships_is_listed() -> None:
     listed = {plugin.kind for plugin in Registry().plugins() if plugin.distribution != "fustor"}
     assert set(KINDS) <= listed
+
+
+def test_the_example_in_the_specifications_is_a_hook(install: Install) -> None:
+    """The documentation's own lines, as a plugin."""
+    lines = (hookspecs.__doc__ or "").splitlines()
+    example = "\n".join(line[4:] for line in lines if line.startswith("    "))
+    assert "@hookimpl" in example
+    install("zz-a", "[fustor.hooks]\nzz = zz_doc\n", zz_doc=example + "\n")
+    registry = Registry()
+    assert registry.load_hooks() == []
+    assert registry.hooks.fustor_transition.get_hookimpls()
