@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fustor_core.claims import Owed, edge_key, is_dir, split_names, unpack_row
+from fustor_core.claims import Key, Owed, edge_key, is_dir, split_names, unpack_row
 from fustor_core.contracts import Applied, Verdict, Write
 from fustor_core.registers import NO_LINE, Register, Seen
 from fustor_view_file import tally
@@ -210,7 +210,7 @@ class Registers:
         if deltas:
             tree.sums.push(directory, deltas)
         if old != new:
-            self._links(directory, write, None if scan else seen, old, new)
+            self._links(directory, write, seen, old, new)
         self.teller.write(tree, directory, write)
         self._edges(directory, write, old, new)
 
@@ -337,24 +337,25 @@ class Registers:
         old: bytes | None,
         new: bytes | None,
     ) -> None:
+        """Other names of an inode whose row this change made stale are owed a look."""
         place = (directory.key, write.name)
-        touched = set()
         before = unpack_row(old) if old is not None and not is_dir(old) else None
         after = unpack_row(new) if new is not None and not is_dir(new) else None
+        others: set[tuple[Key, bytes]] = set()
         if before is not None and before.nlink > 1:
-            touched.add(before.ino)
             self.links.want(before.ino)
+            others.update(self.links.others(before.ino, place))
             if after is None or after.ino != before.ino or after.nlink == 1:
                 self.links.drop(before.ino, place)
         if after is not None and after.nlink > 1:
-            touched.add(after.ino)
             self.links.add(after.ino, place, after.nlink)
+            others.update(self.links.others(after.ino, place))
         if seen is None:
             return
-        for ino in sorted(touched):
-            for key, _ in self.links.others(ino, place):
-                if key in self.tree.dirs:
-                    self.tree.owe(self.tree.dirs[key], seen, deep=False, reason="not_yet")
+        for key, name in sorted(others):
+            sibling = self.tree.dirs.get(key)
+            if sibling is not None and sibling.pack.get(name) != new:
+                self.tree.owe(sibling, seen, deep=False, reason="not_yet")
 
     def reindex_links(self) -> None:
         """Find the rows with more than one link again, from packs that are in memory."""

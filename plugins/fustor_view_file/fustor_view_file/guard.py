@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LOOKS_US = 1_000_000
+
 
 @dataclass(slots=True)
 class Guard:
@@ -16,21 +18,41 @@ class Guard:
     Attributes:
         count, ratio: a scan may remove max(count, ratio · entries of the view).
         second_look_us: a look this much later also confirms; 0 = only a person does.
-        removed: entries that the present scan has removed.
+        removed: entries that the present whole scan has removed.
+        removed_by_looks: the same for single looks, which are one scan together while they come
+            within `LOOKS_US` of each other; `looked_us` is when the last of them removed.
     """
 
     count: int
     ratio: float
     second_look_us: int
     removed: int = 0
+    removed_by_looks: int = 0
+    looked_us: int = 0
 
     def begin(self) -> None:
-        """A scan begins."""
+        """A whole scan begins."""
         self.removed = 0
 
-    def allows(self, weight: int, entries: int) -> bool:
-        """Whether `weight` more entries may go, in a view of `entries`."""
-        return self.removed + weight <= max(self.count, int(self.ratio * entries))
+    def take(self, weight: int, entries: int, *, whole: bool, now_us: int) -> bool:
+        """Let `weight` more entries go from a view of `entries`, or say no.
+
+        Args:
+            whole: the evidence is of a whole scan, not of a single look.
+        """
+        limit = max(self.count, int(self.ratio * entries))
+        if whole:
+            if self.removed + weight > limit:
+                return False
+            self.removed += weight
+            return True
+        if now_us - self.looked_us > LOOKS_US:
+            self.removed_by_looks = 0
+        if self.removed_by_looks + weight > limit:
+            return False
+        self.removed_by_looks += weight
+        self.looked_us = now_us
+        return True
 
     def matured(self, since_us: int, seen_lo_us: int) -> bool:
         """Whether a look from `seen_lo_us` on is a second look at what froze at `since_us`."""

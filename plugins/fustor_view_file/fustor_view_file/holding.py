@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fustor_core.claims import is_dir
+from fustor_core.claims import Origin, is_dir
 from fustor_core.contracts import Verdict, Write
 from fustor_core.registers import Register
 from fustor_view_file.directory import Directory
@@ -13,6 +13,7 @@ from fustor_view_file.tally import DIRS, FILES, FROZEN, OTHERS
 from fustor_view_file.tree import Tree
 
 COUNTED = (FILES, DIRS, OTHERS)
+WHOLE = frozenset({Origin.SNAPSHOT, Origin.AUDIT})
 
 
 def entries_below(directory: Directory) -> int:
@@ -39,9 +40,9 @@ def hold(tree: Tree, guard: Guard, directory: Directory, verdict: Verdict) -> in
     }
     fresh = [w for w in losses if w.name not in frozen]
     heavy = sum(weight(tree, directory, w) for w in fresh)
-    if guard.allows(heavy, entries_below(tree.root) if tree.root is not None else 0):
-        guard.removed += heavy
-    else:
+    entries = entries_below(tree.root) if tree.root is not None else 0
+    whole = verdict.origin in WHOLE
+    if not guard.take(heavy, entries, whole=whole, now_us=verdict.seen.hi):
         held.update(w.name for w in fresh)
     return _freeze(tree, directory, verdict, held) if held else 0
 
