@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from fustor_core.cli import failure, quality
 from fustor_core.cli.call import Call, address
-from fustor_core.cli.names import raw
 from fustor_core.cli.options import Cursor, Limit
 from fustor_core.cli.paths import Place
-from fustor_core.cli.screen import STYLES
 from fustor_core.client import path_params
 from fustor_core.errors import Unreachable
 
@@ -112,13 +111,14 @@ def _stream(call: Call, place: Place, filters: Mapping[str, Any], *, null: bool)
     """
     screen = call.screen
     summary: dict[str, Any] | None = None
+    shown = _reader(call, null=null)
     for line in _matches(call, place, filters):
         if line.startswith(b'{"summary"'):
             summary = json.loads(line)["summary"]
         if call.settings.jsonl:
             screen.write(line + b"\n")
         elif summary is None:
-            screen.write(_shown(call, line, null=null))
+            screen.write(shown(line))
     if summary is None:
         raise Unreachable("the answer broke off before its end", remedy="ask again")
     if not call.settings.jsonl:
@@ -135,17 +135,30 @@ def _matches(call: Call, place: Place, filters: Mapping[str, Any]) -> Iterator[b
             yield from lines
 
 
-def _shown(call: Call, line: bytes, *, null: bool) -> bytes:
-    """One match as it goes out: its path, raw into a pipe, quoted and coloured on a terminal."""
-    entry = json.loads(line)
-    path = raw(entry)
-    if null:
-        return path + b"\0"
-    if not call.screen.terminal:
-        return path + b"\n"
-    kind = str(entry.get("type"))
-    shown = call.screen.painted(call.screen.name(path), kind if kind in STYLES else "")
-    return shown.encode() + b"\n"
+def _reader(call: Call, *, null: bool) -> Callable[[bytes], bytes]:
+    """Makes what goes out of a line: the path, raw into a pipe, quoted on a terminal.
+
+    Only what is shown is read: there may be millions of lines.
+    """
+    import msgspec
+
+    class Match(msgspec.Struct):
+        type: str = ""
+        path: str = ""
+        path_b64: str | None = None
+
+    decode = msgspec.json.Decoder(Match).decode
+    screen = call.screen
+    end = b"\0" if null else b"\n"
+
+    def shown(line: bytes) -> bytes:
+        match = decode(line)
+        path = match.path.encode() if match.path_b64 is None else b64decode(match.path_b64)
+        if null or not screen.terminal:
+            return path + end
+        return screen.painted(screen.name(path), match.type).encode() + end
+
+    return shown
 
 
 def _type(kind: str | None) -> str | None:
