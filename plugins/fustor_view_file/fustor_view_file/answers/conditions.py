@@ -13,14 +13,14 @@ from fustor_core.errors import QueryError
 from fustor_view_file.answers.entries import TYPES, type_of
 
 _NUMBER_OF = {name: number for number, name in TYPES.items()}
-_EDGE = _NUMBER_OF["dir"]
 
 
 class Conditions:
     """The conditions of a query.
 
     Attributes:
-        none: every row meets them. directories, others: such entries can meet them at all.
+        none: every row meets them. attributes: they are about more than the type.
+        directories: such entries can meet them at all; alone: nothing else can.
     """
 
     def __init__(self, query: Query) -> None:
@@ -39,21 +39,22 @@ class Conditions:
                 f"no comparison {query.size[0]!r} of sizes", remedy="write +1G, -1G or 1G"
             )
         self._query = query
-        self._attributes = any(
+        self.attributes = any(
             wanted is not None
             for wanted in (query.size, query.newer_ns, query.older_ns, query.uid, query.gid)
         )
-        self.none = not self._attributes and not query.types
+        self.none = not self.attributes and not query.types
+        self.alone = query.types == {"dir"}
         self.directories = not query.types or "dir" in query.types
-        self.others = not query.types or query.types != {"dir"}
-        kinds = [not query.types or type_of(n << 12) in query.types for n in range(16)]
-        kinds[_EDGE] = False
-        self._kinds = np.array(kinds)
+        kinds = [type_of(number << 12) in query.types for number in range(16)]
+        self._kinds = np.array(kinds) if query.types else None
 
     def of_rows(self, table: NDArray[np.void]) -> NDArray[np.bool_]:
-        """Which rows meet the conditions; edges never do, they are judged one by one."""
+        """Which rows meet the conditions. What it says of edges means nothing."""
         query = self._query
-        met: NDArray[np.bool_] = self._kinds[(table["mode"] >> 12) & 0xF]
+        met = np.ones(len(table), bool)
+        if self._kinds is not None:
+            met &= self._kinds[(table["mode"] >> 12) & 0xF]
         if query.size is not None:
             sign, size = query.size
             sizes = table["size"]
@@ -88,10 +89,10 @@ class Conditions:
         """Whether a directory meets them; what is not known of it meets nothing."""
         if not self.directories:
             return False
-        if not self._attributes:
+        if not self.attributes:
             return True
         return attributes is not None and self.of_row(attributes)
 
     def __repr__(self) -> str:
         wanted: dict[str, Any] = {"types": sorted(self._query.types)} if self._query.types else {}
-        return f"<Conditions {wanted or ('some' if self._attributes else 'none')}>"
+        return f"<Conditions {wanted or ('some' if self.attributes else 'none')}>"

@@ -10,6 +10,7 @@ from fustor_core.registers import Register, Seen
 from fustor_view_file.answers.paths import named, under
 from fustor_view_file.answers.rollups import rollup_of
 from fustor_view_file.directory import Directory
+from fustor_view_file.telling import prefix_of
 from fustor_view_file.tree import Tree
 
 Pair = tuple[bytes, bytes]  # a name and its row
@@ -99,46 +100,49 @@ class Entries:
 
     def of_names(self, directory: Directory, pairs: Iterable[Pair]) -> list[Entry]:
         """The entries of some names in a directory; hidden ones are left out."""
-        path = directory.path()
-        prefix = path if path == b"/" else path + b"/"
+        prefix = prefix_of(directory)
         try:
-            text_prefix: str | None = prefix.decode()
+            text_prefix = prefix.decode()
         except UnicodeDecodeError:
-            text_prefix = None
-        origin, observed = directory.origin.value, None
-        if directory.base is not None:
-            observed = directory.base.lo, directory.base.hi
+            text_prefix = ""
+        base, origin = directory.base, directory.origin.value
+        plain = base is not None and not _particular(directory)
+        lo, hi = (base.lo, base.hi) if base is not None else (0, 0)
         view, doubts, unpack = self._view, self._doubts, ROW.unpack
-        plain = observed is not None and not _particular(directory)
         out: list[Entry] = []
         for name, row in pairs:
-            if is_dir(row):
+            size, mtime_ns, ctime_ns, ino, mode, uid, gid, nlink = unpack(row)
+            kind = TYPES.get(mode >> 12, "file")
+            if kind == "dir":
                 child = self._tree.child(directory, name, row)
                 if child is not None:
                     out.append(self.of_directory(child))
                 continue
-            size, mtime_ns, ctime_ns, ino, mode, uid, gid, nlink = unpack(row)
-            entry: Entry = {"view": view}
             try:
-                text = name.decode()
-                entry["path"] = text_prefix + text  # type: ignore[operator]
-                entry["name"] = text
-            except (UnicodeDecodeError, TypeError):
+                text = name.decode() if text_prefix else ""
+            except UnicodeDecodeError:
+                text = ""
+            entry: Entry = {
+                "view": view,
+                "path": text_prefix + text,
+                "name": text,
+                "type": kind,
+                "size": size,
+                "mtime_ns": mtime_ns,
+                "ctime_ns": ctime_ns,
+                "ino": ino,
+                "mode": mode,
+                "uid": uid,
+                "gid": gid,
+                "nlink": nlink,
+                "flags": [*doubts],
+                "origin": origin,
+                "observed": [lo, hi],
+            }
+            if not text:
+                del entry["path"], entry["name"]
                 entry |= {**named("path", prefix + name), **named("name", name)}
-            entry["type"] = TYPES.get(mode >> 12, "file")
-            entry["size"] = size
-            entry["mtime_ns"] = mtime_ns
-            entry["ctime_ns"] = ctime_ns
-            entry["ino"] = ino
-            entry["mode"] = mode
-            entry["uid"] = uid
-            entry["gid"] = gid
-            entry["nlink"] = nlink
-            if plain:
-                entry["flags"] = [*doubts]
-                entry["origin"] = origin
-                entry["observed"] = [*observed]  # type: ignore[misc]
-            else:
+            if not plain:
                 self._particulars(directory, name, entry)
             out.append(entry)
         return out

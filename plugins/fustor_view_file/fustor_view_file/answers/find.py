@@ -6,7 +6,7 @@ together, in byte order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,21 @@ from fustor_view_file.answers import quality
 from fustor_view_file.answers.conditions import Conditions
 from fustor_view_file.answers.entries import Entries, Pair
 from fustor_view_file.answers.listing import entries_for, missing
-from fustor_view_file.answers.paging import STEPS_A_PAGE, Listed, paged, start_of
-from fustor_view_file.answers.patterns import Hit, Pattern
+from fustor_view_file.answers.paging import PAGE_ENTRIES, Listed, paged, start_of
+from fustor_view_file.answers.patterns import Pattern, all_in
+from fustor_view_file.answers.pieces import Hit
 from fustor_view_file.answers.places import PRESENT, locate
 from fustor_view_file.answers.question import Question
 from fustor_view_file.answers.walk import EDGES, Walk, Wanted, parts_behind
 from fustor_view_file.directory import Directory
 from fustor_view_file.pack import COLUMNS, Part
-from fustor_view_file.tally import BLIND, SUSPECTS
+from fustor_view_file.tally import BLIND, DIRS, SUSPECTS
+from fustor_view_file.telling import prefix_of
 
-DIRECTORIES_A_STEP = 250
-ROWS_A_STEP = 4096
+COST_A_STEP = 2000  # in directories that are passed over; others have their turn after so many
+DIRECTORIES_AT_ONCE = 250
+ROWS_AT_ONCE = 4096
+RARE = 8  # conditions that fewer rows meet are looked at before the names
 Unit = tuple[Directory, Part, bytes]  # names of a part behind a name
 
 
@@ -69,11 +73,18 @@ class Search:
         top = place.directory
         if top is not None and self._reachable():
             walk = Walk(self._tree, top, wanted=self._wanted(), behind=start)
-            steps = self._flagged_steps(walk) if self._flagged else self._steps(walk)
-            each = 1 if self._pattern.slow else STEPS_A_PAGE
-            yield from paged(listed, walk, steps, steps_a_page=each)
+            yield from paged(listed, walk, self._steps()(walk))
         document = listed.document(quality=quality.of_scope(question, place))
-        yield Page(listed.items, "matches", document)
+        yield Page([], "matches", document)
+
+    def _steps(self) -> Callable[[Walk], Iterator[list[dict[str, Any]]]]:
+        """The way to search that reads least."""
+        conditions = self._conditions
+        if self._flagged:
+            return self._flagged_steps
+        if conditions.attributes or (self._pattern.everything and not conditions.none):
+            return self._numbered_steps
+        return self._named_steps
 
     # ---- where
 
@@ -90,7 +101,7 @@ class Search:
         if query.blind:
             return lambda directory: directory.count[BLIND]
         if not prefix:
-            return None
+            return (lambda directory: directory.count[DIRS]) if self._conditions.alone else None
 
         def on_the_way(directory: Directory) -> bool:
             at, depth = directory, _depth(directory)
@@ -104,20 +115,33 @@ class Search:
 
         return on_the_way
 
-    # ---- what: packs as a whole
+    # ---- what: by name
 
-    def _steps(self, walk: Walk) -> Iterator[list[dict[str, Any]]]:
-        units: list[Unit] = []
-        rows = 0
-        for unit in self._units(walk):
-            units.append(unit)
-            rows += len(unit[1].rows)
-            if len(units) >= DIRECTORIES_A_STEP or rows >= ROWS_A_STEP * ROW_BYTES:
-                yield self._step(units)
-                if self._listed.cut:
-                    return
-                units, rows = [], 0
-        yield self._step(units)
+    def _named_steps(self, walk: Walk) -> Iterator[list[dict[str, Any]]]:
+        """All names, or those that match; a row is only looked at when its name does."""
+        pattern, listed = self._pattern, self._listed
+        rows_a_cost = 4 * ROW_BYTES if pattern.slow else 1 << 40
+        whole = pattern.whole and not pattern.everything
+        names_in = all_in if pattern.everything else pattern.names_in
+        out: list[dict[str, Any]] = []
+        cost = 0
+        for directory, part, after in self._units(walk):
+            rows = part.rows
+            cost += 1 + len(rows) // rows_a_cost
+            if whole:
+                hits = pattern.paths_in(part.names, prefix_of(directory))
+            else:
+                hits = names_in(part.names)
+            if hits and rows:
+                pairs = self._shown(directory, part, hits, after)
+                room = listed.room((directory, pairs)) if pairs else None
+                out += self._entries.of_names(*room) if room is not None else ()
+                if listed.cut:
+                    break
+            if cost >= COST_A_STEP or len(out) >= PAGE_ENTRIES:
+                yield out
+                out, cost = [], 0
+        yield out
 
     def _units(self, walk: Walk) -> Iterator[Unit]:
         """The parts of all packs; a pack of many parts is read on where it stood."""
@@ -136,84 +160,85 @@ class Search:
                 yield directory, part, after
                 after = b""
 
-    def _step(self, units: list[Unit]) -> list[dict[str, Any]]:
-        """The entries found in some parts, all at one moment."""
-        by_name = not self._pattern.everything
-        pick = self._by_name if by_name else self._all if self._conditions.none else self._by_row
-        out: list[dict[str, Any]] = []
-        for directory, pairs in pick(units):
-            if not pairs:
-                continue
-            room = self._listed.room((directory, pairs))
-            if room is None:
-                break
-            out += self._entries.of_names(*room)
-            if self._listed.cut:
-                break
-        return out
-
-    def _all(self, units: list[Unit]) -> Iterator[tuple[Directory, list[Pair]]]:
-        for directory, part, after in units:
-            hits = [(i, n) for i, n in enumerate(_names(part)) if n > after]
-            yield directory, self._shown(directory, part, hits)
-
-    def _by_name(self, units: list[Unit]) -> Iterator[tuple[Directory, list[Pair]]]:
-        pattern = self._pattern
-        whole, names_in = pattern.whole, pattern.names_in
-        for directory, part, after in units:
-            if whole:
-                path = directory.path()
-                hits = pattern.paths_in(part.names, path if path == b"/" else path + b"/")
-            else:
-                hits = names_in(part.names)
-            if not hits or not part.rows:
-                continue
-            if after:
-                hits = [hit for hit in hits if hit[1] > after]
-            yield directory, self._shown(directory, part, hits)
-
-    def _shown(self, directory: Directory, part: Part, hits: list[Hit]) -> list[Pair]:
+    def _shown(self, directory: Directory, part: Part, hits: list[Hit], after: bytes) -> list[Pair]:
         """Those of some names that meet the conditions; hidden edges never do."""
         conditions, rows = self._conditions, part.rows
         free = conditions.none
         out: list[Pair] = []
         for i, name in hits:
             row = bytes(rows[i * ROW_BYTES : (i + 1) * ROW_BYTES])
-            if is_dir(row):
+            if row[33] & 0xF0 == 0x40:
                 if not self._directory_meets(directory, name, row):
                     continue
             elif not free and not conditions.of_row(unpack_row(row)):
                 continue
-            out.append((name, row))
+            if name > after:
+                out.append((name, row))
         return out
 
-    def _by_row(self, units: list[Unit]) -> Iterator[tuple[Directory, list[Pair]]]:
-        """By conditions alone: the rows of many packs in one go."""
-        conditions = self._conditions
-        met = b""
-        if conditions.others:
-            joined = b"".join([part.rows for _, part, _ in units])
-            if joined:
-                met = conditions.of_rows(np.frombuffer(joined, COLUMNS)).tobytes()
+    # ---- what: by conditions
+
+    def _numbered_steps(self, walk: Walk) -> Iterator[list[dict[str, Any]]]:
+        """By columns, the rows of many packs in one go; a name is only looked at when they fit."""
+        units: list[Unit] = []
+        out: list[dict[str, Any]] = []
+        rows = cost = 0
+        for unit in self._units(walk):
+            units.append(unit)
+            rows += len(unit[1].rows)
+            if len(units) >= DIRECTORIES_AT_ONCE or rows >= ROWS_AT_ONCE * ROW_BYTES:
+                out += self._numbered(units)
+                cost += len(units) + rows // (100 * ROW_BYTES)
+                units, rows = [], 0
+                if self._listed.cut:
+                    break
+                if cost >= COST_A_STEP or len(out) >= PAGE_ENTRIES:
+                    yield out
+                    out, cost = [], 0
+        yield out + self._numbered(units)
+
+    def _numbered(self, units: list[Unit]) -> list[dict[str, Any]]:
+        """The entries found in some parts, all at one moment."""
+        joined = b"".join([part.rows for _, part, _ in units])
+        if not joined:
+            return []
+        met = self._conditions.of_rows(np.frombuffer(joined, COLUMNS))
+        by_name = not self._pattern.everything and int(np.count_nonzero(met)) * RARE > len(met)
+        marks = met.tobytes()
+        out: list[dict[str, Any]] = []
         at = 0
         for directory, part, after in units:
-            count = len(part.rows) // ROW_BYTES
-            chosen = [*_ones(met, at, at + count)] if met else []
-            at += count
-            if conditions.directories:
-                marks = part.rows[33::ROW_BYTES].translate(EDGES)
-                edges = [*_ones(marks, 0, count)]
-                chosen = sorted(chosen + edges) if edges else chosen
-            if not chosen:
-                continue
+            end = at + len(part.rows) // ROW_BYTES
+            hits = self._numbered_hits(directory, part, marks[at:end], by_name=by_name)
+            at = end
+            pairs = self._shown(directory, part, hits, after) if hits else []
+            room = self._listed.room((directory, pairs)) if pairs else None
+            out += self._entries.of_names(*room) if room is not None else ()
+            if self._listed.cut:
+                break
+        return out
+
+    def _numbered_hits(
+        self, directory: Directory, part: Part, met: bytes, *, by_name: bool
+    ) -> list[Hit]:
+        """Rows that may be shown: those that were met, and edges where directories are wanted."""
+        chosen = list(_ones(met))
+        if directory.count[DIRS] and self._conditions.directories:
+            edges = part.rows[33::ROW_BYTES].translate(EDGES)
+            chosen = sorted({*chosen, *_ones(edges)})
+        if not chosen:
+            return []
+        pattern = self._pattern
+        if pattern.everything:
             names = split_names(part.names)
-            pairs = []
-            for i in chosen:
-                name, row = names[i], bytes(part.rows[i * ROW_BYTES : (i + 1) * ROW_BYTES])
-                meets = not is_dir(row) or self._directory_meets(directory, name, row)
-                if meets and name > after:
-                    pairs.append((name, row))
-            yield directory, pairs
+            return [(i, names[i]) for i in chosen]
+        prefix = prefix_of(directory) if pattern.whole else b""
+        if by_name:
+            rows = frozenset(chosen)
+            found = pattern.paths_in(part.names, prefix) if prefix else pattern.names_in(part.names)
+            return [hit for hit in found if hit[0] in rows]
+        names = split_names(part.names)
+        return [(i, names[i]) for i in chosen if pattern.test(prefix + names[i])]
 
     def _directory_meets(self, directory: Directory, name: bytes, row: bytes) -> bool:
         child = self._tree.child(directory, name, row)
@@ -226,15 +251,19 @@ class Search:
 
     def _flagged_steps(self, walk: Walk) -> Iterator[list[dict[str, Any]]]:
         """Only names that are suspect or blind; their directories keep sets of them."""
+        cost = 0
         for directory in walk:
+            cost += 1
             names = sorted(self._flagged_names(directory, walk.after))
-            yield []
-            for at in range(0, len(names), ROWS_A_STEP):
+            for at in range(0, len(names), PAGE_ENTRIES):
                 if not self._tree.visible(directory):
                     break
-                yield self._flagged_step(directory, names[at : at + ROWS_A_STEP])
+                yield self._flagged_step(directory, names[at : at + PAGE_ENTRIES])
                 if self._listed.cut:
                     return
+            if cost >= COST_A_STEP:
+                yield []
+                cost = 0
 
     def _flagged_names(self, directory: Directory, after: bytes) -> set[bytes]:
         query = self._question.query
@@ -247,8 +276,7 @@ class Search:
 
     def _flagged_step(self, directory: Directory, names: list[bytes]) -> list[dict[str, Any]]:
         pattern, pairs = self._pattern, []
-        path = directory.path()
-        prefix = (path if path == b"/" else path + b"/") if pattern.whole else b""
+        prefix = prefix_of(directory) if pattern.whole else b""
         free = pattern.everything and not pattern.prefix
         for name in names:
             row = directory.pack.get(name)
@@ -263,16 +291,12 @@ class Search:
         return self._entries.of_names(*room) if room is not None else []
 
 
-def _names(part: Part) -> list[bytes]:
-    return split_names(part.names) if part.rows else []
-
-
-def _ones(marks: bytes | bytearray, start: int, end: int) -> Iterator[int]:
-    """Where the ones stand between two places, counted from the first of them."""
-    at = marks.find(1, start, end)
+def _ones(marks: bytes | bytearray) -> Iterator[int]:
+    """Where the ones stand."""
+    at = marks.find(1)
     while at >= 0:
-        yield at - start
-        at = marks.find(1, at + 1, end)
+        yield at
+        at = marks.find(1, at + 1)
 
 
 def _depth(directory: Directory) -> int:

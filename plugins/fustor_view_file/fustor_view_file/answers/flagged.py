@@ -19,6 +19,7 @@ from fustor_view_file.tree import Tree
 
 COUNTED = {"suspects": tally.SUSPECTS, "debts": tally.DEBTS, "blind-spots": tally.BLIND}
 NAMES_A_STEP = 500
+COST_A_STEP = 2000
 
 
 def flagged(question: Question) -> Iterator[Page]:
@@ -41,18 +42,20 @@ def _pages(question: Question, start: tuple[tuple[bytes, ...], bytes] | None) ->
     if place.directory is not None:
         walk = Walk(question.tree, place.directory, wanted=lambda d: d.count[index], behind=start)
         yield from paged(listed, walk, _steps(question, listed, walk))
-    elif place.parent is not None:
+    items: list[dict[str, Any]] = []
+    if place.directory is None and place.parent is not None:
         names = [n for n in Flags(question.tree, verb).names(place.parent) if n == place.name]
-        listed.items += _entries(question, place.parent, names)
+        items = _entries(question, place.parent, names)
     document = listed.document(quality=quality.of_scope(question, place))
-    yield Page(listed.items, "entries", document)
+    yield Page(items, "entries", document)
 
 
 def _steps(question: Question, listed: Listed, walk: Walk) -> Iterator[list[dict[str, Any]]]:
     flags = Flags(question.tree, question.query.verb)
-    for directory in walk:
+    for cost, directory in enumerate(walk, 1):
         names = [name for name in flags.names(directory) if name > walk.after]
-        yield []
+        if cost % COST_A_STEP == 0:
+            yield []
         for at in range(0, len(names), NAMES_A_STEP):
             if not question.tree.visible(directory):
                 break

@@ -89,28 +89,28 @@ def _choice(inside: bytes) -> Choice:
     return Choice(tuple(ranges), negated)
 
 
-def literal_of(tokens: list[Token], *, last_segment: bool) -> bytes:
-    """The longest literal that every matching name holds.
+def last_segment(tokens: list[Token]) -> list[Token]:
+    """What a glob on paths says of the name alone; empty when that cannot be told."""
+    out: list[Token] = []
+    for token in reversed(tokens):
+        if token == DIRECTORIES:
+            return out[::-1]
+        if token == ANY:
+            return []
+        if isinstance(token, bytes) and b"/" in token:
+            name = token.rpartition(b"/")[2]
+            return [*([name] if name else []), *out[::-1]]
+        out.append(token)
+    return []
+
+
+def translated(tokens: list[Token], *, paths: bool, apart: bool = False) -> bytes:
+    """The glob as a regular expression on UTF-8 that is to match from end to end.
 
     Args:
-        last_segment: the glob is about paths; only what follows its last slash is in the name.
+        apart: wildcards stop at the NUL that stands between the names of a blob.
     """
-    best = b""
-    for token in reversed(tokens):
-        if token in (ANY, DIRECTORIES):
-            break
-        if not isinstance(token, bytes):
-            continue
-        piece = token.rpartition(b"/")[2] if last_segment else token
-        best = piece if len(piece) > len(best) else best
-        if last_segment and b"/" in token:
-            break
-    return best
-
-
-def translated(tokens: list[Token], *, paths: bool) -> bytes:
-    """The glob as a regular expression on UTF-8 that is to match from end to end."""
-    one = "[^/]" if paths else "(?s:.)"
+    one = "[^/]" if paths else "[^\\x{0}]" if apart else "(?s:.)"
     wild = {STAR: f"{one}*", ONE: one, ANY: "(?s:.)*", DIRECTORIES: "(?:(?s:.)*/)?"}
     out: list[str] = []
     for token in tokens:

@@ -14,7 +14,6 @@ from fustor_view_file.answers.walk import Walk
 from fustor_view_file.directory import Directory
 
 PAGE_ENTRIES = 1000
-STEPS_A_PAGE = 8
 
 Found = tuple[Directory, list[tuple[bytes, Any]]]  # a directory and what was found in it, by name
 
@@ -30,7 +29,6 @@ class Listed:
         self._verb = question.query.verb
         self._left = question.query.limit
         self.list_name = list_name
-        self.items: list[dict[str, Any]] = []
         self.next_cursor: str | None = None  # where it goes on when the limit has cut it
         self.cut = False
 
@@ -59,30 +57,17 @@ def paged(
     listed: Listed,
     walk: Walk,
     steps: Iterable[list[dict[str, Any]]],
-    *,
-    steps_a_page: int = STEPS_A_PAGE,
 ) -> Iterator[Page]:
-    """Pages of entries as the steps of a search bring them; the last few stay in `listed.items`.
+    """Pages of entries as the steps of a search bring them.
 
     Args:
-        steps: each gives the entries of a few directories; between two of them others may have
-            their turn, and the tree may change.
-        steps_a_page: others have theirs at least after so many.
+        steps: each gives the entries of some directories, perhaps none; between two of them others
+            have their turn, and the tree may change.
     """
-    since = 0
     for entries in steps:
-        listed.items += entries
-        since += 1
-        while len(listed.items) > PAGE_ENTRIES:
-            page, listed.items = listed.items[:PAGE_ENTRIES], listed.items[PAGE_ENTRIES:]
-            yield Page(page, listed.list_name)
-            since = 0
-        if since >= steps_a_page:
-            page, listed.items = listed.items, []
-            yield Page(page, listed.list_name)
-            since = 0
-        if not since:
-            walk.refresh()
+        for at in range(0, max(1, len(entries)), PAGE_ENTRIES):
+            yield Page(entries[at : at + PAGE_ENTRIES], listed.list_name)
+        walk.refresh()
 
 
 def start_of(question: Question) -> tuple[tuple[bytes, ...], bytes] | None:

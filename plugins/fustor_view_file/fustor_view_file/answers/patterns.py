@@ -15,13 +15,22 @@ import re2
 from fustor_core.claims import split_names
 from fustor_core.contracts import Query
 from fustor_core.errors import QueryError
-from fustor_view_file.answers.globs import ANY, STAR, Token, literal_of, tokens_of, translated
+from fustor_view_file.answers.globs import (
+    ANY,
+    STAR,
+    Token,
+    last_segment,
+    tokens_of,
+    translated,
+)
 from fustor_view_file.answers.paths import path_of
+from fustor_view_file.answers.pieces import Hit, Pieces
 
 PATTERN_BYTES_MAX = 4096
 _ODD = {0xDC80 + i: 0x10DC80 + i for i in range(128)}  # a byte that is no UTF-8 → private use
-Hit = tuple[int, bytes]  # number of the row, name
+_SPARE = 8  # matches in a blob that are always worth a look one by one
 Test = Callable[[bytes], bool]
+Hits = Callable[[bytes], list[Hit]]
 
 
 def as_text(raw: bytes) -> bytes:
@@ -33,19 +42,16 @@ def as_text(raw: bytes) -> bytes:
     return raw
 
 
-def is_text(raw: bytes) -> bool:
-    """Whether bytes are UTF-8 as they stand."""
-    return raw.isascii() or as_text(raw) is raw
-
-
 class Pattern:
     """A pattern, ready to be used on whole directories.
 
     Attributes:
-        everything: all names match.
+        everything: all names match, below `prefix`.
         whole: it is about view paths, not names.
-        slow: each name costs a call into the engine.
-        prefix: names of directories outside of which no path can match.
+        slow: a name may cost a call into the engine.
+        prefix: names of the directory outside of which no path can match.
+        test: whether a name matches, or a view path when the pattern is about paths.
+        names_in: the names of a blob that match; for a pattern about paths those that can.
     """
 
     def __init__(self, query: Query) -> None:
@@ -62,109 +68,136 @@ class Pattern:
             )
         self.whole = query.whole_path
         self.prefix: tuple[bytes, ...] = ()
-        self._fold = query.ignore_case
-        self._literal = b""  # of the name; without it no name matches
-        self._sieve: Test | None = None  # of a whole blob: false when no name in it matches
+        self.everything = not text
+        self.slow = True
+        self.test: Test
+        self.names_in: Hits
         if query.regex:
-            self.everything, self.slow = not text, True
-            self._test = self._of_regex(text)
+            self._of_regex(as_text(text), fold=query.ignore_case)
         else:
-            tokens = tokens_of(text, paths=self.whole)
-            self._test = self._of_glob(tokens)
-            self.everything = not text or self._is_everything(tokens)
-
-    def test(self, subject: bytes) -> bool:
-        """Whether a name, or a view path when the pattern is about paths, matches."""
-        return self._test(subject)
-
-    def names_in(self, names: bytes) -> list[Hit]:
-        """The names of a blob that match, with the numbers of their rows."""
-        if self._literal:
-            blob = names
-            if self._fold:
-                blob = names.lower() if names.isascii() else b""
-            if blob or not self._fold:
-                return self._by_literal(names, blob)
-        elif self._sieve is not None and not self._sieve(names):
-            return []
-        test = self._test
-        return [(i, name) for i, name in enumerate(split_names(names)) if test(name)]
-
-    def _by_literal(self, names: bytes, blob: bytes) -> list[Hit]:
-        """`names_in`, by looking for the literal piece only; `blob` is what it is looked for in."""
-        literal, test = self._literal, self._test
-        out: list[Hit] = []
-        at = blob.find(literal)
-        row = last = 0
-        while at >= 0:
-            start = names.rfind(b"\0", 0, at) + 1
-            end = names.find(b"\0", at)
-            name = names[start:] if end < 0 else names[start:end]
-            if test(name):
-                row += names.count(b"\0", last, start)
-                last = start
-                out.append((row, name))
-            if end < 0:
-                break
-            at = blob.find(literal, end)
-        return out
+            self._of_glob(tokens_of(text, paths=self.whole), fold=query.ignore_case)
 
     def paths_in(self, names: bytes, prefix: bytes) -> list[Hit]:
-        """`names_in` for a pattern about paths.
+        """The names of a directory whose paths match.
 
         Args:
             prefix: path of the directory, ending in a slash.
         """
-        if self._literal and not self._fold and names.find(self._literal) < 0:
-            return []
-        test = self._test
-        return [(i, name) for i, name in enumerate(split_names(names)) if test(prefix + name)]
+        test = self.test
+        return [hit for hit in self.names_in(names) if test(prefix + hit[1])]
 
     # ---- regular expressions
 
-    def _of_regex(self, text: bytes) -> Test:
-        source = as_text(text)
-        search = _compiled(source, fold=self._fold).search
-        if not self.whole and _joinable(source):
-            lines = _compiled(b"(?m:" + source + b")", fold=self._fold).search
-
-            def sieve(names: bytes) -> bool:
-                if b"\n" in names or not is_text(names):
-                    return True
-                return lines(names.replace(b"\0", b"\n")) is not None
-
-            self._sieve = sieve
-
-        def test(subject: bytes) -> bool:
-            return search(as_text(subject)) is not None
-
-        return test
+    def _of_regex(self, source: bytes, *, fold: bool) -> None:
+        search = _compiled(source, fold=fold).search
+        self.test = lambda subject: search(as_text(subject)) is not None
+        self.names_in = all_in
+        if self.whole:
+            return
+        self.names_in = _each(self.test)
+        if _joinable(source):
+            lines = _compiled(b"(?m:" + source + b")", fold=fold)
+            self.names_in = _in_lines(self.test, lines, b"\n")
 
     # ---- globs
 
-    def _is_everything(self, tokens: list[Token]) -> bool:
-        if not self.whole:
-            return tokens == [STAR]
-        below = path_of(self.prefix) + (b"/" if self.prefix else b"")
-        return tokens in ([ANY], [below, ANY])
+    def _of_glob(self, tokens: list[Token], *, fold: bool) -> None:
+        if self.whole:
+            self._of_path_glob(tokens, fold=fold)
+            return
+        self.everything = self.everything or tokens == [STAR]
+        if self.everything:
+            self.slow, self.test, self.names_in = False, _always, all_in
+        elif Pieces.can(tokens) and not fold:
+            pieces = Pieces(tokens)
+            self.slow, self.test, self.names_in = False, pieces.test, pieces.hits
+        else:
+            self.test, self.names_in = _of_names(tokens, fold=fold)
 
-    def _of_glob(self, tokens: list[Token]) -> Test:
-        self._literal = literal_of(tokens, last_segment=self.whole)
-        if self._fold:
-            self._literal = self._literal.lower() if self._literal.isascii() else b""
-        elif self.whole:
+    def _of_path_glob(self, tokens: list[Token], *, fold: bool) -> None:
+        matched = _compiled(translated(tokens, paths=True), fold=fold).fullmatch
+        self.test = lambda subject: matched(as_text(subject)) is not None
+        self.names_in = all_in
+        name = last_segment(tokens)
+        if name and name != [STAR]:
+            direct = Pieces.can(name) and not fold
+            self.names_in = Pieces(name).hits if direct else _of_names(name, fold=fold)[1]
+        if not fold:
             self.prefix = _fixed_directories(tokens)
-        plain = all(isinstance(token, bytes) or token == STAR for token in tokens)
-        if plain and not self.whole and not self._fold:
+        below = path_of(self.prefix) + (b"/" if self.prefix else b"")
+        self.everything = self.everything or tokens in ([ANY], [below, ANY])
+        if self.everything:
             self.slow = False
-            return _pieces_test(tokens)
-        self.slow = True
-        matched = _compiled(translated(tokens, paths=self.whole), fold=self._fold).fullmatch
 
-        def test(subject: bytes) -> bool:
-            return matched(as_text(subject)) is not None
 
-        return test
+def all_in(names: bytes) -> list[Hit]:
+    """All names of a blob."""
+    return list(enumerate(split_names(names)))
+
+
+def _always(subject: bytes) -> bool:
+    return True
+
+
+def _of_names(tokens: list[Token], *, fold: bool) -> tuple[Test, Hits]:
+    """Test and search for a glob on names that RE2 must read."""
+    matched = _compiled(translated(tokens, paths=False), fold=fold).fullmatch
+
+    def test(name: bytes) -> bool:
+        return matched(as_text(name)) is not None
+
+    inside = translated(tokens, paths=False, apart=True)
+    framed = _compiled(b"(?:\\A|\\x{0})" + inside + b"(?:\\z|\\x{0})", fold=fold)
+    return test, _in_lines(test, framed, b"\0")
+
+
+def _each(test: Test) -> Hits:
+    return lambda names: [hit for hit in enumerate(split_names(names)) if test(hit[1])]
+
+
+def _in_lines(test: Test, expression: Any, separator: bytes) -> Hits:
+    """A search that asks the engine about all names of a blob at once.
+
+    Where a name matches, some match of the expression in the blob overlaps it. So only names that
+    a match touches are tested one by one; when there are too many matches, all are.
+
+    Args:
+        expression: matches wherever a name matches. separator: what it takes to stand between.
+    """
+    each, finditer = _each(test), expression.finditer
+
+    def hits(names: bytes) -> list[Hit]:
+        if not names.isascii() and as_text(names) is not names:
+            return each(names)
+        blob = names
+        if separator != b"\0":
+            if separator in names:
+                return each(names)
+            blob = names.replace(b"\0", separator)
+        out: list[Hit] = []
+        if not names:
+            return out
+        left = _SPARE + names.count(b"\0") // 4
+        done = row = counted = 0  # names before `done` were tested; rows up to `counted`
+        for match in finditer(blob):
+            left -= 1
+            if left < 0:
+                return each(names)
+            begin, finish = match.span()
+            begin = max(done, names.rfind(b"\0", 0, begin) + 1)
+            end = names.find(b"\0", finish)
+            end = len(names) if end < 0 else end
+            if begin > end:
+                continue
+            row += names.count(b"\0", counted, begin)
+            counted = begin
+            for i, name in enumerate(names[begin:end].split(b"\0")):
+                if test(name):
+                    out.append((row + i, name))
+            done = end + 1
+        return out
+
+    return hits
 
 
 def _compiled(source: bytes, *, fold: bool) -> Any:
@@ -189,37 +222,6 @@ def _joinable(source: bytes) -> bool:
     if b"\\A" in source or b"\\z" in source or b"\\C" in source:
         return False
     return source.count(b"(?") == source.count(b"(?:")
-
-
-def _pieces_test(tokens: list[Token]) -> Test:
-    """A test for literals and stars alone: prefix, suffix, and what stands between, in order."""
-    pieces: list[bytes] = [b""]
-    for token in tokens:
-        if isinstance(token, bytes):
-            pieces[-1] += token
-        else:
-            pieces.append(b"")
-    if len(pieces) == 1:
-        return pieces[0].__eq__
-    first, middle, last = pieces[0], [p for p in pieces[1:-1] if p], pieces[-1]
-    least = len(first) + len(last)
-    if not middle and not first:
-        return lambda name: name.endswith(last)
-    if not middle and not last:
-        return lambda name: name.startswith(first)
-
-    def test(name: bytes) -> bool:
-        if len(name) < least or not name.startswith(first) or not name.endswith(last):
-            return False
-        at, end = len(first), len(name) - len(last)
-        for piece in middle:
-            at = name.find(piece, at, end)
-            if at < 0:
-                return False
-            at += len(piece)
-        return True
-
-    return test
 
 
 def _fixed_directories(tokens: list[Token]) -> tuple[bytes, ...]:

@@ -155,9 +155,7 @@ class Grove:
             folder.names.pop(name, None)
         kind = "e" if origin is Origin.REALTIME else "s"
         stamp = Stamp(0, 0, 0, kind)
-        return Cell(
-            dir=folder.key, name=name, value=value, stamp=stamp, origin=origin, flags=flags
-        )
+        return Cell(dir=folder.key, name=name, value=value, stamp=stamp, origin=origin, flags=flags)
 
     def owe(self, path: bytes, *, deep: bool = False, reason: str = "overflow") -> Owe:
         return Owe(

@@ -67,7 +67,7 @@ def test_so_do_the_other_long_answers(forest: Any) -> None:
 
 
 def test_a_tree_deeper_than_any_stack(grove: Any, tools: Any) -> None:
-    depth = 3 * sys.getrecursionlimit()
+    depth = sys.getrecursionlimit() + LEVELS_MAX
     own = {}
     claims = []
     for level in range(depth):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fustor_view_file.answers.cursors import cursor_of, read_cursor
-from fustor_view_file.answers.find import ROWS_A_STEP
+from fustor_view_file.answers.find import ROWS_AT_ONCE
 from fustor_view_file.answers.paging import PAGE_ENTRIES
 from fustor_view_file.pack import SPLIT_ROWS
 from hypothesis import given
@@ -26,7 +26,9 @@ def test_cursors_carry_any_name(verb: str, directory: list[bytes], name: bytes) 
     assert read_cursor(verb, cursor) == (tuple(directory), name)
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "é", "!!!!", "AAAA", "a" * 2_000_000, cursor_of("find", (), b"a")])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "é", "!!!!", "AAAA", "a" * 2_000_000, cursor_of("find", (), b"a")]
+)
 @pytest.mark.parametrize("verb", ["ls", "suspects"])
 def test_what_is_no_cursor_is_refused(grove: Any, verb: str, cursor: str) -> None:
     grove.scan()
@@ -174,11 +176,17 @@ def test_the_view_may_change_between_two_pages(tools: Any, wide: Any) -> None:
     assert b"/e/new" in told
     assert [path for path in told if path.endswith((b"/x", b"/y"))][-2:] == [b"/z/x", b"/z/y"]
     assert len(told) == len(set(told))
-    assert set(whole) - set(told) == {b"/m/00001", b"/d0598/x", b"/d0598/y", b"/d0599/x", b"/d0599/y"}
+    assert set(whole) - set(told) == {
+        b"/m/00001",
+        b"/d0598/x",
+        b"/d0598/y",
+        b"/d0599/x",
+        b"/d0599/y",
+    }
 
 
 def test_a_scope_that_goes_ends_its_answer(tools: Any, grove: Any) -> None:
-    many = ROWS_A_STEP + 2 * SPLIT_ROWS
+    many = ROWS_AT_ONCE + 2 * SPLIT_ROWS
     for i in range(many):
         grove.file(b"/m/%05d" % i)
     grove.scan()

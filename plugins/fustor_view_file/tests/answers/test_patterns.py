@@ -133,7 +133,8 @@ def test_shortcuts_find_what_the_test_of_each_name_finds(
 
 
 @given(
-    glob=st.text("ab-]![?*^\\", max_size=9), names=st.sets(st.text("ab-]![^\\", min_size=1), max_size=9)
+    glob=st.text("ab-]![?*^\\", max_size=9),
+    names=st.sets(st.text("ab-]![^\\", min_size=1), max_size=9),
 )
 def test_choices_are_read_as_fnmatch_does(glob: str, names: set[str]) -> None:
     looked_for = pattern(glob.encode() or b"*")

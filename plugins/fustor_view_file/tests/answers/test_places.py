@@ -15,7 +15,18 @@ from fustor_core.contracts import Query
 from fustor_core.errors import QueryError
 from fustor_core.registers import Seen
 
-VERBS = ["ls", "tree", "stat", "du", "find", "stable", "suspects", "debts", "blind-spots", "explain"]
+VERBS = [
+    "ls",
+    "tree",
+    "stat",
+    "du",
+    "find",
+    "stable",
+    "suspects",
+    "debts",
+    "blind-spots",
+    "explain",
+]
 
 
 def existence(grove: Any, path: bytes) -> str:
@@ -23,7 +34,9 @@ def existence(grove: Any, path: bytes) -> str:
     told = {verb: grove.ask(verb, path).get("existence", "present") for verb in VERBS}
     assert set(told.values()) == {told["stat"]}, told
     if told["stat"] == "absent":
-        assert grove.ask("stat", path)["quality"]["complete"], "absence is proven by a whole listing"
+        assert grove.ask("stat", path)["quality"]["complete"], (
+            "absence is proven by a whole listing"
+        )
     assert (grove.ask("stat", path)["entry"] is None) == (told["stat"] != "present")
     return str(told["stat"])
 
