@@ -128,6 +128,7 @@ class House:
             sentinel_interval_s=config.sentinel_interval_sec,
             max_sessions=config.max_sessions,
             loose_age_s=getattr(arbitrator.config, "loose_age", 3600.0),
+            hot_s=getattr(arbitrator.config, "hot_file_threshold", 30.0),
         )
         return FusionPipeline(
             options,
@@ -182,8 +183,8 @@ class House:
         options = self.loaded.options(("pipes", name, "source"), made.Config)
         root = getattr(options, "root", None)
         home = os.path.realpath(self.state.home)
-        can = root is not None and "exclude_paths" in type(options).model_fields
-        if can and is_inside(Path(home), Path(os.path.realpath(root))):
+        can = "exclude_paths" in type(options).model_fields
+        if root is not None and can and is_inside(Path(home), Path(os.path.realpath(root))):
             excluded = [*options.exclude_paths, home]
             options = options.model_copy(update={"exclude_paths": excluded})
         source: Source = made(options)

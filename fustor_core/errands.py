@@ -9,7 +9,7 @@ from fustor_core.claims import Key
 from fustor_core.contracts import Command, Moment, Seeking
 from fustor_core.jobs import Jobs
 
-LOOKS_AT_ONCE = 500
+LOOKS_AT_ONCE = 2000
 LOOK_AGAIN_US = 30_000_000
 
 
@@ -41,8 +41,10 @@ class Errands:
             for job in jobs.to_send(agent, now)
         ]
         if interval_s > 0 and now - self.looked_us >= interval_s * 1e6:
-            self.looked_us = now
-            out.extend(self._looks(view, moment))
+            looks = self._looks(view, moment)
+            out.extend(looks)
+            if sum(len(c.targets) for c in looks) < LOOKS_AT_ONCE:
+                self.looked_us = now  # else the round goes on with the next heartbeat
         return tuple(out)
 
     def _looks(self, view: Seeking, moment: Moment) -> list[Command]:

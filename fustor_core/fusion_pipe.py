@@ -162,6 +162,7 @@ class FusionPipeline:
             stale=not self._peers,
             epoch=self.leadership.epoch,
             watched_since_us=self._watched_since_us,
+            hot_us=int(self.options.hot_s * 1e6),
             uncovered=uncovered,
         )
 

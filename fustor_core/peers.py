@@ -21,6 +21,7 @@ class FusionOptions:
     sentinel_interval_s: float
     max_sessions: int
     loose_age_s: float = 3600.0
+    hot_s: float = 30.0
 
 
 @dataclass(slots=True)

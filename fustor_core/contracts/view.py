@@ -70,6 +70,7 @@ class Moment:
         now_us: fusion time. wall_ns: wall time, shown only. storage_ns: the logical clock.
         heard_us: fusion time of the last proof of life of a session that feeds the view; None =
             never. stale: no session feeds it now. epoch: current leadership.
+        hot_us: how long after a look a suspect is looked at again.
         watched_since_us: since when a watching session has fed it without a gap, None = not now.
     """
 
@@ -80,6 +81,7 @@ class Moment:
     stale: bool
     epoch: int
     watched_since_us: int | None = None
+    hot_us: int = 30_000_000
     uncovered: tuple[bytes, ...] = ()
 
 

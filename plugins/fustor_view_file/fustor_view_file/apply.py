@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fustor_core.claims import Key, Owed, edge_key, is_dir, split_names, unpack_row
+from fustor_core.claims import Owed, edge_key, is_dir, split_names, unpack_row
 from fustor_core.contracts import Applied, Verdict, Write
-from fustor_core.registers import NO_LINE, Register, Seen
+from fustor_core.registers import Register, Seen
 from fustor_view_file import tally
 from fustor_view_file.directory import Directory
 from fustor_view_file.feed import Feed
@@ -89,7 +89,7 @@ class Registers:
         """End a batch: halves of moves that found no other half are deletions after all."""
         self.teller.end_batch()
         if self.links.wanted:
-            self._search_links()
+            self.links.search(self.tree)
         root = self.tree.root
         if not self.ready and root is not None and not root.count[tally.GAPS]:
             self.ready = True
@@ -148,7 +148,7 @@ class Registers:
             tree.sums.grow(directory, tally.NEWEST_NS, newest)
             tree.sums.grow(directory, tally.TOUCHED_NS, touched)
             tree.sums.grow(directory, tally.CHANGED_US, verdict.seen.hi)
-        self._index_links(directory)
+        self.links.index(directory)
         told = self.ready and tree.visible(directory)
         if told:
             prefix = prefix_of(directory)
@@ -166,18 +166,6 @@ class Registers:
                     tree.add_claim(key, place, write.new.seen, moved=write.moved)
         if adopted:
             tree.sums.push(directory, [(tally.DIRS, adopted), (tally.GAPS, adopted)])
-
-    def _index_links(self, directory: Directory) -> None:
-        for part in directory.pack.parts:
-            if not part.rows:
-                continue
-            counts = memoryview(part.rows).cast("I")[11::12].tolist()
-            if max(counts) > 1:
-                names = split_names(part.names)
-                for i, count in enumerate(counts):
-                    if count > 1:
-                        ino = int.from_bytes(part.rows[i * 48 + 24 : i * 48 + 32], "little")
-                        self.links.add(ino, (directory.key, names[i]), count)
 
     # ---- one register
 
@@ -210,7 +198,7 @@ class Registers:
         if deltas:
             tree.sums.push(directory, deltas)
         if old != new:
-            self._links(directory, write, seen, old, new)
+            self.links.changed(tree, directory, write, seen)
         self.teller.write(tree, directory, write)
         self._edges(directory, write, old, new)
 
@@ -328,46 +316,6 @@ class Registers:
                 quiet = verdict.rule == "incomplete"
                 tree.owe(directory, stamp, deep=deep, reason=reason, errno=errno, quiet=quiet)
         tree.sums.set_gap(directory)
-
-    def _links(
-        self,
-        directory: Directory,
-        write: Write,
-        seen: Seen | None,
-        old: bytes | None,
-        new: bytes | None,
-    ) -> None:
-        """Other names of an inode whose row this change made stale are owed a look."""
-        place = (directory.key, write.name)
-        before = unpack_row(old) if old is not None and not is_dir(old) else None
-        after = unpack_row(new) if new is not None and not is_dir(new) else None
-        others: set[tuple[Key, bytes]] = set()
-        if before is not None and before.nlink > 1:
-            self.links.want(before.ino)
-            others.update(self.links.others(before.ino, place))
-            if after is None or after.ino != before.ino or after.nlink == 1:
-                self.links.drop(before.ino, place)
-        if after is not None and after.nlink > 1:
-            self.links.add(after.ino, place, after.nlink)
-            others.update(self.links.others(after.ino, place))
-        if seen is None:
-            return
-        for key, name in sorted(others):
-            sibling = self.tree.dirs.get(key)
-            if sibling is not None and sibling.pack.get(name) != new:
-                self.tree.owe(sibling, seen, deep=False, reason="not_yet")
-
-    def reindex_links(self) -> None:
-        """Find the rows with more than one link again, from packs that are in memory."""
-        for directory in self.tree.dirs.values():
-            if directory.resident:
-                self._index_links(directory)
-
-    def _search_links(self) -> None:
-        now = self.tree.now_us
-        late = Seen(now, now, NO_LINE, 0, 0, 0, "m")
-        for key, _ in self.links.search(list(self.tree.dirs.values())):
-            self.tree.owe(self.tree.dirs[key], late, deep=False, reason="not_yet")
 
     # ---- a person's word
 

@@ -133,7 +133,6 @@ class Keeper:
         registers.feed.restore(
             [msgspec.msgpack.decode(raw, type=Change) for raw in self.cold.feed()]
         )
-        registers.reindex_links()
         return life.lsn, meta.get("fusion", b"")
 
     def _directories(self) -> list[tuple[Directory, Key | None]]:

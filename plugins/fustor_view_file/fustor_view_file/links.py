@@ -10,8 +10,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fustor_core.claims import Key, split_names
+from fustor_core.claims import Key, Row, is_dir, split_names, unpack_row
+from fustor_core.contracts import Write
+from fustor_core.registers import NO_LINE, Seen
 from fustor_view_file.directory import Directory
+from fustor_view_file.tree import Tree
 
 Place = tuple[Key, bytes]
 
@@ -20,7 +23,7 @@ class HardLinks:
     """Inode → the names in this view whose row says that it has more than one link.
 
     Attributes:
-        wanted: inodes with more links than names known; `search` looks for the missing ones, once.
+        wanted: inodes with more links than names known; `search` finds the missing ones, once.
     """
 
     def __init__(self) -> None:
@@ -58,8 +61,54 @@ class HardLinks:
         """The other names of the inode."""
         return sorted(self._places.get(ino, set()) - {place})
 
-    def search(self, directories: Iterable[Directory]) -> list[Place]:
-        """Find the names of the wanted inodes in all packs; returns those that were not known."""
+    def index(self, directory: Directory) -> None:
+        """Note every row of a directory that says it has more than one link."""
+        for part in directory.pack.parts:
+            if not part.rows:
+                continue
+            counts = memoryview(part.rows).cast("I")[11::12].tolist()
+            if max(counts) > 1:
+                names = split_names(part.names)
+                for i, count in enumerate(counts):
+                    if count > 1:
+                        ino = int.from_bytes(part.rows[i * 48 + 24 : i * 48 + 32], "little")
+                        self.add(ino, (directory.key, names[i]), count)
+
+    def changed(self, tree: Tree, directory: Directory, write: Write, seen: Seen | None) -> None:
+        """Other names of an inode whose row this change made stale are owed a look.
+
+        Args:
+            seen: when the change was seen; None owes nothing.
+        """
+        place = (directory.key, write.name)
+        new = write.new.value
+        before = _file(write.old.value if write.old is not None else None)
+        after = _file(new)
+        others: set[Place] = set()
+        if before is not None and before.nlink > 1:
+            self.want(before.ino)
+            others.update(self.others(before.ino, place))
+            if after is None or after.ino != before.ino or after.nlink == 1:
+                self.drop(before.ino, place)
+        if after is not None and after.nlink > 1:
+            self.add(after.ino, place, after.nlink)
+            others.update(self.others(after.ino, place))
+        if seen is None:
+            return
+        for key, name in sorted(others):
+            sibling = tree.dirs.get(key)
+            if sibling is not None and sibling.pack.get(name) != new:
+                tree.owe(sibling, seen, deep=False, reason="not_yet")
+
+    def search(self, tree: Tree) -> None:
+        """Find the names of the wanted inodes in all packs; their directories are owed a look."""
+        now = tree.now_us
+        late = Seen(now, now, NO_LINE, 0, 0, 0, "m")
+        for key, _ in self._find(list(tree.dirs.values())):
+            tree.owe(tree.dirs[key], late, deep=False, reason="not_yet")
+
+    def _find(self, directories: Iterable[Directory]) -> list[Place]:
+        """The names of the wanted inodes that were not known."""
         wanted, self.wanted = self.wanted, set()
         self._searched |= wanted
         targets = np.fromiter(sorted(wanted), np.uint64, len(wanted))
@@ -82,3 +131,7 @@ class HardLinks:
                         known.add(place)
                         found.append(place)
         return found
+
+
+def _file(value: bytes | None) -> Row | None:
+    return unpack_row(value) if value is not None and not is_dir(value) else None

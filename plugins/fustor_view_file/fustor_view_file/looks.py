@@ -13,6 +13,7 @@ from fustor_view_file.tally import DEBTS, GAPS, SUSPECTS
 from fustor_view_file.tree import Tree
 
 LOOSE_MOST = 100_000
+LIST_INSTEAD = 4
 UNLISTABLE = frozenset({"permission", "io_error", "hung", "vanished_root"})
 
 
@@ -37,8 +38,12 @@ def wanted(registers: Registers, moment: Moment, limit: int) -> list[Wanted]:
         if len(out) >= limit:
             return out
         path = at.path()
+        due = [n for n, since in at.suspects.items() if since + moment.hot_us <= moment.now_us]
         if not at.listed and not at.left_out and at.count[GAPS]:
             out.append(Wanted("list", path))
+        elif len(due) > LIST_INSTEAD:
+            out.append(Wanted("list", path))  # one listing looks at all of them
+            due = []
         prefix = path if path == b"/" else path + b"/"
         names = {n for n, mark in at.own.items() if mark.debt}
         names -= {
@@ -46,7 +51,7 @@ def wanted(registers: Registers, moment: Moment, limit: int) -> list[Wanted]:
             for n, since in (at.frozen or {}).items()
             if not registers.guard.matured(since, moment.now_us)
         }
-        names.update(at.suspects)
+        names.update(due)
         out.extend(Wanted("look", prefix + n) for n in sorted(names))
     out.extend(Wanted("look", path) for path in _contested(tree))
     return out[:limit]
