@@ -11,7 +11,8 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,17 +40,24 @@ class Client:
         server: ``unix:/path/of/socket``, ``http://host:port`` or ``https://host:port``.
         key: bearer key, for TCP.
         timeout_s: longest silence of the server within one request.
+        trace: told a line about each request.
 
     Every method raises `Unreachable` when the server cannot be reached or breaks off, `TimedOut`
     when it stays silent, and for a problem document the error of `error_of`.
     """
 
     def __init__(
-        self, server: str, *, key: str | None = None, timeout_s: float | None = TIMEOUT_S
+        self,
+        server: str,
+        *,
+        key: str | None = None,
+        timeout_s: float | None = TIMEOUT_S,
+        trace: Callable[[str], None] | None = None,
     ) -> None:
         self.server = server
         self.timeout_s = timeout_s
         self._key = key
+        self._trace = trace
         self._http: httpx.Client | None = None
         self._held = ExitStack()  # what a socket in a deep folder is reached through
 
@@ -92,6 +100,7 @@ class Client:
         connection = self._open()
         import httpx
 
+        begun = time.monotonic()
         try:
             reply = connection.request(
                 method,
@@ -102,6 +111,12 @@ class Client:
             )
         except httpx.HTTPError as error:
             raise self._failure(error) from error
+        if self._trace is not None:
+            spent_ms = (time.monotonic() - begun) * 1000
+            self._trace(
+                f"{method} {reply.url.raw_path.decode()}: {reply.status_code}, "
+                f"{len(reply.content)} bytes in {spent_ms:.1f} ms"
+            )
         if reply.status_code >= 400:
             raise error_of(problem_document(reply.status_code, reply.content, reply.headers))
         return self._document(reply.content)

@@ -77,7 +77,8 @@ class Call:
         if found is None:
             settings = self.settings
             server = settings.server or local_server(settings.home, agent_first=agent_first)
-            found = Client(server, key=self._key(), timeout_s=self.request_s)
+            trace = self.screen.note if settings.verbose else None
+            found = Client(server, key=self._key(), timeout_s=self.request_s, trace=trace)
             self._clients[agent_first] = found
         return found
 

@@ -283,9 +283,8 @@ def _progress() -> Any:
 
 
 def _message(event: Event) -> str:
-    told = safe(str(event.get("message") or event.get("detail") or ""))
-    remedy = event.get("remedy")
-    return f"{told} (remedy: {safe(str(remedy))})" if remedy else told
+    told = str(event.get("message") or event.get("detail") or "")
+    return f"{told} (remedy: {event['remedy']})" if event.get("remedy") else told
 
 
 def _of_root(event: Event) -> str:

@@ -179,7 +179,7 @@ def _outside(
             f"{quoted(argument)} is no view path",
             remedy="with --server paths are view paths: they start with /, or are VIEW:/path",
         )
-    roots = ", ".join(f"{view.view} = {quoted(view.root)}" for view in views)
+    roots = ", ".join(f"{view.view} = {quoted(view.root)}" for view in views if view.root)
     return QueryError(
         f"{quoted(argument)} is in no watched directory (here: {quoted(cwd)})",
         remedy=f"watched: {roots or 'nothing'}; or write it as VIEW:/path",

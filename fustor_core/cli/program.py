@@ -112,7 +112,7 @@ def general(
     verbose: Annotated[
         int,
         typer.Option(
-            "-v", "--verbose", count=True, show_default=False, help="More talk; -vv: even more."
+            "-v", "--verbose", count=True, show_default=False, help="More talk: what is asked, and how long that takes."
         ),
     ] = 0,
     no_progress: Annotated[

@@ -140,7 +140,7 @@ def foreground(call: Call, loaded: Loaded, engine: Engine | None = None) -> int:
     )
     try:
         options = {"use_uvloop": _uvloop_is_there()}
-        anyio.run(_serve, engine or _engine(), loaded, home, display, backend_options=options)
+        anyio.run(_serve, engine or _engine(), loaded, call, display, backend_options=options)
     except BaseExceptionGroup as several:
         raise _first(several) from several
     finally:
@@ -154,13 +154,14 @@ def _engine() -> Engine:
     return bootstrap.run
 
 
-async def _serve(engine: Engine, loaded: Loaded, home: Path, display: Display) -> None:
+async def _serve(engine: Engine, loaded: Loaded, call: Call, display: Display) -> None:
     import anyio
 
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
         await tasks.start(_stop_on_signal, stop)
-        await engine(loaded, home, on_event=display.take, stop=stop)
+        home, debug = call.settings.home, call.settings.debug
+        await engine(loaded, home, on_event=display.take, stop=stop, debug=debug)
         tasks.cancel_scope.cancel()
 
 

@@ -106,6 +106,12 @@ def test_global_options_stand_anywhere(
     assert done.document["views"][0]["view"] == "data"
 
 
+def test_more_talk_tells_the_requests(fustor: Fustor, server: Any) -> None:
+    done = fustor("view", "list", "--json", "-v")
+    assert done.document["views"]
+    assert "GET /api/v1/views: 200" in done.err
+
+
 def test_a_commands_own_option_takes_its_value(fustor: Fustor, server: Any) -> None:
     server.lines["/api/v1/views/data/find"] = [b'{"summary": {"matches": 0, "quality": {}}}']
     assert fustor("view", "find", "--owner", "7", "--in", "/x", "--", "--json").code == 0

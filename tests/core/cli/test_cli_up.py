@@ -214,7 +214,7 @@ from fustor_core.cli.up import foreground
 from fustor_core.config import up_config
 from fustor_core.errors import StateInUse
 
-async def engine(loaded, home, *, on_event, stop):
+async def engine(loaded, home, *, on_event, stop, debug):
     how = sys.argv[1]
     figures = {"view": "data", "files": 7, "dirs": 2, "bytes": 10, "seconds": 0.1,
                "files_per_s": 70.0, "unscanned": 0, "socket": str(home / "fusion" / "api.sock")}
