@@ -113,11 +113,16 @@ class Outbox:
     Args:
         limits: sizes.
         now_us: the raw clock, for the stamps of what becomes owed.
+
+    Attributes:
+        root: key of the root directory, as soon as a claim has named it.
+        epoch: leadership under which scan claims are made; 0 for a follower.
     """
 
     def __init__(self, limits: Limits, now_us: Callable[[], int]) -> None:
         self.limits = limits
         self.root: Key | None = None
+        self.epoch = 0
         self.overflows = 0
         self._now_us = now_us
         self._events, self._scans = _Queue(), _Queue()
@@ -128,7 +133,8 @@ class Outbox:
         self._window_s = limits.window_s[0]
         self._since_s = 0.0
         self._hurry = False
-        self._wake, self._room, self._empty = anyio.Event(), anyio.Event(), anyio.Event()
+        self._wake, self._room = anyio.Event(), anyio.Event()
+        self._scans_over, self._over = anyio.Event(), anyio.Event()
 
     def __repr__(self) -> str:
         return (
@@ -201,10 +207,18 @@ class Outbox:
     async def flushed(self) -> None:
         """Wait until no scan claim is queued or on its way."""
         while self._holds_scans():
-            self._empty = anyio.Event()
+            self._scans_over = anyio.Event()
             self._hurry = True
             self._wake.set()
-            await self._empty.wait()
+            await self._scans_over.wait()
+
+    async def delivered(self) -> None:
+        """Wait until everything is acknowledged."""
+        while not self.idle:
+            self._over = anyio.Event()
+            self._hurry = True
+            self._wake.set()
+            await self._over.wait()
 
     def _holds_scans(self) -> bool:
         batch = self._unacked
@@ -231,18 +245,14 @@ class Outbox:
 
     # -- taking out
 
-    async def take(self, epoch: int) -> Batch:
-        """The next batch, or again the one that was not acknowledged.
-
-        Args:
-            epoch: leadership under which the scan claims were made; 0 for a follower.
-        """
+    async def take(self) -> Batch:
+        """The next batch, or again the one that was not acknowledged."""
         if self._unacked is not None:
             return self._unacked
         while not self.queued:
             await self._news()
         await self._linger()
-        return self._form(epoch)
+        return self._form()
 
     async def _linger(self) -> None:
         """Wait for company, not long; not at all when the batch is full or the queue is old."""
@@ -258,7 +268,7 @@ class Outbox:
         self._wake = anyio.Event()
         await self._wake.wait()
 
-    def _form(self, epoch: int) -> Batch:
+    def _form(self) -> Batch:
         claims: list[Claim] = []
         rows = size = 0
         for queue in (self._events, self._scans):
@@ -275,7 +285,7 @@ class Outbox:
         self._since_s = anyio.current_time() - self.limits.scan_window_s if self.queued else 0.0
         self._room.set()
         self._seq += 1
-        self._unacked = Batch(PROTOCOL, self._seq, epoch, claims)
+        self._unacked = Batch(PROTOCOL, self._seq, self.epoch, claims)
         self._unacked_bytes = size
         return self._unacked
 
@@ -290,26 +300,24 @@ class Outbox:
         """The batch that was taken is durable at the other end."""
         self._unacked, self._unacked_bytes = None, 0
         if not self._holds_scans():
-            self._empty.set()
+            self._scans_over.set()
+        if self.idle:
+            self._over.set()
 
     def drop_scans(self) -> None:
         """The leadership is over: scan claims that only a leader may send leave the queue."""
         self._scans = _Queue(claim for claim in self._scans.claims if not fenced(claim))
         self._room.set()
 
-    def strip(self, epoch: int) -> None:
-        """The batch was refused for its epoch: its scan claims go, the rest keeps its number.
-
-        Args:
-            epoch: the one under which the rest is sent.
-        """
+    def strip(self) -> None:
+        """The batch was refused for its epoch: its scan claims go, the rest keeps its number."""
         batch = self._unacked
         self.drop_scans()
         if batch is None:
             return
         rest = [claim for claim in batch.claims if not fenced(claim)]
         if rest:
-            self._unacked = Batch(PROTOCOL, batch.seq, epoch, rest)
+            self._unacked = Batch(PROTOCOL, batch.seq, self.epoch, rest)
             self._unacked_bytes = sum(map(wire_bytes, rest))
         else:
             self._seq -= 1
@@ -338,7 +346,7 @@ class Outbox:
             else:
                 rest.append(claim)
         self.owe(rest, "not_yet")
-        self._empty.set()
+        self._scans_over.set()
         return list(cells.values())
 
     def owe(self, claims: Iterable[Claim], reason: str) -> None:
@@ -364,19 +372,21 @@ class Outbox:
             self._events.push(owed)
 
     def _owed(self, claims: Iterable[Claim], reason: str) -> list[Owe]:
-        paths: dict[Key, bytes] = {}
+        paths: dict[Key, tuple[bytes, bool]] = {}
         for claim in claims:
             if not isinstance(claim, Root):
-                paths[claim.dir] = claim.path
+                shallow = isinstance(claim, Cell) and not claim.name
+                _, deep = paths.get(claim.dir, (b"", False))
+                paths[claim.dir] = (claim.path, deep or not shallow)
         if len(paths) > DIRECTORIES_MAX and self.root is not None:
-            paths = {self.root: b"/"}
-        return [self._owe(key, path, reason) for key, path in paths.items()]
+            paths = {self.root: (b"/", True)}
+        return [self._owe(key, path, reason, deep=deep) for key, (path, deep) in paths.items()]
 
-    def _owe(self, key: Key, path: bytes, reason: str) -> Owe:
+    def _owe(self, key: Key, path: bytes, reason: str, *, deep: bool = True) -> Owe:
         now = self._now_us()
         return Owe(
             dir=key,
-            deep=True,
+            deep=deep,
             reason=reason,
             stamp=Stamp(now, now, 0, "s"),
             origin=Origin.REALTIME,

@@ -14,6 +14,7 @@ from fustor_core.testing.clock import ManualClock
 from fustor_core.testing.door import ListSink, MemoryDoor, MemoryReceiver, MemorySink
 from fustor_core.testing.promises import BrokenPromise
 from fustor_core.testing.receiver_kit import receiver_kit
+from fustor_core.testing.rig import Rig
 from fustor_core.testing.sink_kit import sink_kit
 from fustor_core.testing.source_kit import source_kit
 from fustor_core.testing.tree import MemorySource
@@ -26,6 +27,7 @@ __all__ = [
     "MemoryReceiver",
     "MemorySink",
     "MemorySource",
+    "Rig",
     "receiver_kit",
     "sink_kit",
     "source_kit",

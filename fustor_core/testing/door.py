@@ -129,6 +129,12 @@ class MemoryDoor:
         self._tell()
         return ack
 
+    async def summoned(self, session_id: str) -> None:
+        """Return when a command waits for this session's next heartbeat."""
+        guest = self._admit(session_id)
+        while not guest.commands:
+            await self._news.wait()
+
     async def close(self, session_id: str) -> None:
         """The session is over; unknown ones do nothing."""
         await anyio.lowlevel.checkpoint()

@@ -51,8 +51,8 @@ def root(present: bool = True) -> Root:
     return Root(key=ROOT, identity="x", stamp=Stamp(1, 1, 0, "s"), present=present)
 
 
-async def taken(box: Outbox, epoch: int = 1) -> list[object]:
-    batch = await box.take(epoch)
+async def taken(box: Outbox) -> list[object]:
+    batch = await box.take()
     box.acknowledged()
     return list(batch.claims)
 
@@ -70,8 +70,9 @@ async def test_what_was_watched_goes_before_what_was_scanned(box: Outbox) -> Non
 async def test_batches_are_numbered_densely_and_carry_the_epoch(box: Outbox) -> None:
     seqs = []
     for epoch in (4, 5, 6):
+        box.epoch = epoch
         box.tell([cell(b"a")])
-        batch = await box.take(epoch)
+        batch = await box.take()
         seqs.append((batch.seq, batch.epoch))
         box.acknowledged()
     assert seqs == [(1, 4), (2, 5), (3, 6)]
@@ -79,11 +80,11 @@ async def test_batches_are_numbered_densely_and_carry_the_epoch(box: Outbox) -> 
 
 async def test_a_batch_is_handed_out_again_until_it_is_acknowledged(box: Outbox) -> None:
     box.tell([cell(b"a")])
-    once = await box.take(1)
+    once = await box.take()
     box.tell([cell(b"b")])
-    assert await box.take(1) is once
+    assert await box.take() is once
     box.acknowledged()
-    assert (await box.take(1)).claims == [cell(b"b")]
+    assert (await box.take()).claims == [cell(b"b")]
 
 
 async def test_the_proof_of_root_goes_first(box: Outbox) -> None:
@@ -119,7 +120,7 @@ async def test_bytes_are_counted_until_they_are_acknowledged(box: Outbox) -> Non
     await box.put(listing(1, rows=3))
     size = sum(map(wire_bytes, [*claims, listing(1, rows=3)]))
     assert (box.unacked_bytes, box.queued, box.idle) == (size, 3, False)
-    await box.take(1)
+    await box.take()
     assert (box.unacked_bytes, box.queued, box.idle) == (size, 0, False)
     box.acknowledged()
     assert (box.unacked_bytes, box.queued, box.idle) == (0, 0, True)
@@ -203,7 +204,7 @@ async def test_a_busy_watch_widens_the_window_and_a_quiet_one_narrows_it() -> No
     windows = []
     for claims in (300, 300, 300, 300, 300, 1, 1, 1, 1, 1):
         box.tell([cell(b"a")] * claims)
-        box._form(1)
+        box._form()
         box.acknowledged()
         windows.append(box._window_s)
     assert windows[4] == most
@@ -223,7 +224,7 @@ async def test_flushed_waits_for_every_scan_claim(box: Outbox) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(flush)
         await anyio.wait_all_tasks_blocked()
-        await box.take(1)
+        await box.take()
         await anyio.wait_all_tasks_blocked()
         assert not done, "it is not acknowledged yet"
         box.acknowledged()
@@ -232,7 +233,7 @@ async def test_flushed_waits_for_every_scan_claim(box: Outbox) -> None:
 
 async def test_flushed_does_not_wait_for_the_watch(box: Outbox) -> None:
     box.tell([cell(b"a")])
-    await box.take(1)
+    await box.take()
     with anyio.fail_after(1):
         await box.flushed()
 
@@ -295,7 +296,7 @@ async def test_a_lost_session_looks_again_and_owes(box: Outbox, clock: ManualClo
     )
     box.tell([root(), cell(b"a"), cell(b"b"), cell(b"a"), owe])
     await box.put(listing(2))
-    await box.take(1)
+    await box.take()
     box.tell([cell(b"not sent yet")])
     clock.tick(9)
     again = box.lost()
@@ -312,11 +313,11 @@ async def test_a_lost_session_looks_again_and_owes(box: Outbox, clock: ManualClo
 async def test_a_new_session_numbers_from_one(box: Outbox) -> None:
     for _ in range(3):
         box.tell([cell(b"a")])
-        await box.take(1)
+        await box.take()
         box.acknowledged()
     box.lost()
     box.tell([cell(b"b")])
-    assert (await box.take(1)).seq == 1
+    assert (await box.take()).seq == 1
 
 
 async def test_a_lost_leadership_drops_its_scans_and_keeps_what_was_asked_for(box: Outbox) -> None:
@@ -331,10 +332,11 @@ async def test_a_lost_leadership_drops_its_scans_and_keeps_what_was_asked_for(bo
 async def test_a_stale_epoch_costs_the_scan_claims_and_no_number(box: Outbox) -> None:
     await box.put(listing(1))
     box.tell([cell(b"a")])
-    await box.take(1)
+    await box.take()
     await box.put(listing(2))
-    box.strip(7)
-    batch = await box.take(7)
+    box.epoch = 7
+    box.strip()
+    batch = await box.take()
     assert (batch.seq, batch.epoch, batch.claims) == (1, 7, [cell(b"a")])
     box.acknowledged()
     assert box.idle
@@ -342,10 +344,11 @@ async def test_a_stale_epoch_costs_the_scan_claims_and_no_number(box: Outbox) ->
 
 async def test_a_stale_batch_of_nothing_but_scans_gives_its_number_back(box: Outbox) -> None:
     await box.put(listing(1))
-    await box.take(1)
-    box.strip(7)
+    await box.take()
+    box.epoch = 7
+    box.strip()
     box.tell([cell(b"a")])
-    batch = await box.take(7)
+    batch = await box.take()
     assert (batch.seq, batch.claims) == (1, [cell(b"a")])
 
 

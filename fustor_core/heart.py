@@ -1,0 +1,85 @@
+"""Heartbeats of a pipe: they go on through every error of the data path."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import anyio
+
+from fustor_core.contracts import Answer, Pulse
+from fustor_core.errors import PipeError, SessionObsoletedError
+from fustor_core.link import Link, Summoned
+from fustor_core.phases import Sleep, sleep_until
+
+
+class Owner(Protocol):
+    """What the heart needs of its pipe."""
+
+    def pulse(self) -> Pulse: ...
+
+    def answered(self, answer: Answer | None) -> None: ...
+
+    def lose(self, error: SessionObsoletedError) -> None: ...
+
+    def fail(self, error: OSError | PipeError) -> None: ...
+
+
+class Heart:
+    """Beats while there is a session.
+
+    Args:
+        link: of the pipe. owner: the pipe. sleep: its sleep.
+        pause_s: between two beats that got no answer.
+    """
+
+    def __init__(self, link: Link, owner: Owner, sleep: Sleep, pause_s: float) -> None:
+        self._link = link
+        self._owner = owner
+        self._sleep = sleep
+        self._pause_s = pause_s
+        self._summons = anyio.Event()
+        self._beaten = anyio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Heart of {self._link!r}>"
+
+    async def run(self) -> None:
+        """Beat whenever it is due, for ever; returns at once for a sink without sessions."""
+        while self._link.sessioned:
+            await self._link.opened()
+            wait_s = self._link.wait_s()
+            if wait_s > 0 and not self._summons.is_set():
+                await sleep_until(self._summons, self._sleep, wait_s)
+                continue
+            self._summons = anyio.Event()
+            await self._beat()
+            self._beaten.set()
+            self._beaten = anyio.Event()
+
+    async def _beat(self) -> None:
+        link = self._link
+        session = link.session_id
+        try:
+            answer = await link.beat(self._owner.pulse())
+        except SessionObsoletedError as error:
+            if session == link.session_id:
+                self._owner.lose(error)
+        except PipeError as error:
+            grant = link.grant
+            if grant is not None and link.silent_s() > grant.session_timeout_s:
+                self._owner.lose(SessionObsoletedError(str(error), reason="expired"))
+            self._owner.fail(error)
+            await self._sleep(self._pause_s)
+        else:
+            self._owner.answered(answer)
+
+    async def hear(self, sink: Summoned) -> None:
+        """Beat before it is due when fusion wants something; for as long as a session lasts."""
+        while True:
+            try:
+                await sink.summoned()
+            except PipeError:
+                return  # the next heartbeat meets the same error, and deals with it
+            beaten = self._beaten
+            self._summons.set()
+            await beaten.wait()

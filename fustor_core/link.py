@@ -1,0 +1,150 @@
+"""A pipe's standing with its sink: the session, as the agent knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import anyio
+
+from fustor_core.claims import Ack, Batch
+from fustor_core.contracts import Answer, Grant, Hello, Pulse, Sessioned, Sink
+from fustor_core.pacing import Rhythm, heartbeat_interval_s
+
+SKIPPED_MAX = 2  # role and commands ride on heartbeats: pushes stand in for so many intervals
+
+LEADER = "leader"
+
+
+@runtime_checkable
+class Summoned(Protocol):
+    """A sink that hears at once when fusion wants something, long before a heartbeat is due."""
+
+    async def summoned(self) -> None: ...
+
+
+class Link:
+    """One sink, and the session that it has now, if any.
+
+    A sink without sessions is always alive, and its pipe always leads.
+
+    Args:
+        sink: the driver.
+        heartbeat_s: `heartbeat_interval_sec` of the pipe.
+        now_us: the raw clock.
+
+    Attributes:
+        grant: the session as granted; None without one.
+        role, epoch: as last told.
+        proven: something was answered in this session beside its opening.
+    """
+
+    def __init__(self, sink: Sink, heartbeat_s: float, now_us: Callable[[], int]) -> None:
+        self.sink = sink
+        self.sessioned = isinstance(sink, Sessioned)
+        self.grant: Grant | None = None
+        self.role = None if self.sessioned else LEADER
+        self.epoch = 0
+        self.proven = False
+        self._heartbeat_s = heartbeat_s
+        self._now_us = now_us
+        self._rhythm = Rhythm.opened(heartbeat_s, heartbeat_s, 0.0)
+        self._proof_s = 0.0
+        self._opened = anyio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Link {self.session_id or 'no session'} {self.role} epoch={self.epoch}>"
+
+    @property
+    def alive(self) -> bool:
+        """Whether batches can be sent, as far as is known."""
+        return self.grant is not None or not self.sessioned
+
+    @property
+    def session_id(self) -> str | None:
+        """Id of the session, None without one."""
+        return self.grant.session_id if self.grant is not None else None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this pipe is the leader."""
+        return self.role == LEADER
+
+    def _now_s(self) -> float:
+        return self._now_us() / 1e6
+
+    def wait_s(self) -> float:
+        """Seconds until the next heartbeat is due."""
+        return self._rhythm.wait_s(self._now_s())
+
+    def silent_s(self) -> float:
+        """For how long nothing was answered."""
+        return self._now_s() - self._proof_s
+
+    async def open(self, hello: Hello) -> None:
+        """A new session, in place of any before.
+
+        Raises:
+            PipeError: none could be had.
+        """
+        self.forget()
+        if not isinstance(self.sink, Sessioned):
+            return
+        grant = await self.sink.open(hello)
+        interval = heartbeat_interval_s(
+            self._heartbeat_s, grant.heartbeat_interval_s, grant.session_timeout_s
+        )
+        self.grant, self.role, self.epoch = grant, grant.role, grant.epoch
+        self._proof_s = self._now_s()
+        longest = min(SKIPPED_MAX * interval, grant.session_timeout_s)
+        self._rhythm = Rhythm.opened(interval, longest, self._proof_s)
+        self._opened.set()
+
+    async def opened(self) -> None:
+        """Wait until there is a session."""
+        while self.grant is None:
+            await self._opened.wait()
+
+    def forget(self) -> None:
+        """The session is gone."""
+        if self.grant is not None:
+            self._opened = anyio.Event()
+        self.grant, self.proven = None, False
+        if self.sessioned:
+            self.role, self.epoch = None, 0
+
+    async def push(self, batch: Batch) -> Ack:
+        """Send a batch.
+
+        Raises:
+            PipeError: it is not durable at the other end.
+        """
+        ack = await self.sink.send(batch)
+        self.proven = True
+        self._proof_s = self._now_s()
+        self._rhythm = self._rhythm.pushed(self._proof_s)
+        return ack
+
+    async def beat(self, pulse: Pulse) -> Answer | None:
+        """Send a heartbeat; None from a sink without sessions.
+
+        Raises:
+            PipeError: there was no answer, or a bad one.
+        """
+        if not isinstance(self.sink, Sessioned):
+            return None
+        answer = await self.sink.beat(pulse)
+        self.proven = True
+        self._proof_s = self._now_s()
+        self._rhythm = self._rhythm.beaten(self._proof_s)
+        return answer
+
+    async def close(self) -> None:
+        """End the session, if there is one.
+
+        Raises:
+            PipeError: the other end could not be told; it finds out by itself.
+        """
+        if self.grant is not None and isinstance(self.sink, Sessioned):
+            self.forget()
+            await self.sink.close()

@@ -1,0 +1,119 @@
+"""A pipe's watch and its eye on the root: armed before any scan, armed again when they fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+
+from fustor_core.contracts import Watching
+from fustor_core.errors import FustorError
+from fustor_core.phases import Post, attend, message, prove
+
+SourceError = OSError | FustorError
+
+
+class Lookout:
+    """What a pipe sees without scanning. It carries no state bit and needs no session.
+
+    Args:
+        post: of the pipe.
+        failed: told when the watch or the root is lost; `rearm` is called when it is worth a try.
+        armed: told when the watch is entered.
+
+    Attributes:
+        is_armed: the watch is entered, or the source has none.
+        breaks: how often the watch was lost: what was scanned before has to be scanned again.
+    """
+
+    def __init__(
+        self, post: Post, *, failed: Callable[[SourceError], None], armed: Callable[[], None]
+    ) -> None:
+        self.is_armed = False
+        self.breaks = 0
+        self._post = post
+        self._failed = failed
+        self._armed = armed
+        self._again = anyio.Event()
+        self._standing: anyio.CancelScope | None = None
+        self._stale = False  # the root was lost: the watch may stand on something else
+
+    def __repr__(self) -> str:
+        return f"<Lookout {'armed' if self.is_armed else 'not armed'}, {self.breaks} breaks>"
+
+    def rearm(self) -> None:
+        """Try again."""
+        self._again.set()
+        self._again = anyio.Event()
+        if self._stale and self._standing is not None:
+            self.is_armed = False
+            self._standing.cancel()
+        self._stale = False
+
+    async def watch(self) -> None:
+        """Keep the watch; returns at once for a source that has none."""
+        if not isinstance(self._post.source, Watching):
+            self._enter()
+            return
+        while True:
+            error = await self._stand()
+            if error is None:
+                continue
+            self.is_armed = False
+            self.breaks += 1
+            self._post.outbox.owe_root("overflow")
+            await self._tell_root()
+            again = self._again
+            self._failed(error)
+            await again.wait()
+
+    async def _stand(self) -> SourceError | None:
+        """One watch, from its arming to what has ended it; None when `rearm` has."""
+        source = self._post.source
+        assert isinstance(source, Watching)
+        error: SourceError | None = OSError("the watch has ended by itself")
+        with anyio.CancelScope() as self._standing:
+            try:
+                async with source.watch() as seen:
+                    if self.breaks:
+                        self._post.outbox.owe_root("overflow")
+                    self._enter()
+                    await message(self._post, seen)
+            except* (OSError, FustorError) as errors:
+                error = _first(errors)
+        if self._standing.cancelled_caught:
+            error = None
+        self._standing = None
+        return error
+
+    def _enter(self) -> None:
+        self.is_armed = True
+        self._armed()
+
+    async def _tell_root(self) -> None:
+        """If the root is gone, fusion should hear of it before the pipe stops sending."""
+        try:
+            await prove(self._post)
+        except (OSError, FustorError):
+            pass  # `attend` comes to the same end, and reports it
+
+    async def attend(self) -> None:
+        """Keep an eye on the root; returns at once for a source whose root has no identity."""
+        while True:
+            try:
+                await attend(self._post)
+                return
+            except (OSError, FustorError) as error:
+                self.breaks += 1
+                self._stale = True
+                again = self._again
+                self._failed(error)
+            await again.wait()
+
+
+def _first(errors: BaseExceptionGroup[OSError | FustorError]) -> SourceError:
+    found: BaseException = errors
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, OSError | FustorError)
+    return found

@@ -1,0 +1,297 @@
+"""What a pipe does with its source: snapshot, message, audit, sentinel; one function each.
+
+None of them knows sessions or states: a pipe runs them, and cancels them. Claims go into the
+outbox. A source that fails raises `OSError` or `FustorError`; then a scan was not whole.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+import msgspec
+
+from fustor_core.claims import (
+    CLOSED,
+    WRITING,
+    Cell,
+    Claim,
+    Key,
+    Listing,
+    Origin,
+    Owe,
+    Root,
+    Stamp,
+    path_key,
+)
+from fustor_core.contracts import Covering, Looking, Rooted, Scope, Source
+from fustor_core.orders import Listable, Orders
+from fustor_core.outbox import Outbox, rows_of
+
+ROOT_LOOK_S = 2.0
+TELL_S = 1.0  # bad news of the root gets so long to reach the other end before the pipe stops
+LOOKS_AT_ONCE = 256
+NO_IDENTITY = "path"  # of sources whose root is a name and no place that could be another
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the scan that runs has come; goes out with heartbeats.
+
+    Attributes:
+        started_us, progress_us: raw clock, of the beginning and of the last directory.
+    """
+
+    started_us: int
+    progress_us: int
+    directories: int = 0
+    entries: int = 0
+
+    def document(self) -> dict[str, int]:
+        """As `Pulse.scan` carries it."""
+        return {
+            "started_us": self.started_us,
+            "progress_us": self.progress_us,
+            "directories": self.directories,
+        }
+
+
+@dataclass(slots=True)
+class Post:
+    """Where a pipe observes from: what its phases share.
+
+    Attributes:
+        turn: held while a scan runs: a source is promised that scans never overlap.
+        progress: of the scan that runs, else None.
+        proof: the last proof that a root was there.
+        news: set when an order has come in.
+    """
+
+    source: Source
+    outbox: Outbox
+    now_us: Callable[[], int]
+    sleep: Sleep
+    orders: Orders = field(default_factory=Orders)
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    progress: Progress | None = None
+    proof: Root | None = None
+    news: anyio.Event = field(default_factory=anyio.Event)
+
+
+async def prove(post: Post) -> Root:
+    """Look at the root; of a source whose root has no identity, one that always holds.
+
+    Raises:
+        OSError: nothing usable stands there, or another storage than at the last look. Fusion was
+            told, if it could be.
+    """
+    source = post.source
+    if not isinstance(source, Rooted):
+        now = post.now_us()
+        stamp = Stamp(now, now, 0, "s")
+        return Root(key=path_key(b"/"), identity=NO_IDENTITY, stamp=stamp, birth="none")
+    root = await source.identity()
+    if not root.present:
+        await _tell(post, root)
+        raise OSError(errno.ENODEV, f"the root is not there: {root.reason or 'vanished_root'}")
+    before, post.proof = post.proof, root
+    if before is not None and not same_root(before, root):
+        await _tell(post, root)
+        raise OSError(errno.ESTALE, "another storage stands at the root")
+    return root
+
+
+async def _tell(post: Post, root: Root) -> None:
+    post.outbox.tell([root])
+    with anyio.move_on_after(TELL_S):
+        await post.outbox.delivered()
+
+
+def same_root(a: Root, b: Root) -> bool:
+    """Whether two proofs are of the same storage."""
+    return (a.key, a.identity, a.marker) == (b.key, b.identity, b.marker)
+
+
+async def snapshot(post: Post, *, owe: bool) -> None:
+    """Scan everything, between two proofs of the root; over when all of it is acknowledged.
+
+    Args:
+        owe: nobody has watched until now (a new process, a new mount): the whole tree is owed a
+            listing, and each one settles its part.
+
+    Raises:
+        OSError, FustorError: the scan was not whole.
+    """
+    async with post.turn:
+        await _whole(post, Origin.SNAPSHOT, owe=owe)
+
+
+async def audit(post: Post) -> None:
+    """Scan everything again, to find what nobody has seen happen.
+
+    Raises:
+        OSError, FustorError: the scan was not whole.
+    """
+    async with post.turn:
+        await _whole(post, Origin.AUDIT, owe=False)
+
+
+async def _whole(post: Post, origin: Origin, *, owe: bool) -> None:
+    before = await prove(post)
+    await post.outbox.put(msgspec.structs.replace(before, origin=origin))
+    if owe:
+        now = post.now_us()
+        stamp = Stamp(now, now, 0, "s")
+        await post.outbox.put(
+            Owe(dir=before.key, deep=True, reason="not_yet", stamp=stamp, origin=origin, path=b"/")
+        )
+    await _scan(post, Scope(origin=origin, now_us=post.now_us))
+    await post.outbox.put(await prove(post))
+    await post.outbox.flushed()
+
+
+async def _scan(post: Post, scope: Scope) -> Key | None:
+    """One scan into the outbox; the key of the directory at its top, None when none was read."""
+    now = post.now_us()
+    progress = post.progress = Progress(now, now)
+    top: Key | None = None
+    claims = post.source.scan(scope)
+    try:
+        async for claim in claims:
+            top = top or claim.dir
+            progress.progress_us = post.now_us()
+            progress.directories += 1
+            progress.entries += rows_of(claim)
+            await post.outbox.put(claim)
+    finally:
+        post.progress = None
+        if isinstance(claims, AsyncGenerator):
+            await claims.aclose()
+    return top
+
+
+async def message(post: Post, seen: AsyncIterator[Sequence[Cell | Listing | Owe]]) -> None:
+    """Pass on what the watch sees, until it fails or this is cancelled.
+
+    Raises:
+        OSError, FustorError: the watch has failed.
+    """
+    async for claims in seen:
+        post.outbox.tell(claims)
+
+
+async def attend(post: Post) -> None:
+    """Look at the root again and again; returns at once for a source whose root has no identity.
+
+    Raises:
+        OSError, FustorError: it is gone, or another storage stands there.
+    """
+    while isinstance(post.source, Rooted):
+        await prove(post)
+        await post.sleep(ROOT_LOOK_S)
+
+
+async def sentinel(post: Post, leads: Callable[[], bool]) -> None:
+    """Do what fusion orders, and list what is owed, until cancelled.
+
+    Args:
+        leads: whether claims of origin sentinel are this pipe's to send; else they are sent as
+            on demand, which is never fenced.
+
+    Raises:
+        OSError, FustorError: the source has failed.
+    """
+    orders = post.orders
+    while True:
+        due_us = orders.due_us()
+        if due_us is None or due_us > post.now_us():
+            await _wait(post, due_us)
+            continue
+        origin = Origin.SENTINEL if leads() else Origin.ON_DEMAND
+        covers = orders.covers()
+        if covers and isinstance(post.source, Covering):
+            await post.source.cover(covers)
+        await _look(post, orders.looks(), origin)
+        for command in orders.scans():
+            for _, path in command.targets:
+                wanted = Listable(path, 0, deep=command.recursive)
+                await _list(post, wanted, Origin.ON_DEMAND)
+        for wanted in orders.lists(post.now_us()):
+            await _list(post, wanted, origin)
+
+
+async def _wait(post: Post, due_us: int | None) -> None:
+    """Wait until something is due, or something new has come in."""
+    post.news = anyio.Event()
+    if due_us is None:
+        await post.news.wait()
+    else:
+        await sleep_until(post.news, post.sleep, (due_us - post.now_us()) / 1e6)
+
+
+async def sleep_until(event: anyio.Event, sleep: Sleep, seconds: float) -> None:
+    """Sleep, but no longer than until the event is set."""
+    async with anyio.create_task_group() as group:
+
+        async def hear() -> None:
+            await event.wait()
+            group.cancel_scope.cancel()
+
+        group.start_soon(hear)
+        await sleep(seconds)
+        group.cancel_scope.cancel()
+
+
+async def _list(post: Post, wanted: Listable, origin: Origin) -> None:
+    """List a directory; when another one or none stands there, look at the way to it."""
+    async with post.turn:
+        scope = Scope(wanted.path, recursive=wanted.deep, origin=origin, now_us=post.now_us)
+        top = await _scan(post, scope)
+    if wanted.path != b"/" and (top is None or (wanted.key is not None and top != wanted.key)):
+        await _look(post, [wanted.path], origin)
+
+
+async def _look(post: Post, paths: Sequence[bytes], origin: Origin) -> None:
+    source = post.source
+    if not isinstance(source, Looking):
+        return
+    for begin in range(0, len(paths), LOOKS_AT_ONCE):
+        for cell in await source.look(paths[begin : begin + LOOKS_AT_ONCE]):
+            await post.outbox.put(msgspec.structs.replace(cell, origin=origin))
+
+
+async def look_again(post: Post, lost: Sequence[Cell]) -> None:
+    """After a lost session: look freshly at what was claimed and not acknowledged.
+
+    A name that cannot be looked at, because its directory is elsewhere by now, leaves its directory
+    owed. What a watch had seen stays seen by a watch, and a file stays as unfinished as it was.
+
+    Raises:
+        OSError, FustorError: the source has failed; what was not looked at yet is owed.
+    """
+    source, rest = post.source, list(lost)
+    owed: list[Claim] = []
+    try:
+        while rest and isinstance(source, Looking):
+            some = rest[:LOOKS_AT_ONCE]
+            paths = [cell.path.rstrip(b"/") + b"/" + cell.name for cell in some if cell.name]
+            found = {(cell.dir, cell.name): cell for cell in await source.look(paths)}
+            del rest[:LOOKS_AT_ONCE]
+            told: list[Claim] = []
+            for old in some:
+                fresh = found.pop((old.dir, old.name), None)
+                if fresh is None:
+                    owed.append(old)
+                    continue
+                realtime = old.origin is Origin.REALTIME
+                origin = Origin.REALTIME if realtime else Origin.ON_DEMAND
+                flags = old.flags & (WRITING | CLOSED)
+                told.append(msgspec.structs.replace(fresh, origin=origin, flags=flags))
+            way = [msgspec.structs.replace(c, origin=Origin.ON_DEMAND) for c in found.values()]
+            post.outbox.tell([*way, *told])
+    finally:
+        post.outbox.owe([*owed, *rest], "not_yet")
