@@ -13,7 +13,10 @@ from fustor_core.claims import (
     LEADER_ONLY,
     Ack,
     Batch,
+    Cell,
     Claim,
+    Listing,
+    Origin,
     Quarantined,
     Root,
     decode_batch,
@@ -153,6 +156,16 @@ class MemoryDoor:
     def claims(self) -> list[Claim]:
         """Every accepted claim, in the order of acceptance."""
         return [claim for batch in self.batches for claim in batch.claims]
+
+    @property
+    def names(self) -> list[bytes]:
+        """The names that single claims were about, in their order."""
+        return [claim.name for claim in self.claims if isinstance(claim, Cell)]
+
+    @property
+    def scan_origins(self) -> set[Origin]:
+        """Why directories were listed."""
+        return {claim.origin for claim in self.claims if isinstance(claim, Listing)}
 
     def fail(self, where: str, *errors: Exception) -> None:
         """The next calls of `where` (``open``, ``beat``, ``push``) raise, one error each."""
