@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import anyio
 
-from fustor_core.arbitration import fenced
-from fustor_core.claims import Ack, Batch, Owe
+from fustor_core.claims import LEADER_ONLY, Ack, Batch, Owe
 from fustor_core.documents import stamp_text
 from fustor_core.errors import PipeError, SlowDown, StaleEpochError
 from fustor_core.link import Link
@@ -75,8 +74,9 @@ class Courier:
         if not ack.owed:
             return
         # What a scan has declared owed itself, it is about to list.
-        own = {c.dir for c in batch.claims if isinstance(c, Owe) and fenced(c)}
-        own -= {c.dir for c in batch.claims if isinstance(c, Owe) and not fenced(c)}
+        owes = [claim for claim in batch.claims if isinstance(claim, Owe)]
+        own = {owe.dir for owe in owes if owe.origin in LEADER_ONLY}
+        own -= {owe.dir for owe in owes if owe.origin not in LEADER_ONLY}
         owed = [one for one in ack.owed if one.key not in own]
         self._post.orders.take_owed(owed, self._post.now_us())
         self._post.news.set()

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import anyio
 import anyio.lowlevel
 
-from fustor_core.arbitration import fenced
 from fustor_core.claims import (
+    LEADER_ONLY,
     PROTOCOL,
     ROW_BYTES,
     Batch,
@@ -306,7 +306,9 @@ class Outbox:
 
     def drop_scans(self) -> None:
         """The leadership is over: scan claims that only a leader may send leave the queue."""
-        self._scans = _Queue(claim for claim in self._scans.claims if not fenced(claim))
+        self._scans = _Queue(
+            claim for claim in self._scans.claims if claim.origin not in LEADER_ONLY
+        )
         self._room.set()
 
     def strip(self) -> None:
@@ -315,7 +317,7 @@ class Outbox:
         self.drop_scans()
         if batch is None:
             return
-        rest = [claim for claim in batch.claims if not fenced(claim)]
+        rest = [claim for claim in batch.claims if claim.origin not in LEADER_ONLY]
         if rest:
             self._unacked = Batch(PROTOCOL, batch.seq, self.epoch, rest)
             self._unacked_bytes = sum(map(wire_bytes, rest))

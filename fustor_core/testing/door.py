@@ -18,7 +18,6 @@ from fustor_core.claims import (
     Listing,
     Origin,
     Quarantined,
-    Root,
     decode_batch,
     encode_batch,
     fault,
@@ -118,7 +117,7 @@ class MemoryDoor:
         if batch.seq != expected:
             raise SequenceGap(f"batch {batch.seq} after {expected - 1}", expected=expected)
         leads = self._role(session_id) == "leader" and batch.epoch == self.epoch
-        if not leads and any(fenced(claim) for claim in batch.claims):
+        if not leads and any(claim.origin in LEADER_ONLY for claim in batch.claims):
             raise StaleEpochError(
                 f"epoch {batch.epoch} is over", epoch=self.epoch, role=self._role(session_id)
             )
@@ -246,11 +245,6 @@ class MemoryDoor:
 
     def _role(self, session_id: str) -> str:
         return "leader" if self.leader == session_id else "follower"
-
-
-def fenced(claim: Claim) -> bool:
-    """Whether only the leader of the current epoch may send it."""
-    return not isinstance(claim, Root) and claim.origin in LEADER_ONLY
 
 
 class MemorySink:

@@ -35,6 +35,8 @@ async def test_a_snapshot_stands_between_two_proofs_and_owes_everything_first() 
     assert isinstance(first, Root), "claims without a proven root are refused"
     kinds = [type(claim) for claim in rest]
     assert kinds == [Root, Owe, Listing, Listing, Listing, Root]
+    proofs = [claim.origin for claim in rest if isinstance(claim, Root)]
+    assert proofs == [Origin.SNAPSHOT, Origin.REALTIME], "which one a whole scan begins with"
     owe = rest[1]
     assert isinstance(owe, Owe)
     assert (owe.path, owe.deep, owe.origin) == (b"/", True, Origin.SNAPSHOT)
