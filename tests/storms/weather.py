@@ -18,9 +18,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 ODD_NAMES = (
-    b"\xff\xfe raw", b"new\nline", b"tab\there", b"n" * 255, b"\xc3\xa9\xc3\xa8", b" lead", b"-rf",
-    b"*", b"back\\slash", b"'quote\"", b".hidden", b"\xf0\x9f\x8c\xaa", b"e\xcc\x81", b"CASE", b"case",
-)  # fmt: skip
+    b"\xff\xfe raw",
+    b"new\nline",
+    b"tab\there",
+    b"n" * 255,
+    b"\xc3\xa9\xc3\xa8",
+    b"e\xcc\x81",
+    b" lead",
+    b"-rf",
+    b"*",
+    b"back\\slash",
+    b"'quote\"",
+    b".hidden",
+    b"\xf0\x9f\x8c\xaa",
+    b"CASE",
+    b"case",
+)
 DIRECTORIES_MOST = 400
 DEPTH_MOST = 12
 LINKS_YOUNG = 5000
@@ -144,7 +157,7 @@ class Storm:
 
     def create(self) -> None:
         path = self._fresh()
-        with open(path, "wb") as out:
+        with open(path, "wb", opener=_never_waiting) as out:
             out.write(self.draw.randbytes(self.draw.choice((0, 1, 100, 5000))))
         self._files.append(path)
 
@@ -152,7 +165,7 @@ class Storm:
         path = self._file()
         if not stat.S_ISREG(os.lstat(path).st_mode):
             return
-        with open(path, "ab") as out:
+        with open(path, "ab", opener=_never_waiting) as out:
             out.write(b"x" * self.draw.randrange(1, 2000))
 
     def truncate(self) -> None:
@@ -232,7 +245,7 @@ class Storm:
             at = os.path.join(at, b"d%05d" % self._number)
             self._new_directory(at)
         path = os.path.join(at, b"at-once")
-        with open(path, "wb") as out:
+        with open(path, "wb", opener=_never_waiting) as out:
             out.write(b"here")
         self._files.append(path)
 
@@ -241,6 +254,8 @@ class Storm:
         source = self._file()
         if stat.S_ISREG(os.lstat(source).st_mode):
             new = self._fresh()
+            if os.path.lexists(new):
+                return  # it could be a fifo
             shutil.copy2(source, new)
             self._files.append(new)
 
@@ -263,7 +278,7 @@ class Storm:
         if not stat.S_ISREG(os.lstat(target).st_mode):
             return
         temporary = target[:200] + b"~tmp"
-        with open(temporary, "wb") as out:
+        with open(temporary, "wb", opener=_never_waiting) as out:
             out.write(b"saved" * self.draw.randrange(1, 100))
         os.rename(temporary, target)
 
@@ -277,7 +292,7 @@ class Storm:
                 )
         with contextlib.suppress(FileNotFoundError):
             os.rename(self._doomed(log), self._free(log + b".1"))
-        with open(log, "wb") as out:
+        with open(log, "wb", opener=_never_waiting) as out:
             out.write(b"begin\n")
 
     def change_mode(self) -> None:
@@ -305,9 +320,14 @@ class Storm:
             os.close(self._handles.pop(0))
         path = self._file()
         if stat.S_ISREG(os.lstat(path).st_mode):
-            handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+            handle = _never_waiting(os.fsdecode(path), os.O_WRONLY | os.O_APPEND)
             self._handles.append(handle)
             os.write(handle, b"slow")
 
     def touch_directory(self) -> None:
         os.utime(self._directory(), (1_400_000_000, 1_400_000_000))
+
+
+def _never_waiting(path: str, flags: int) -> int:
+    """Open a path; a fifo that nobody reads refuses instead of waiting."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o644)

@@ -2,161 +2,20 @@
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Mapping
-from pathlib import Path
-
 import pytest
-from fustor_arbitrator_fs import FSArbitrator
+from fustor_view_file import tally
+
 from fustor_core.claims import (
     CLOSED,
     MOVED,
     WRITING,
-    Cell,
-    Claim,
     Key,
-    Listing,
     Origin,
     Owe,
-    Row,
     Stamp,
-    edge_row,
-    join_names,
 )
-from fustor_core.contracts import Facts, Moment, Verdict
-from fustor_core.registers import Seen
-from fustor_view_file import FileView, tally
-from fustor_view_file.directory import Directory
-from fustor_view_file.view import GuardConfig
 
-ROOT = Key(0, 1, 0)
-S = 1_000_000
-NOW_NS = 2_000_000 * 10**9
-
-
-def file(ino: int, size: int = 10, mtime_s: int = 1_000, nlink: int = 1) -> bytes:
-    return Row(
-        size, mtime_s * 10**9, mtime_s * 10**9, ino, stat.S_IFREG | 0o644, 0, 0, nlink
-    ).pack()
-
-
-def edge(ino: int) -> bytes:
-    return edge_row(Key(0, ino, 0))
-
-
-class World:
-    """A view that is told claims, one batch a call, by one line at growing instants."""
-
-    def __init__(self, **guard: float) -> None:
-        options = GuardConfig.model_validate(guard) if guard else GuardConfig()
-        self.view = FileView(FileView.Config(mass_delete_guard=options))
-        self.arbitrator = FSArbitrator(FSArbitrator.Config())
-        self.now_us = 0
-        self.storage_ns = NOW_NS
-        self._ordinal = 0
-        self.view.begin(self.moment())
-        self.begin_scan()
-
-    def begin_scan(self) -> None:
-        verdict = Verdict(ROOT, b"/", "root", Seen(0, 0, 0, 0, 0, 0, "s"), Origin.AUDIT, scan=True)
-        self.view.apply(verdict)
-
-    def moment(self) -> Moment:
-        return Moment(self.now_us, self.storage_ns, self.storage_ns, self.now_us, False, 1)
-
-    def tell(self, *claims: Claim, after_s: float = 1) -> None:
-        self.now_us += int(after_s * S)
-        self.view.begin(self.moment())
-        for claim in claims:
-            stamp = claim.stamp
-            self._ordinal += 1
-            at = self._ordinal if stamp.kind in "ew" else self.now_us
-            seen = Seen(self.now_us, self.now_us, 1, self.now_us, self.now_us, at, stamp.kind)
-            facts = Facts(seen, self.now_us, self.storage_ns)
-            assert not isinstance(claim, type(None))
-            known = self.view.known(claim.dir)  # type: ignore[union-attr]
-            self.view.apply(self.arbitrator.judge(known, claim, facts))
-            self.now_us += 1
-        self.view.commit()
-        check(self.view)
-
-    @property
-    def root(self) -> Directory:
-        assert self.view.registers.tree.root is not None
-        return self.view.registers.tree.root
-
-    def kinds(self) -> list[tuple[str, bytes, bytes | None]]:
-        return [(c.kind, c.path, c.from_path) for c in self.view.registers.feed.all()]
-
-
-def check(view: FileView) -> None:
-    """Every tally equals its recomputation (DESIGN §6: rollups are exact)."""
-    tree = view.registers.tree
-    for directory in tree.dirs.values():
-        files, others, size, newest, touched = tally.of_pack(directory.pack)
-        want = [0] * tally.SUMS
-        want[tally.FILES], want[tally.OTHERS], want[tally.BYTES] = files, others, size
-        want[tally.SUSPECTS] = len(directory.suspects)
-        want[tally.BLIND] = len(directory.blind or ())
-        want[tally.FROZEN] = len(directory.frozen or ())
-        want[tally.GAPS] = 0 if directory.listed or directory.left_out else 1
-        want[tally.LEFT_OUT] = int(directory.left_out)
-        want[tally.DEBTS] = sum(m.debt for m in directory.own.values())
-        want[tally.DEBTS] += sum(1 for key, _ in tree.hidden() if key == directory.key)
-        for child in tree.children(directory):
-            want = [a + b for a, b in zip(want, child.count[: tally.SUMS], strict=True)]
-            want[tally.DIRS] += 1
-            newest = max(newest, tree.maximum(child, tally.NEWEST_NS))
-            touched = max(touched, tree.maximum(child, tally.TOUCHED_NS))
-        assert list(directory.count[: tally.SUMS]) == want, directory
-        assert tree.maximum(directory, tally.NEWEST_NS) == newest, directory
-
-
-def listing(
-    ino: int,
-    entries: Mapping[bytes, bytes],
-    origin: Origin = Origin.SNAPSHOT,
-    *,
-    complete: bool = True,
-    reason: str = "",
-) -> Listing:
-    names = sorted(entries)
-    rows = b"".join(entries[n] for n in names)
-    return Listing(
-        dir=Key(0, ino, 0),
-        names=join_names(names),
-        rows=rows,
-        stamp=Stamp(0, 0, 0, "l"),
-        origin=origin,
-        complete=complete,
-        reason=reason,
-    )
-
-
-def cell(
-    ino: int, name: bytes, value: bytes | None, flags: int = 0, origin: Origin = Origin.REALTIME
-) -> Cell:
-    kind = "e" if origin is Origin.REALTIME else "s"
-    return Cell(
-        dir=Key(0, ino, 0),
-        name=name,
-        value=value,
-        stamp=Stamp(0, 0, 0, kind),
-        origin=origin,
-        flags=flags,
-    )
-
-
-@pytest.fixture
-def world() -> World:
-    """``/a`` 10 B, ``/d/b`` 20 B, ``/d/e/c`` 30 B; all listed."""
-    world = World()
-    world.tell(
-        listing(1, {b"a": file(11, 10), b"d": edge(2)}),
-        listing(2, {b"b": file(12, 20), b"e": edge(3)}),
-        listing(3, {b"c": file(13, 30)}),
-    )
-    return world
+from .world import NOW_NS, ROOT, World, cell, check, edge, file, listing
 
 
 def test_counts_of_a_listed_tree(world: World) -> None:
@@ -357,70 +216,3 @@ def test_a_moved_file_is_one_change(world: World) -> None:
     assert world.kinds()[-1] == ("moved", b"/d/a2", b"/a")
     world.tell(cell(2, b"a2", None, MOVED))
     assert world.kinds()[-1] == ("deleted", b"/d/a2", None), "a half without its other half"
-
-
-# ---- keeping
-
-
-def state(view: FileView) -> dict[Key, object]:
-    """All that makes up the state, comparable."""
-    tree = view.registers.tree
-    return {
-        key: (
-            d.base, list(d.pack.items()), dict(d.own), d.parent and d.parent.key, d.name, d.owed,
-            d.deep, d.reason, d.silent, d.attrs, list(d.count), dict(d.suspects), d.blind, d.frozen,
-            sorted(tree.claimants(key)),
-        )
-        for key, d in tree.dirs.items()
-    }  # fmt: skip
-
-
-def test_a_checkpoint_read_back_is_the_same_state(world: World, tmp_path: Path) -> None:
-    view = world.view
-    assert view.open(tmp_path, "v") == (0, b"")
-    view.checkpoint(3, b"meta")()
-    world.tell(cell(1, b"twin", edge(3)), cell(2, b"b", None), cell(1, b"w", file(16, 0), WRITING))
-    world.tell(cell(1, b"a", None))
-    view.checkpoint(7, b"later")()
-    view.close()
-    again = FileView(view.config)
-    assert again.open(tmp_path, "v") == (7, b"later")
-    assert state(again) == state(view)
-    assert again.registers.feed.all() == view.registers.feed.all()
-    assert again.damage() == []
-    check(again)
-
-
-def test_a_damaged_pack_is_unknown_and_owed(world: World, tmp_path: Path) -> None:
-    import sqlite3
-
-    view = world.view
-    view.open(tmp_path, "v")
-    view.checkpoint(1, b"")()
-    view.close()
-    with sqlite3.connect(tmp_path / "packs.sqlite") as db:
-        (record,) = db.execute("SELECT record FROM pack WHERE place=2").fetchone()
-        broken = record[:-1] + bytes([record[-1] ^ 1])
-        db.execute("UPDATE pack SET record=? WHERE place=2", (broken,))
-    db.close()
-    again = FileView(view.config)
-    again.open(tmp_path, "v")
-    for directory in list(again.registers.tree.dirs.values()):
-        assert len(directory.pack) >= 0
-    root = again.registers.tree.root
-    assert root is not None
-    assert root.count[tally.GAPS] == 1
-    assert again.damage()
-    check(again)
-
-
-def test_an_unreadable_store_is_set_aside_and_said(world: World, tmp_path: Path) -> None:
-    view = world.view
-    view.open(tmp_path, "v")
-    view.checkpoint(1, b"")()
-    view.close()
-    (tmp_path / "packs.sqlite").write_bytes(b"this is no database, it only looks long enough" * 99)
-    again = FileView(view.config)
-    assert again.open(tmp_path, "v") == (0, b"")
-    assert again.damage()
-    assert (tmp_path / "packs.damaged-1").exists()

@@ -1,0 +1,78 @@
+"""Checkpoints read back, damage said, nothing silently empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fustor_view_file import FileView, tally
+
+from fustor_core.claims import (
+    WRITING,
+    Key,
+)
+
+from .world import World, cell, check, edge, file
+
+
+def state(view: FileView) -> dict[Key, object]:
+    """All that makes up the state, comparable."""
+    tree = view.registers.tree
+    return {
+        key: (
+            d.base, list(d.pack.items()), dict(d.own), d.parent and d.parent.key, d.name, d.owed,
+            d.deep, d.reason, d.silent, d.attrs, list(d.count), dict(d.suspects), d.blind, d.frozen,
+            sorted(tree.claimants(key)),
+        )
+        for key, d in tree.dirs.items()
+    }  # fmt: skip
+
+
+def test_a_checkpoint_read_back_is_the_same_state(world: World, tmp_path: Path) -> None:
+    view = world.view
+    assert view.open(tmp_path, "v") == (0, b"")
+    view.checkpoint(3, b"meta")()
+    world.tell(cell(1, b"twin", edge(3)), cell(2, b"b", None), cell(1, b"w", file(16, 0), WRITING))
+    world.tell(cell(1, b"a", None))
+    view.checkpoint(7, b"later")()
+    view.close()
+    again = FileView(view.config)
+    assert again.open(tmp_path, "v") == (7, b"later")
+    assert state(again) == state(view)
+    assert again.registers.feed.all() == view.registers.feed.all()
+    assert again.damage() == []
+    check(again)
+
+
+def test_a_damaged_pack_is_unknown_and_owed(world: World, tmp_path: Path) -> None:
+    import sqlite3
+
+    view = world.view
+    view.open(tmp_path, "v")
+    view.checkpoint(1, b"")()
+    view.close()
+    with sqlite3.connect(tmp_path / "packs.sqlite") as db:
+        (record,) = db.execute("SELECT record FROM pack WHERE place=2").fetchone()
+        broken = record[:-1] + bytes([record[-1] ^ 1])
+        db.execute("UPDATE pack SET record=? WHERE place=2", (broken,))
+    db.close()
+    again = FileView(view.config)
+    again.open(tmp_path, "v")
+    for directory in list(again.registers.tree.dirs.values()):
+        assert len(directory.pack) >= 0
+    root = again.registers.tree.root
+    assert root is not None
+    assert root.count[tally.GAPS] == 1
+    assert again.damage()
+    check(again)
+
+
+def test_an_unreadable_store_is_set_aside_and_said(world: World, tmp_path: Path) -> None:
+    view = world.view
+    view.open(tmp_path, "v")
+    view.checkpoint(1, b"")()
+    view.close()
+    (tmp_path / "packs.sqlite").write_bytes(b"this is no database, it only looks long enough" * 99)
+    again = FileView(view.config)
+    assert again.open(tmp_path, "v") == (0, b"")
+    assert again.damage()
+    assert (tmp_path / "packs.damaged-1").exists()
