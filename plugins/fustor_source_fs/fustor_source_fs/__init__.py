@@ -1,1 +1,8 @@
 """Fustor source `fs`: scans and watches a directory tree on Linux"""
+
+from __future__ import annotations
+
+from fustor_source_fs.rooted import RootVanished
+from fustor_source_fs.source import FsConfig, FsSource, WatchError
+
+__all__ = ["FsConfig", "FsSource", "RootVanished", "WatchError"]

@@ -1,0 +1,220 @@
+"""The kernel's inotify, read late and in bulk.
+
+`Inotify` is the instance: watches in, bytes out. `Reader` is the thread that empties it into
+memory, so that slow looks never make the kernel's queue run over. Waking up costs more than an
+event does, hence the reader lets a little time pass between the first event and the read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from fustor_core.contracts import boottime_us
+
+MODIFY = 0x2
+ATTRIB = 0x4
+CLOSE_WRITE = 0x8
+MOVED_FROM = 0x40
+MOVED_TO = 0x80
+CREATE = 0x100
+DELETE = 0x200
+DELETE_SELF = 0x400
+UNMOUNT = 0x2000
+Q_OVERFLOW = 0x4000
+IGNORED = 0x8000
+ISDIR = 0x40000000
+_ONLYDIR = 0x01000000
+_EXCL_UNLINK = 0x04000000
+
+NAMES = CREATE | DELETE | MOVED_FROM | MOVED_TO  # the directory's own mtime and ctime move
+MASK = NAMES | MODIFY | ATTRIB | CLOSE_WRITE | DELETE_SELF | _ONLYDIR | _EXCL_UNLINK
+LIMIT_FILE = "/proc/sys/fs/inotify/max_user_watches"
+
+READ_BYTES = 1 << 18
+HELD_BYTES_MAX = 48 << 20  # of raw events in memory; beyond, evidence is lost and said to be
+WINDOW_MS_MIN = 3.0
+WINDOW_MS_MAX = 20.0
+_BUSY_BYTES = 1 << 13
+
+_HEAD = struct.Struct("iIII")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Raw(NamedTuple):
+    """One event as the kernel gave it; `wd` is -1 for an overflow."""
+
+    wd: int
+    mask: int
+    cookie: int
+    name: bytes
+
+
+class Chunk(NamedTuple):
+    """One read of the queue.
+
+    Attributes:
+        since_us: the queue was empty at or after this raw instant, before these events came.
+        data: the bytes; empty when `lost`.
+        lost: events were thrown away here because nobody took them.
+    """
+
+    since_us: int
+    data: bytes
+    lost: bool = False
+
+
+def parse(data: bytes) -> Iterator[Raw]:
+    """The events in one read, in queue order."""
+    head, size, at, end = _HEAD.unpack_from, _HEAD.size, 0, len(data)
+    while at < end:
+        wd, mask, cookie, length = head(data, at)
+        at += size
+        name = data[at : at + length].rstrip(b"\0") if length else b""
+        at += length
+        yield Raw(wd, mask, cookie, name)
+
+
+def watch_limit() -> int:
+    """How many watches this user may have, 0 when the kernel does not say."""
+    try:
+        with open(LIMIT_FILE, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0
+
+
+class Inotify:
+    """One inotify instance.
+
+    Raises:
+        OSError: EMFILE when the user has too many instances, ENOSYS without inotify.
+    """
+
+    def __init__(self) -> None:
+        self.fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.fd < 0:
+            raise _error("inotify_init1")
+
+    def add(self, fd: int) -> int:
+        """Watch the very directory behind an open descriptor: no path, no race.
+
+        Raises:
+            OSError: ENOSPC at the watch limit, EACCES without the right to read.
+        """
+        wd: int = _libc.inotify_add_watch(self.fd, b"/proc/self/fd/%d" % fd, MASK)
+        if wd < 0:
+            raise _error("inotify_add_watch")
+        return wd
+
+    def remove(self, wd: int) -> None:
+        """Stop watching; a watch that is already gone is no error. IN_IGNORED follows."""
+        _libc.inotify_rm_watch(self.fd, wd)
+
+    def read(self) -> bytes:
+        """What is in the queue, at most `READ_BYTES`; b"" when it is empty."""
+        try:
+            return os.read(self.fd, READ_BYTES)
+        except BlockingIOError:
+            return b""
+
+    def close(self) -> None:
+        """Give the instance and all its watches back."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __repr__(self) -> str:
+        return f"Inotify(fd={self.fd})"
+
+
+def _error(call: str) -> OSError:
+    code = ctypes.get_errno()
+    return OSError(code, f"{call}: {os.strerror(code)} ({errno.errorcode.get(code, code)})")
+
+
+class Reader:
+    """The thread that empties the kernel's queue into memory.
+
+    Args:
+        inotify: the instance; stays the caller's.
+        arrived: called on the reader's thread after each read that brought something.
+    """
+
+    def __init__(self, inotify: Inotify, arrived: Callable[[], None]) -> None:
+        self._inotify = inotify
+        self._arrived = arrived
+        self._chunks: deque[Chunk] = deque()
+        self._held_bytes = 0
+        self._lock = threading.Lock()  # one read at a time: chunks stay in queue order
+        self._empty_us = boottime_us()
+        self._window_ms = WINDOW_MS_MIN
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="fustor-inotify", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def take(self) -> list[Chunk]:
+        """All chunks that were read and not taken yet, oldest first."""
+        with self._lock:
+            taken, self._held_bytes = list(self._chunks), 0
+            self._chunks.clear()
+        return taken
+
+    def pull(self) -> bool:
+        """Read until the queue is empty, on the caller's thread; whether anything came."""
+        came = False
+        with self._lock:
+            while True:
+                asked_us = boottime_us()
+                data = self._inotify.read()
+                if not data:
+                    self._empty_us = asked_us
+                    return came
+                came = True
+                self._keep(data)
+
+    def close(self) -> None:
+        """End the thread and wait for it."""
+        os.eventfd_write(self._wake, 1)
+        if self._thread.is_alive():
+            self._thread.join()
+        os.close(self._wake)
+
+    def _keep(self, data: bytes) -> None:
+        if self._held_bytes + len(data) > HELD_BYTES_MAX:
+            self._chunks.clear()
+            self._held_bytes = 0
+            self._chunks.append(Chunk(self._empty_us, b"", lost=True))
+        self._chunks.append(Chunk(self._empty_us, data))
+        self._held_bytes += len(data)
+
+    def _run(self) -> None:
+        ready, waiting = select.poll(), select.poll()
+        ready.register(self._inotify.fd, select.POLLIN)
+        ready.register(self._wake, select.POLLIN)
+        waiting.register(self._wake, select.POLLIN)
+        while True:
+            if any(fd == self._wake for fd, _ in ready.poll()):
+                return
+            if waiting.poll(self._window_ms):
+                return
+            before = self._held_bytes
+            if not self.pull():
+                continue
+            busy = self._held_bytes - before > _BUSY_BYTES
+            step = 1.5 if busy else 0.5
+            self._window_ms = min(WINDOW_MS_MAX, max(WINDOW_MS_MIN, self._window_ms * step))
+            self._arrived()
+
+    def __repr__(self) -> str:
+        return f"Reader(held_bytes={self._held_bytes}, window_ms={self._window_ms:.1f})"

@@ -1,0 +1,232 @@
+"""Hard links: a change by one name changes the row of every other name, and no event says so.
+
+The kernel tells the directory of the name that was used, nobody else. So the names with more than
+one link are kept by inode; when a look at one of them shows another link count or ctime than was
+last seen, the others are looked at too. Of every directory the low halves of its inode numbers are
+kept, four bytes a file: enough to find the first name of a file that just got its second one.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Collection, Iterable
+
+from fustor_core.claims import ROW, Listing, Origin, split_names
+from fustor_source_fs.tree import Node
+
+NAMES_MAX = 200_000
+WANTED_MAX = 200_000
+SEARCHED_AT_ONCE = 5_000
+RECHECK_US = 1_000_000
+_SLACK_BYTES = 4096
+_LOW = 0xFFFF_FFFF
+_WHOLE = frozenset({Origin.SNAPSHOT, Origin.AUDIT})  # the other names are met in the same scan
+
+Inode = tuple[int, int]  # first part of the directory's key, inode number
+Place = tuple[Node, bytes]
+
+
+class File:
+    """A file with several links: where it was met, and what was last seen of it."""
+
+    __slots__ = ("places", "seen")
+
+    def __init__(self) -> None:
+        self.places: set[Place] = set()
+        self.seen: tuple[int, int] | None = None  # link count, ctime in ns
+
+
+class Links:
+    """Which names share an inode. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._files: dict[Inode, File] = {}
+        self._wanted: dict[Inode, int] = {}  # not all names known; raw instant of the next search
+        self._met: set[Inode] = set()  # the same, found by a scan that still goes on
+        self._searched: dict[Inode, int] = {}  # link count at which all was tried
+        self._doubtful: set[Place] = set()
+        self._count = 0
+
+    def listed(self, node: Node, listing: Listing) -> None:
+        """A directory was read: its rows are what is there now."""
+        rows = listing.rows
+        inos = memoryview(rows).cast("I")[6::12].tobytes() if rows else b""
+        linked = rows[44::48].strip(b"\0\1") or any(
+            rows[at::48].strip(b"\0") for at in (45, 46, 47)
+        )
+        with self._lock:
+            node.inos, node.inos_fresh = inos, len(inos)
+            if not linked and not node.linked:
+                return
+            later = listing.origin in _WHOLE
+            before = set(node.linked or ())
+            for at, name in enumerate(split_names(listing.names)) if linked else ():
+                _, _, ctime, ino, _, _, _, nlink = ROW.unpack_from(rows, at * ROW.size)
+                if nlink > 1:
+                    before.discard(name)
+                    self._meet(node, name, ino, (nlink, ctime), later=later)
+            for name in before if listing.complete else ():
+                self._forget(node, name)
+
+    def saw(self, node: Node, name: bytes, row: bytes | None, *, new: bool = False) -> None:
+        """A name was looked at; what that puts in doubt is kept for `doubtful`.
+
+        Args:
+            row: what was seen, None when no file is there.
+            new: the name is new in this directory.
+        """
+        ino = nlink = ctime = 0
+        if row is not None:
+            _, _, ctime, ino, _, _, _, nlink = ROW.unpack(row)
+        with self._lock:
+            before = node.linked.get(name) if node.linked else None
+            if before is not None and (before != ino or nlink < 2):
+                self._forget(node, name)
+            if new and nlink:
+                if isinstance(node.inos, bytes):
+                    node.inos = bytearray(node.inos)
+                node.inos += (ino & _LOW).to_bytes(4, "little")
+            if nlink > 1:
+                self._meet(node, name, ino, (nlink, ctime), later=False)
+
+    def names(self, node: Node) -> Collection[bytes]:
+        """Names in a directory that are known to have more than one link."""
+        return node.linked or ()
+
+    def doubtful(self) -> set[Place]:
+        """Names whose rows may have changed by another name; each is said once."""
+        if not self._doubtful:
+            return set()
+        with self._lock:
+            places, self._doubtful = self._doubtful, set()
+        return {place for place in places if not place[0].gone}
+
+    def news(self, node: Node, row: bytes) -> bool:
+        """Whether a row shows a file otherwise than it was last seen."""
+        _, _, ctime, ino, _, _, _, nlink = ROW.unpack(row)
+        with self._lock:
+            file = self._files.get((node.key.dev, ino))
+            return file is None or file.seen != (nlink, ctime)
+
+    def scan_over(self, now_us: int) -> None:
+        """A scan is over: what it met without all its other names has them elsewhere."""
+        with self._lock:
+            met, self._met = self._met, set()
+            for inode in met:
+                file = self._files.get(inode)
+                if file is not None and file.seen is not None:
+                    self._want(inode, file, now_us)
+
+    def due_us(self) -> int | None:
+        """Raw instant of the next search, None when none is due."""
+        with self._lock:
+            return min(self._wanted.values()) if self._wanted else None
+
+    def search(
+        self, nodes: Iterable[Node], now_us: int
+    ) -> tuple[list[tuple[Node, set[int]]], set[Place]]:
+        """Where the missing names may be.
+
+        Returns:
+            Directories with the codes of wanted inodes that were met there, and names of those
+            inodes that are known, to be looked at again: a link may have gone unseen.
+        """
+        places: set[Place] = set()
+        lows: set[int] = set()
+        with self._lock:
+            due = [i for i, at in self._wanted.items() if at <= now_us][:SEARCHED_AT_ONCE]
+            for inode in due:
+                first = not self._wanted.pop(inode)
+                file = self._files.get(inode)
+                if file is None or file.seen is None or len(file.places) >= file.seen[0]:
+                    continue
+                lows.add(code(inode[1]))
+                places |= file.places
+                if first:
+                    self._wanted[inode] = now_us + RECHECK_US
+                else:
+                    if len(self._searched) > WANTED_MAX:
+                        self._searched.clear()
+                    self._searched[inode] = file.seen[0]
+        found = []
+        for node in nodes if lows else ():
+            inos = node.inos
+            if inos:
+                view = memoryview(inos).cast("I")
+                if not lows.isdisjoint(view):
+                    found.append((node, lows.intersection(view)))
+        return found, places
+
+    def crowded(self, node: Node) -> bool:
+        """Whether so many new names came that the inode numbers should be read afresh."""
+        return len(node.inos) > 2 * node.inos_fresh + _SLACK_BYTES
+
+    def refresh(self, node: Node, inos: Iterable[int]) -> None:
+        """The inode numbers of a directory, read afresh."""
+        node.inos = b"".join((ino & _LOW).to_bytes(4, "little") for ino in inos)
+        node.inos_fresh = len(node.inos)
+
+    def dropped(self, nodes: Iterable[Node]) -> None:
+        """These directories left the registry; other names of their files are put in doubt."""
+        with self._lock:
+            for node in nodes:
+                for name in list(node.linked or ()):
+                    self._forget(node, name)
+                node.inos = b""
+
+    def _meet(
+        self, node: Node, name: bytes, ino: int, seen: tuple[int, int], *, later: bool
+    ) -> None:
+        if node.gone or (self._count >= NAMES_MAX and name not in self.names(node)):
+            return
+        if node.linked is None:
+            node.linked = {}
+        if node.linked.get(name, ino) != ino:
+            self._forget(node, name)
+            node.linked = node.linked or {}
+        inode = (node.key.dev, ino)
+        file = self._files.setdefault(inode, File())
+        if name not in node.linked:
+            node.linked[name] = ino
+            file.places.add((node, name))
+            self._count += 1
+        if file.seen != seen:
+            if file.seen is not None:
+                self._doubtful |= file.places - {(node, name)}
+            file.seen = seen
+        if not later:
+            self._want(inode, file, 0)
+        elif len(file.places) < seen[0] and len(self._met) < WANTED_MAX:
+            self._met.add(inode)
+
+    def _want(self, inode: Inode, file: File, at_us: int) -> None:
+        known = len(file.places)
+        nlink = file.seen[0] if file.seen is not None else 0
+        if known < nlink and self._searched.get(inode) != nlink and len(self._wanted) < WANTED_MAX:
+            self._wanted[inode] = at_us
+
+    def _forget(self, node: Node, name: bytes) -> None:
+        """Take one name out; the names that are left of that inode are in doubt."""
+        if node.linked is None or name not in node.linked:
+            return
+        inode = (node.key.dev, node.linked.pop(name))
+        node.linked = node.linked or None
+        self._count -= 1
+        file = self._files.get(inode)
+        if file is None:
+            return
+        file.places.discard((node, name))
+        self._searched.pop(inode, None)
+        self._doubtful |= file.places
+        if not file.places:
+            del self._files[inode]
+
+    def __repr__(self) -> str:
+        return f"Links(names={self._count}, wanted={len(self._wanted)})"
+
+
+def code(ino: int) -> int:
+    """The low half of an inode number as it is met in `Node.inos` on this machine."""
+    return int.from_bytes((ino & _LOW).to_bytes(4, "little"), sys.byteorder)

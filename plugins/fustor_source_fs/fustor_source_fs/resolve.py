@@ -1,0 +1,332 @@
+"""Looking at what events spoke of, and saying what was seen (arbitration.md §2, §9).
+
+An event carries what lstat saw after it, under a parent whose key was proven at that moment. Where
+the parent cannot be proven, a delete keeps the kernel's word and anything else becomes an owed
+scan. The looks also put the registry right: a directory sits where it was last seen.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fustor_core.claims import MOVED, Cell, Key, Origin, Stamp, edge_row
+from fustor_core.contracts import boottime_us
+from fustor_source_fs.agenda import WatchClaim, owe
+from fustor_source_fs.events import Drain, Move, Touch
+from fustor_source_fs.finding import Finder
+from fustor_source_fs.identity import Prober, Spot
+from fustor_source_fs.inotify import ATTRIB, CREATE, ISDIR, MOVED_TO
+from fustor_source_fs.links import Links, Place, code
+from fustor_source_fs.listing import GONE, Lister, reason_of, row_of
+from fustor_source_fs.rooted import RootProof
+from fustor_source_fs.tree import Node, Tree
+
+HOLD_US = 40_000  # how long a directory may be elsewhere before its events are given up
+
+
+class Seen(NamedTuple):
+    """What a look found.
+
+    Attributes:
+        value: row, edge or None.
+        key: of the directory that stands there, with its full row in `own`.
+        crossing: another mount begins there.
+    """
+
+    value: bytes | None
+    key: Key | None = None
+    own: bytes | None = None
+    crossing: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one drained queue.
+
+    Attributes:
+        cells: what was seen by name. claims: what else is to be said, after the cells.
+        held: touches whose directory could not be proven yet.
+        enter: what is to be watched and listed, or said to be left out, as (parent, name).
+        relist: as `enter`, for what was registered elsewhere and came here by no paired move.
+        owed: directories that are owed a scan already.
+    """
+
+    cells: dict[Touch, tuple[Cell, Seen]] = field(default_factory=dict)
+    claims: list[WatchClaim] = field(default_factory=list)
+    held: list[Touch] = field(default_factory=list)
+    enter: list[tuple[Node, bytes]] = field(default_factory=list)
+    relist: list[tuple[Node, bytes]] = field(default_factory=list)
+    owed: set[Key] = field(default_factory=set)
+
+    def owe(self, key: Key, path: bytes, reason: str, *, deep: bool = False, code: int = 0) -> None:
+        """A scan of a directory is owed; said once."""
+        if key not in self.owed:
+            self.owed.add(key)
+            self.claims.append(owe(key, path, reason, deep=deep, code=code))
+
+    def all(self) -> list[WatchClaim]:
+        """All claims, in the order in which they are to be applied."""
+        return [*(cell for cell, _ in self.cells.values()), *self.claims]
+
+
+class Resolver:
+    """Turns drained queues into claims. Used by one thread.
+
+    Args:
+        proof: of the root. finder, lister: the thread's own. tree, links: the registry.
+    """
+
+    def __init__(
+        self, proof: RootProof, finder: Finder, lister: Lister, tree: Tree, links: Links
+    ) -> None:
+        self._proof = proof
+        self._finder = finder
+        self._prober: Prober = lister.prober
+        self._exclusion = lister.exclusion
+        self._cross = lister.cross
+        self._cached = lister.cache_bound_us > 0
+        self._tree = tree
+        self._links = links
+        self._ordinal = 0
+
+    def resolve(self, drain: Drain, waiting: set[Touch]) -> Outcome:
+        """Look at everything in a drained queue.
+
+        Args:
+            waiting: touches that are left alone this time (half of a move, its other half due).
+        """
+        out = Outcome()
+        by_node: dict[Node, list[Touch]] = {}
+        for touch in drain.touched.values():
+            if touch in waiting:
+                out.held.append(touch)
+            elif not touch.node.gone:
+                by_node.setdefault(touch.node, []).append(touch)
+        if not by_node:
+            return out
+        with self._finder.root() as root:
+            for node, touches in by_node.items():
+                with self._finder.node(root, node) as spot:
+                    if spot is None:
+                        self._unproven(node, touches, out, final=root is None)
+                    else:
+                        self._directory(spot, touches, out)
+            for move in drain.moves.values():
+                _flag(out.cells, move)
+            done = {(touch.node, touch.name) for touch in out.cells}
+            self._others(root, self._links.doubtful() - done, out)
+        return out
+
+    def look_at_links(self, now_us: int, *, search: bool) -> list[WatchClaim]:
+        """Look at names whose files may have changed by another name.
+
+        Args:
+            search: also look for names of files that have more of them than are known.
+        """
+        places = self._links.doubtful()
+        found: list[tuple[Node, set[int]]] = []
+        again: set[Place] = set()
+        if search:
+            with self._tree.lock:
+                nodes = list(self._tree.by_key.values())
+            found, again = self._links.search(nodes, now_us)
+        if not places and not found and not again:
+            return []
+        out = Outcome()
+        with self._finder.root() as root:
+            for node, codes in found:
+                with self._finder.node(root, node) as spot:
+                    if spot is not None:
+                        known = self._links.names(node)
+                        names = [name for name, ino in _inos(spot.fd) if code(ino) in codes]
+                        self._look_at(spot, node, [n for n in names if n not in known], out)
+            self._others(root, places, out)
+            self._others(root, again - places, out, news=True)
+        return out.claims
+
+    def _directory(self, spot: Spot, touches: list[Touch], out: Outcome) -> None:
+        """Look at all touched names of one proven directory."""
+        test = self._exclusion.within(spot.path)
+        node = touches[0].node
+        for touch in touches:
+            name = touch.name
+            left_out = test is not None and bool(name) and test(name)
+            if left_out and not touch.mask & ISDIR:
+                continue
+            try:
+                stamp, seen = self._look(spot, node, name, touch.since_us)
+            except OSError as err:
+                number = err.errno or 0
+                out.owe(node.key, spot.path, reason_of(number), code=number)
+                continue
+            value = None if left_out and seen.key is None else seen.value
+            flags = touch.flags if value is not None and seen.key is None else 0
+            out.cells[touch] = _cell(spot, name, value, stamp, flags), seen
+            if not name:
+                continue
+            self._reconcile(spot, touch, stamp, seen, left_out, out)
+            if seen.key is None or name in self._links.names(node):
+                row = value if seen.key is None else None
+                self._links.saw(node, name, row, new=bool(touch.mask & (CREATE | MOVED_TO)))
+        if self._links.crowded(node):
+            self._links.refresh(node, (ino for _, ino in _inos(spot.fd)))
+
+    def _look(self, spot: Spot, node: Node, name: bytes, since_us: int) -> tuple[Stamp, Seen]:
+        """One look, with the ordinal of the line; a listing that is being read hears of it."""
+        reading = node.reading
+        if reading is not None:
+            reading.add(name)
+        f = boottime_us()
+        seen = self._sight(spot, name)
+        t = boottime_us() + 1
+        late = node.reading
+        if reading is None and late is not None:
+            late.add(name)
+        self._ordinal += 1
+        return Stamp(min(f, since_us) if self._cached else f, t, self._ordinal, "e"), seen
+
+    def _sight(self, spot: Spot, name: bytes) -> Seen:
+        if not name:
+            return Seen(row_of(os.fstat(spot.fd)))
+        while True:
+            try:
+                st = os.lstat(name, dir_fd=spot.fd)
+                if not stat.S_ISDIR(st.st_mode):
+                    return Seen(row_of(st))
+                sight = self._prober.sight(spot.fd, name)
+            except OSError as err:
+                if err.errno in GONE:
+                    return Seen(None)
+                raise
+            if stat.S_ISDIR(sight.mode) and sight.ino == st.st_ino:
+                key, crossing = self._prober.child(spot, name, sight)
+                return Seen(edge_row(key, sight.mode), key, row_of(st), crossing)
+
+    def _reconcile(
+        self, spot: Spot, touch: Touch, stamp: Stamp, seen: Seen, left_out: bool, out: Outcome
+    ) -> None:
+        """Put the registry right after a look, and note what has to be entered."""
+        tree, node, name, key = self._tree, touch.node, touch.name, seen.key
+        came = touch.mask & (CREATE | MOVED_TO)
+        with tree.lock:
+            if node.gone:
+                return
+            kid = node.kid(name)
+            there = tree.by_key.get(key) if key is not None else None
+            if key is None or left_out or (seen.crossing and not self._cross):
+                if kid is not None:
+                    tree.unseat(kid)
+                if key is not None:
+                    out.enter.append((node, name))  # to be said that it is left out
+                return
+            if there is None and kid is not None:
+                tree.unseat(kid)
+            fresh = there is None or not there.listed
+            if there is not None and there is not kid:
+                tree.seat(there, node, name)
+                if there.listed:  # it may have been where nobody could say what became of it
+                    out.relist.append((node, name))
+            if (came and fresh) or (there is not None and there.unread):
+                out.enter.append((node, name))
+        if came and not fresh:  # a move changes the ctime of what was moved
+            self._ordinal += 1
+            stamp = Stamp(stamp.f, stamp.t, self._ordinal, "e")
+            moved = Spot(-1, key, 0, spot.below(name))
+            out.claims.append(_cell(moved, b"", seen.own, stamp, 0))
+
+    def _unproven(self, node: Node, touches: list[Touch], out: Outcome, *, final: bool) -> None:
+        """The directory is not where it was: wait for the event that says why, then give up."""
+        now, path = boottime_us(), self._finder.path(node)
+        if not path and not final:  # on its way, or out of the tree: that is told soon
+            out.held += touches
+            return
+        nowhere = Spot(-1, node.key, 0, path)
+        owed = False
+        for touch in touches:
+            touch.until_us = touch.until_us or now + HOLD_US
+            if now < touch.until_us and not final:
+                out.held.append(touch)
+            elif touch.unmade:
+                self._ordinal += 1
+                stamp = Stamp(touch.since_us, boottime_us() + 1, self._ordinal, "w")
+                out.claims.append(_cell(nowhere, touch.name, None, stamp, 0))
+            else:
+                owed = owed or bool(touch.name) or bool(touch.mask & ATTRIB)
+        if owed and final and self._proof.key is not None:
+            out.owe(self._proof.key, b"/", "vanished_root", deep=True)
+        elif owed:
+            out.owe(node.key, path, "not_yet")
+
+    def _others(
+        self, root: Spot | None, places: set[Place], out: Outcome, *, news: bool = False
+    ) -> None:
+        """Look at other names of files that changed by one of their names."""
+        by_node: dict[Node, list[bytes]] = {}
+        for node, name in places:
+            by_node.setdefault(node, []).append(name)
+        for node, names in by_node.items():
+            with self._finder.node(root, node) as spot:
+                if spot is not None:
+                    self._look_at(spot, node, names, out, news=news)
+                elif not news and self._finder.path(node):
+                    out.owe(node.key, self._finder.path(node), "not_yet")
+
+    def _look_at(
+        self, spot: Spot, node: Node, names: list[bytes], out: Outcome, *, news: bool = False
+    ) -> None:
+        """Look at files that no event spoke of; `news`: say only what was not seen before."""
+        for name in names:
+            try:
+                stamp, seen = self._look(spot, node, name, boottime_us())
+            except OSError:
+                continue  # its own events, or the next scan, say what it is
+            if seen.key is not None or seen.value is None:
+                continue  # the same
+            if not news or self._links.news(node, seen.value):
+                out.claims.append(_cell(spot, name, seen.value, stamp, 0))
+            self._links.saw(node, name, seen.value)
+
+    def __repr__(self) -> str:
+        return f"Resolver(ordinal={self._ordinal}, {self._tree!r})"
+
+
+def _cell(spot: Spot, name: bytes, value: bytes | None, stamp: Stamp, flags: int) -> Cell:
+    return Cell(
+        dir=spot.key,
+        name=name,
+        value=value,
+        stamp=stamp,
+        origin=Origin.REALTIME,
+        flags=flags,
+        path=spot.path,
+    )
+
+
+def _flag(cells: dict[Touch, tuple[Cell, Seen]], move: Move) -> None:
+    """Mark both halves of a move whose target was seen to be the very directory that left."""
+    if move.to not in cells or cells[move.to][1].key != move.child.key:
+        return
+    for touch in (move.to, *move.froms):
+        found = cells.get(touch)
+        if found is not None and (touch is move.to or found[1].key != move.child.key):
+            cell, seen = found
+            spot = Spot(-1, cell.dir, 0, cell.path)
+            cells[touch] = _cell(spot, cell.name, cell.value, cell.stamp, MOVED), seen
+
+
+def _inos(fd: int) -> list[tuple[bytes, int]]:
+    """(name, inode number) of a directory open by O_PATH, without a stat of each."""
+    try:
+        readable = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+    except OSError:
+        return []
+    try:
+        with os.scandir(readable) as entries:
+            return [(os.fsencode(e.name), e.inode()) for e in entries]
+    except OSError:
+        return []
+    finally:
+        os.close(readable)

@@ -1,0 +1,221 @@
+"""The proof of the root: the same storage stands at the watched path as at first."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import NamedTuple
+
+from fustor_core.claims import Key, Origin, Root, Stamp
+from fustor_core.contracts import boottime_us
+from fustor_core.errors import FustorError
+from fustor_source_fs.identity import Prober, Sight, Spot
+
+MARKER = b".fustor-root"
+MARKER_BYTES_MAX = 4096
+_NO_KEY = Key(0, 0, 0)
+_LOCAL_FINE = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "zfs", "f2fs", "overlay"})
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "ceph", "lustre", "gpfs", "9p", "afs", "beegfs"}
+)
+_CACHE_BOUND_US = 60_000_000
+
+
+class RootVanished(FustorError):
+    """Nothing usable, or another storage, stands at the root's path: no scan of it counts.
+
+    Args:
+        reason: ``vanished_root``, ``permission`` or ``io_error``.
+    """
+
+    def __init__(self, message: str, *, reason: str, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
+
+
+class Storage(NamedTuple):
+    """What the root lies on.
+
+    Attributes:
+        identity: text that stays the same as long as it is the same storage.
+        granularity_ns: two changes this close may carry one ctime; skewed server clocks included.
+        cache_bound_us: how old an answer may be that a cache of this host gave; 0 on local storage.
+    """
+
+    identity: str
+    granularity_ns: int
+    cache_bound_us: int
+
+
+class RootProof:
+    """Opens the root and proves it; the first success is what later ones are compared with.
+
+    Args:
+        path: host path of the root; a symbolic link at its end is followed, none below it.
+    """
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+        self.birth = ""
+        self.key: Key | None = None
+        self.storage: Storage | None = None
+        self._marker = b""
+
+    def open(self, prober: Prober) -> Spot:
+        """An O_PATH spot of the proven root; the caller closes it.
+
+        Raises:
+            RootVanished: nothing usable is there, or not what was there first.
+        """
+        try:
+            fd = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as err:
+            raise _vanished(self.path, err) from err
+        try:
+            return self._proven(prober, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def reopen(self, prober: Prober) -> Spot | None:
+        """The root by its inode and birth alone, quickly; None when it is not there."""
+        if self.key is None:
+            return None
+        prober.birth = self.birth
+        try:
+            fd = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            dev = prober.is_key(fd, self.key)
+        except OSError:
+            dev = None
+        if dev is None:
+            os.close(fd)
+            return None
+        return Spot(fd, self.key, dev, b"/")
+
+    def claim(self, prober: Prober) -> Root:
+        """The proof as a claim; what is not there is said in it, never raised."""
+        f = boottime_us()
+        reason = ""
+        try:
+            os.close(self.open(prober).fd)
+        except RootVanished as err:
+            reason = err.reason
+        return Root(
+            key=self.key or _NO_KEY,
+            identity=self.storage.identity if self.storage else "",
+            stamp=Stamp(f, boottime_us() + 1, 0, "s"),
+            origin=Origin.REALTIME,
+            marker=self._marker,
+            present=not reason,
+            reason=reason,
+            birth=self.birth or "none",
+        )
+
+    def _proven(self, prober: Prober, fd: int) -> Spot:
+        try:
+            sight = prober.sight(fd)
+            birth = self.birth or _birth_kind(prober, sight, fd)
+            prober.birth = birth
+            key = Key(0, sight.ino, prober.birth_of(sight, fd))
+            storage = _storage(fd, sight.ino)
+            marker = _marker(fd)
+        except OSError as err:
+            raise _vanished(self.path, err) from err
+        if self.key is None or self.storage is None:
+            self.birth, self.key, self.storage, self._marker = birth, key, storage, marker
+        elif (key, storage.identity) != (self.key, self.storage.identity):
+            raise _other(self.path, "another directory or file system stands there now")
+        elif self._marker and marker != self._marker:
+            raise _other(self.path, f"its marker file {MARKER.decode()} is gone or another one")
+        return Spot(fd, key, sight.dev, b"/")
+
+    def __repr__(self) -> str:
+        return f"RootProof({self.path!r}, key={self.key}, birth={self.birth!r})"
+
+
+def _birth_kind(prober: Prober, sight: Sight, fd: int) -> str:
+    if sight.birth_ns:
+        return "btime"
+    prober.birth = "handle"
+    return "handle" if prober.birth_of(sight, fd) else "none"
+
+
+def _vanished(path: bytes, err: OSError) -> RootVanished:
+    if err.errno in (errno.EACCES, errno.EPERM):
+        reason = "permission"
+    elif err.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        reason = "vanished_root"
+    else:
+        reason = "io_error"
+    return RootVanished(
+        f"root {os.fsdecode(path)!r} cannot be used: {err.strerror}",
+        reason=reason,
+        remedy="mount or restore it; nothing is deleted meanwhile",
+    )
+
+
+def _other(path: bytes, why: str) -> RootVanished:
+    return RootVanished(
+        f"root {os.fsdecode(path)!r}: {why}",
+        reason="vanished_root",
+        remedy="bring the storage back; for a new one, drop the view and start again",
+    )
+
+
+def _storage(fd: int, ino: int) -> Storage:
+    source, kind, options = _mount(fd)
+    fsid = os.fstatvfs(fd).f_fsid
+    name = f"fsid:{fsid:016x}" if fsid else f"mount:{kind}:{source}"
+    network = kind in _NETWORK or kind.startswith("fuse")
+    if network:
+        return Storage(f"{name}:{ino}", 120_000_000_000, _cache_bound_us(options))
+    return Storage(f"{name}:{ino}", 20_000_000 if kind in _LOCAL_FINE else 2_100_000_000, 0)
+
+
+def _mount(fd: int) -> tuple[str, str, str]:
+    """(source, type, options of the file system) of the mount that `fd` lies on."""
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+            lines = dict(line.split(":", 1) for line in file if ":" in line)
+        wanted = lines["mnt_id"].strip()
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            for line in file:
+                if line.split(" ", 1)[0] == wanted:
+                    kind, source, options = line.rpartition(" - ")[2].rstrip("\n").split(" ", 2)
+                    return source, kind, options
+    except (OSError, KeyError, ValueError):
+        pass
+    return "", "", ""
+
+
+def _cache_bound_us(options: str) -> int:
+    """Attribute cache bound of a network mount: 60 s unless the mount says less."""
+    words = options.split(",")
+    if "noac" in words:
+        return 0
+    said = dict(word.split("=", 1) for word in words if "=" in word)
+    try:
+        bounds = [int(said[k]) * 1_000_000 for k in ("acregmax", "acdirmax") if k in said]
+    except ValueError:
+        bounds = []
+    return max(bounds) if len(bounds) == 2 else _CACHE_BOUND_US
+
+
+def _marker(fd: int) -> bytes:
+    """Content of the marker file of a root that is open on `fd`, b"" when it has none."""
+    try:
+        if not stat.S_ISREG(os.lstat(MARKER, dir_fd=fd).st_mode):
+            return b""
+        file = os.open(MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=fd)
+    except OSError:
+        return b""
+    try:
+        return os.read(file, MARKER_BYTES_MAX)
+    except OSError:
+        return b""
+    finally:
+        os.close(file)

@@ -1,0 +1,128 @@
+"""One scan: a thread that walks, and the bounded way by which its listings reach the pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+from fustor_core.claims import Listing
+from fustor_core.contracts import Scope, boottime_us
+from fustor_core.errors import FustorError
+from fustor_source_fs.channel import Channel
+from fustor_source_fs.links import Links
+from fustor_source_fs.listing import Lister, Stopped
+from fustor_source_fs.rooted import RootProof
+from fustor_source_fs.walk import Order, Walk, WalkClaim
+from fustor_source_fs.watch import Watcher
+
+CHUNK_ROWS = 10_000
+CHUNK_US = 50_000
+ROOM_ROWS = 60_000  # read ahead of the pipe; then the scan waits
+CLAIM_WEIGHT = 4  # of the row budget, beside the rows
+JOIN_S = 5.0
+
+
+class Scan:
+    """Scans one scope in a thread of its own. Made on the event loop.
+
+    Args:
+        scope: what to scan. proof: of the root, before and after.
+        lister: for the scan's own thread. watcher: arms what is listed; None when nothing watches.
+        left_out: told (view path, reason) of directories left out by choice.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        proof: RootProof,
+        make_lister: Callable[[Callable[[], int], Callable[[], bool]], Lister],
+        watcher: Watcher | None,
+        left_out: Callable[[bytes, str], None],
+    ) -> None:
+        self._scope = scope
+        self._proof = proof
+        self._watcher = watcher
+        self.chunks: Channel[list[WalkClaim]] = Channel(ROOM_ROWS)
+        self._lister = make_lister(scope.now_us, lambda: self.chunks.closed)
+        links = watcher.links if watcher is not None else Links()
+        order = Order(
+            scope.origin,
+            recursive=scope.recursive,
+            known=scope.known if scope.tier == "directories" else None,
+            changed=watcher.changed if watcher is not None else _unwatched,
+            left_out=left_out,
+        )
+        tree = watcher.tree if watcher is not None else None
+        self._walk = Walk(self._lister, tree, links, order)
+        self._thread = threading.Thread(target=self._run, name="fustor-scan", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End at once; what was read and not taken is thrown away."""
+        self.chunks.close()
+
+    def join(self) -> None:
+        """Wait until the thread is over; not for ever, a look may hang."""
+        self._thread.join(JOIN_S)
+
+    def _run(self) -> None:
+        failure: BaseException | None = None
+        try:
+            self._scan()
+        except Stopped:
+            pass
+        except (OSError, FustorError) as err:
+            failure = err
+        finally:
+            self.chunks.end(failure or sys.exc_info()[1])
+
+    def _scan(self) -> None:
+        prober, watcher = self._lister.prober, self._watcher
+        top = self._proof.open(prober)
+        try:
+            visit = 0
+            if watcher is not None:
+                watcher.arm_root(prober)
+                with watcher.tree.lock:
+                    watcher.tree.visits += 1
+                    visit = watcher.tree.visits
+            names = [name for name in self._scope.path.split(b"/") if name]
+            if names:
+                node = watcher.tree.root if watcher is not None else None
+                claims = self._walk.below(top, node, names)
+            else:
+                claims = self._walk.root(top)
+            if not self._hand_over(claims):
+                return
+        finally:
+            os.close(top.fd)
+        os.close(self._proof.open(prober).fd)  # still the same storage, else all of it is void
+        if watcher is not None:
+            watcher.scan_over(prober, visit if not names and self._scope.recursive else 0)
+
+    def _hand_over(self, claims: Iterator[WalkClaim]) -> bool:
+        """Pass on in chunks, the first ones soon; False when nobody takes them any more."""
+        chunk: list[WalkClaim] = []
+        weight, until_us = 0, boottime_us() + CHUNK_US
+        for claim in claims:
+            chunk.append(claim)
+            weight += CLAIM_WEIGHT
+            if claim.__class__ is Listing:
+                weight += len(claim.rows) // 48
+            if weight >= CHUNK_ROWS or boottime_us() >= until_us:
+                if not self.chunks.put(chunk, weight):
+                    return False
+                chunk, weight, until_us = [], 0, boottime_us() + CHUNK_US
+        return not chunk or self.chunks.put(chunk, weight)
+
+    def __repr__(self) -> str:
+        return f"Scan({self._scope.path!r}, {self.chunks!r})"
+
+
+def _unwatched(node: object) -> None:
+    """Nobody watches, so nobody lists again by himself."""

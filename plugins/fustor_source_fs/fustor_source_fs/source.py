@@ -1,0 +1,200 @@
+"""The driver: a directory tree of this host, scanned and watched."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal
+
+import anyio
+from anyio import to_thread
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from fustor_core.claims import Cell, Origin, Root
+from fustor_core.contracts import Scope, boottime_us
+from fustor_core.errors import FustorError
+from fustor_source_fs.agenda import WatchClaim
+from fustor_source_fs.channel import Channel
+from fustor_source_fs.exclusion import Exclusion, view_paths
+from fustor_source_fs.identity import Prober
+from fustor_source_fs.inotify import watch_limit
+from fustor_source_fs.listing import Lister
+from fustor_source_fs.looking import look
+from fustor_source_fs.rooted import RootProof
+from fustor_source_fs.scan import Scan
+from fustor_source_fs.walk import WalkClaim
+from fustor_source_fs.watch import OUT_CLAIMS_MAX, Watcher
+
+LEFT_OUT_MAX = 1000
+
+
+class WatchError(FustorError):
+    """Watching was asked for, and cannot be had."""
+
+
+class FsConfig(BaseModel):
+    """Settings of the source `fs`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    root: str = Field(min_length=1, description="Host path of the directory that is watched.")
+    exclude: list[str] = Field(
+        default=[],
+        description="Globs of what is left out: on the name, with a `/` in it on the view path "
+        "(`*` stops at a slash there, `**` does not). Of a directory left out, only the fact is "
+        "shown; a file left out is not shown at all.",
+    )
+    cross_filesystems: bool = Field(
+        default=False, description="Enter other file systems that are mounted below the root."
+    )
+    watch: Literal["auto", "inotify", "off"] = Field(
+        default="auto",
+        description="`auto`: inotify where it can be had, else scans alone; `inotify`: fail "
+        "without it; `off`: scans alone.",
+    )
+    exclude_paths: list[str] = Field(
+        default=[],
+        description="Host paths left out with everything below them, such as a state directory.",
+    )
+
+    @field_validator("exclude")
+    @classmethod
+    def _globs(cls, value: list[str]) -> list[str]:
+        for glob in value:
+            try:
+                Exclusion([glob])
+            except re.error as err:
+                raise ValueError(f"{glob!r} is no glob: {err}") from err
+        return value
+
+
+class FsSource:
+    """A directory tree on Linux; has all optional powers of a source.
+
+    Several scans of different scopes may run at once, beside the watcher and looks.
+    """
+
+    Config = FsConfig
+
+    def __init__(self, config: FsConfig) -> None:
+        self._config = config
+        root = os.fsencode(config.root)
+        self._proof = RootProof(root)
+        paths = view_paths(root, [os.fsencode(path) for path in config.exclude_paths])
+        self._exclusion = Exclusion(config.exclude, paths)
+        self._watcher: Watcher | None = None
+        self._left_out: dict[bytes, str] = {}
+
+    async def scan(self, scope: Scope) -> AsyncIterator[WalkClaim]:
+        """Each directory of the scope once, parents first; names that vanished meanwhile as cells.
+
+        Raises:
+            RootVanished: the root is not proven, before or after: the scan was not whole.
+        """
+        if scope.path == b"/" and scope.recursive:
+            self._left_out.clear()
+        scan = Scan(scope, self._proof, self._lister, self._watcher, self._note_left_out)
+        scan.start()
+        try:
+            while (chunk := await scan.chunks.get()) is not None:
+                for claim in chunk:
+                    yield claim
+        finally:
+            scan.stop()
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(scan.join)
+
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[list[WatchClaim]]]:
+        """See changes happen; the root is armed on entering, other directories as they are listed.
+
+        Raises:
+            WatchError: `watch: inotify` and no inotify instance could be had, or it is watched
+                already.
+        """
+        return self._watching()
+
+    @asynccontextmanager
+    async def _watching(self) -> AsyncIterator[AsyncIterator[list[WatchClaim]]]:
+        if self._watcher is not None:
+            raise WatchError(f"{self._config.root!r} is watched by this source already")
+        out: Channel[list[WatchClaim]] = Channel(OUT_CLAIMS_MAX)
+        watcher = self._new_watcher(out)
+        if watcher is None:
+            yield _taken(out)
+            return
+        try:
+            await to_thread.run_sync(watcher.start)
+            self._watcher = watcher
+            yield _taken(out)
+        finally:
+            self._watcher = None
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(watcher.close)
+
+    async def cover(self, paths: Sequence[bytes]) -> None:
+        """Watch and list directories that another host made; their listings come out of `watch`."""
+        if self._watcher is not None:
+            for path in paths:
+                self._watcher.cover(path)
+
+    async def look(
+        self, paths: Sequence[bytes], origin: Origin = Origin.SENTINEL
+    ) -> Sequence[Cell]:
+        """Look at names, claiming every edge on the way; the first mismatch ends a walk.
+
+        Raises:
+            RootVanished: the root is not proven.
+        """
+        lister = self._lister(boottime_us, lambda: False)
+        return await to_thread.run_sync(look, self._proof, lister, paths, origin)
+
+    async def identity(self) -> Root:
+        """Which storage stands at the root's path just now."""
+        return await to_thread.run_sync(self._proof.claim, Prober())
+
+    def coverage(self) -> dict[str, Any]:
+        """How well the tree is watched, and what is left out by choice."""
+        watcher = self._watcher
+        if watcher is not None:
+            said = watcher.coverage()
+        else:
+            said = {"watched_dirs": 0, "watch_limit": watch_limit(), "uncovered": [b"/"]}
+        return {**said, "excluded": sorted(self._left_out)}
+
+    def _lister(self, now_us: Callable[[], int], stopped: Callable[[], bool]) -> Lister:
+        return Lister(
+            Prober(),
+            self._exclusion,
+            proof=self._proof,
+            cross=self._config.cross_filesystems,
+            now_us=now_us,
+            stopped=stopped,
+        )
+
+    def _new_watcher(self, out: Channel[list[WatchClaim]]) -> Watcher | None:
+        if self._config.watch == "off":
+            return None
+        lister = self._lister(boottime_us, lambda: out.closed)
+        try:
+            return Watcher(self._proof, lister, out, self._note_left_out)
+        except OSError as err:
+            if self._config.watch == "auto":
+                return None
+            raise WatchError(
+                f"no inotify instance for {self._config.root!r}: {err.strerror}",
+                remedy="raise fs.inotify.max_user_instances, or set `watch: auto`",
+            ) from err
+
+    def _note_left_out(self, path: bytes, reason: str) -> None:
+        if len(self._left_out) < LEFT_OUT_MAX:
+            self._left_out[path] = reason
+
+    def __repr__(self) -> str:
+        return f"FsSource({self._config.root!r}, {self._watcher!r})"
+
+
+async def _taken(out: Channel[list[WatchClaim]]) -> AsyncIterator[list[WatchClaim]]:
+    while (claims := await out.get()) is not None:
+        yield claims

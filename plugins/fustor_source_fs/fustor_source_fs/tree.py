@@ -1,0 +1,237 @@
+"""The watched directories: which watch belongs to which directory, and where it was last seen.
+
+A watch belongs to an inode, so it goes on through renames of the directory and of everything above
+it. The seat (parent, name) kept here is only the best guess at where to find the directory now;
+whoever uses the path proves the key behind it. One lock guards all of it, and the kernel's watch is
+made under that lock: an event never carries a watch that is not in the registry yet.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable, Iterator
+
+from fustor_core.claims import Key
+from fustor_source_fs.inotify import Inotify
+
+NO_WATCH = -1
+
+
+class Node:
+    """One directory that is watched, or that should be.
+
+    Attributes:
+        wd: the kernel's watch, NO_WATCH when none could be had.
+        parent, name: its seat; `parent` is None for the root and for a loose directory.
+        kids: child directories by name, None when there are none.
+        unread: it could not be opened; tried again when its mode changes.
+        gone: it left the registry; whoever still holds it drops it.
+        visit: number of the last scan that came by.
+        reading: names that were looked at since its listing began, None when nobody is reading.
+        listed: its listing was made, or is being made by whoever registered it.
+        inos: low halves of the inode numbers of its entries, to find hard links (links.py).
+        inos_fresh: length of `inos` when all of it was read.
+        linked: names in it that have more than one link, with their inode number.
+    """
+
+    __slots__ = (
+        "gone",
+        "inos",
+        "inos_fresh",
+        "key",
+        "kids",
+        "linked",
+        "listed",
+        "name",
+        "parent",
+        "reading",
+        "unread",
+        "visit",
+        "wd",
+    )
+
+    def __init__(self, key: Key, parent: Node | None, name: bytes) -> None:
+        self.key = key
+        self.wd = NO_WATCH
+        self.parent = parent
+        self.name = name
+        self.kids: dict[bytes, Node] | None = None
+        self.unread = False
+        self.gone = False
+        self.visit = 0
+        self.reading: set[bytes] | None = None
+        self.listed = False
+        self.inos: bytes | bytearray = b""
+        self.inos_fresh = 0
+        self.linked: dict[bytes, int] | None = None
+
+    def kid(self, name: bytes) -> Node | None:
+        """The registered child directory of that name."""
+        return self.kids.get(name) if self.kids else None
+
+    def __repr__(self) -> str:
+        return f"Node({self.name!r}, wd={self.wd}, ino={self.key.ino})"
+
+
+class Tree:
+    """The registry. Every method is called with `lock` held.
+
+    Args:
+        inotify: where watches are made; None when nothing is watched.
+    """
+
+    def __init__(self, inotify: Inotify | None) -> None:
+        self.lock = threading.RLock()
+        self.root: Node | None = None
+        self.by_key: dict[Key, Node] = {}
+        self.by_wd: dict[int, Node] = {}
+        self.uncovered: set[Node] = set()
+        self.loose: set[Node] = set()
+        self.visits = 1  # number of the scan that is going on, or was last
+        self._inotify = inotify
+
+    def cover(
+        self, fd: int, key: Key, parent: Node | None, name: bytes, still: Callable[[], bool]
+    ) -> Node | None:
+        """Watch and register the directory that is open on `fd`; call it before listing it.
+
+        Args:
+            parent, name: the seat under which it was opened; None for the root.
+            still: whether that seat leads to it at this very moment.
+
+        Returns:
+            Its node; None when it is not where it was opened any more: then an event that is
+            still to be read says where it went.
+        """
+        wd = self._watch(fd)
+        node = self.by_key.get(key)
+        rival = self.by_wd.get(wd) if wd != NO_WATCH else None
+        if rival is not None and rival is not node:
+            wd = NO_WATCH  # one inode under two mounts has one watch: the second place is polled
+        if node is None:
+            if not still():
+                if wd != NO_WATCH and self._inotify is not None:
+                    self._inotify.remove(wd)
+                return None
+            node = self.by_key[key] = Node(key, None, name)
+            if parent is None:
+                self.root = node
+            else:
+                self.seat(node, parent, name)
+        elif parent is not None and (node.parent is not parent or node.name != name) and still():
+            self.seat(node, parent, name)
+        self._bind(node, wd)
+        node.unread, node.visit = False, self.visits
+        return node
+
+    def unreadable(self, key: Key, parent: Node, name: bytes) -> None:
+        """Remember a directory that could not be opened: a change of its mode is noticed."""
+        node = self.by_key.get(key)
+        if node is None:
+            node = self.by_key[key] = Node(key, None, name)
+            self.seat(node, parent, name)
+        node.unread, node.visit = True, self.visits
+
+    def seat(self, node: Node, parent: Node, name: bytes) -> None:
+        """`node` stands at (parent, name) now; whatever stood there becomes loose."""
+        if node is self.root:
+            return
+        above: Node | None = parent
+        while above is not None and above.parent is not node:
+            above = above.parent
+        if above is not None:  # a move not heard of yet took `parent` out of `node`'s subtree
+            self.unseat(above)
+        occupant = parent.kid(name)
+        if occupant is not None and occupant is not node:
+            self.unseat(occupant)
+        self._leave(node)
+        node.parent, node.name = parent, name
+        if parent.kids is None:
+            parent.kids = {}
+        parent.kids[name] = node
+        self.loose.discard(node)
+
+    def unseat(self, node: Node) -> None:
+        """`node` is not where it was; it is loose until its new place is seen."""
+        if node is not self.root:
+            self._leave(node)
+            self.loose.add(node)
+
+    def drop(self, node: Node) -> list[Node]:
+        """Forget `node` and everything below it; the caller removes their watches."""
+        self._leave(node)
+        dropped = list(subtree(node))
+        for each in dropped:
+            self.by_wd.pop(each.wd, None)
+            if self.by_key.get(each.key) is each:
+                del self.by_key[each.key]
+            self.uncovered.discard(each)
+            self.loose.discard(each)
+            each.gone, each.kids = True, None
+        if node is self.root:
+            self.root = None
+        return dropped
+
+    def ended(self, node: Node) -> list[Node]:
+        """The kernel took the watch away with the directory; as `drop`."""
+        self.by_wd.pop(node.wd, None)
+        node.wd = NO_WATCH
+        return self.drop(node)
+
+    def path(self, node: Node) -> bytes | None:
+        """View path at which `node` was last seen; None when it or something above is loose."""
+        names = []
+        at = node
+        while at.parent is not None:
+            names.append(at.name)
+            at = at.parent
+        if at is not self.root:
+            return None
+        names.reverse()
+        return b"/" + b"/".join(names)
+
+    def _watch(self, fd: int) -> int:
+        if self._inotify is None:
+            return NO_WATCH
+        try:
+            return self._inotify.add(fd)
+        except OSError as err:
+            if err.errno in (errno.ENOSPC, errno.ENOMEM, errno.EACCES, errno.ENOENT):
+                return NO_WATCH
+            raise
+
+    def _bind(self, node: Node, wd: int) -> None:
+        if wd == NO_WATCH:
+            if node.wd == NO_WATCH:
+                self.uncovered.add(node)
+            return
+        if node.wd != wd:
+            self.by_wd.pop(node.wd, None)
+        node.wd = wd
+        self.by_wd[wd] = node
+        self.uncovered.discard(node)
+
+    def _leave(self, node: Node) -> None:
+        parent = node.parent
+        if parent is not None and parent.kids is not None and parent.kids.get(node.name) is node:
+            del parent.kids[node.name]
+            if not parent.kids:
+                parent.kids = None
+        node.parent = None
+
+    def __repr__(self) -> str:
+        return (
+            f"Tree(directories={len(self.by_key)}, watches={len(self.by_wd)}, "
+            f"uncovered={len(self.uncovered)}, loose={len(self.loose)})"
+        )
+
+
+def subtree(node: Node) -> Iterator[Node]:
+    """`node` and every directory registered below it, parents first."""
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        yield each
+        if each.kids:
+            stack.extend(each.kids.values())

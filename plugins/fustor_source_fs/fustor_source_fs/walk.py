@@ -1,0 +1,361 @@
+"""Walking a tree: directory after directory, parents first, each armed before it is read.
+
+A walk is an iterator of claims, so it can be paused for as long as its owner likes: the scan pauses
+when the pipe is slow, the watcher when events have come. It opens every directory below the one
+before it, so no symbolic link is ever followed and no path gets too long; of a deep chain only the
+last few stay open, the others are opened again, and proven, on the way back.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from fustor_core.claims import Cell, Key, Listing, Origin, Same, Silence, Stamp, edge_row
+from fustor_source_fs.identity import Prober, Spot
+from fustor_source_fs.links import Links
+from fustor_source_fs.listing import GONE, OPEN, Kid, Lister, kind_of, reason_of, row_of
+from fustor_source_fs.tree import Node, Tree
+
+FDS_MAX = 48
+WalkClaim = Listing | Same | Cell
+
+
+@dataclass(slots=True)
+class Frame:
+    """A directory that was read, and its children still to be visited (last one first)."""
+
+    spot: Spot
+    node: Node | None
+    name: bytes
+    kids: list[Kid]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a walk is to do.
+
+    Attributes:
+        fresh: only enter directories that are not watched yet (a directory that just appeared).
+        known: silence keys that may be answered with `Same`, by directory key; None: never.
+        changed: told of a watched directory that would not hold still.
+        left_out: told (view path, reason) of each directory left out by choice.
+    """
+
+    origin: Origin
+    recursive: bool = True
+    fresh: bool = False
+    known: Mapping[Key, Silence] | None = None
+    changed: Callable[[Node], None] = lambda node: None
+    left_out: Callable[[bytes, str], None] = lambda path, reason: None
+
+
+class Walk:
+    """One walk. Used by one thread.
+
+    Args:
+        lister: reads the directories. tree, links: the registry; None when nothing is watched.
+    """
+
+    def __init__(self, lister: Lister, tree: Tree | None, links: Links, order: Order) -> None:
+        self._lister = lister
+        self._prober: Prober = lister.prober
+        self._tree = tree
+        self._links = links
+        self._order = order
+
+    def root(self, top: Spot) -> Iterator[WalkClaim]:
+        """The proven root, open by O_PATH on `top`, and what is below it."""
+        try:
+            fd = os.open(b".", OPEN, dir_fd=top.fd)
+        except OSError as err:
+            own = row_of(os.fstat(top.fd))
+            yield self._unread(top.key, b"/", None, err.errno or errno.EIO, own)
+            return
+        spot = top._replace(fd=fd)
+        yield from self._down(*self._read(spot, self._covered(spot, None, None, b""), None, b""))
+
+    def below(self, parent: Spot, node: Node | None, names: list[bytes]) -> Iterator[WalkClaim]:
+        """What stands at `names` below an open directory, walking down name by name.
+
+        Args:
+            parent: stays the caller's. node: its entry in the registry.
+        """
+        opened: list[int] = []
+        try:
+            for name in names[:-1]:
+                if self._left_out(parent, name):
+                    break
+                claims, spot, node = self._open(parent, node, name)
+                if spot is None:
+                    yield from claims
+                    return
+                opened.append(spot.fd)
+                parent = spot
+            else:
+                name = names[-1]
+            if self._left_out(parent, name):
+                yield from self._kid_left_out(parent, name)
+                return
+            yield from self._down(*self._visit(parent, node, name))
+        finally:
+            for fd in opened:
+                os.close(fd)
+
+    def _down(self, claims: list[WalkClaim], first: Frame | None) -> Iterator[WalkClaim]:
+        stack: list[Frame] = [first] if first is not None else []
+        try:
+            yield from claims
+            while stack:
+                frame = stack[-1]
+                if not frame.kids:
+                    _close(stack.pop())
+                    continue
+                if frame.spot.fd < 0 and not self._reopened(stack):
+                    for kid in stack.pop().kids:
+                        path = frame.spot.below(kid.name)
+                        yield self._lister.unread(
+                            kid.key, path, self._order.origin, None, reason="not_yet"
+                        )
+                    continue
+                kid = frame.kids.pop()
+                claims, child = self._visit(frame.spot, frame.node, kid.name)
+                yield from claims
+                if child is not None:
+                    stack.append(child)
+                    if len(stack) > FDS_MAX:
+                        _close(stack[len(stack) - FDS_MAX])
+        finally:
+            for frame in stack:
+                _close(frame)
+
+    def _visit(
+        self, parent: Spot, above: Node | None, name: bytes
+    ) -> tuple[list[WalkClaim], Frame | None]:
+        claims, spot, node = self._open(parent, above, name)
+        if spot is None:
+            return claims, None
+        return self._read(spot, node, (parent.key, name), name)
+
+    def _open(
+        self, parent: Spot, above: Node | None, name: bytes
+    ) -> tuple[list[WalkClaim], Spot | None, Node | None]:
+        """Open and watch a child; when there is nothing to open, the claims that say why."""
+        try:
+            fd = os.open(name, OPEN, dir_fd=parent.fd)
+        except OSError as err:
+            code = err.errno or errno.EIO
+            return (
+                (
+                    self.edge(parent, name)
+                    if code in GONE
+                    else self._shut(parent, above, name, code)
+                ),
+                None,
+                None,
+            )
+        try:
+            spot, crossing = self._prober.opened(parent, name, fd)
+        except OSError as err:
+            os.close(fd)
+            return self._shut(parent, above, name, err.errno or errno.EIO), None, None
+        if crossing and not self._lister.cross:
+            os.close(fd)
+            return self._kid_left_out(parent, name), None, None
+        return [], spot, self._covered(spot, parent, above, name)
+
+    def _covered(
+        self, spot: Spot, parent: Spot | None, above: Node | None, name: bytes
+    ) -> Node | None:
+        tree = self._tree
+        if tree is None or (parent is not None and above is None):
+            return None
+        with tree.lock:
+            if above is not None and above.gone:
+                return None
+            there = partial(_leads_to, parent, name, spot.key) if parent is not None else _yes
+            return tree.cover(spot.fd, spot.key, above, name, there)
+
+    def _read(
+        self, spot: Spot, node: Node | None, via: tuple[Key, bytes] | None, name: bytes
+    ) -> tuple[list[WalkClaim], Frame | None]:
+        """Claims of an open directory, and the frame of its children; closes it without them."""
+        order = self._order
+        frame = Frame(spot, node, name, [])
+        try:
+            same = self._same(spot) if order.known is not None else None
+            if same is not None:
+                claims: list[WalkClaim] = [same]
+                kids = self._known_kids(spot)
+            else:
+                reading = self._lister.read(spot, order.origin, via, node)
+                claims, kids = [reading.listing], reading.kids
+                if node is not None:
+                    node.listed = True
+                    self._links.listed(node, reading.listing)
+                    if reading.changed:
+                        order.changed(node)
+            for kid in kids:
+                if kid.left_out:
+                    claims += self._kid_left_out(spot, kid.name)
+            if order.recursive:
+                frame.kids = [k for k in reversed(kids) if not k.left_out and self._wanted(node, k)]
+        finally:
+            if not frame.kids:
+                os.close(spot.fd)
+        return claims, frame if frame.kids else None
+
+    def _same(self, spot: Spot) -> Same | None:
+        """`Same` when fusion is known to hold this very membership."""
+        known = (self._order.known or {}).get(spot.key)
+        if known is None:
+            return None
+        now = self._lister.now_us()
+        st = os.fstat(spot.fd)
+        if Silence(st.st_ctime_ns, st.st_mtime_ns, st.st_ino, st.st_nlink) != known:
+            return None
+        f = now - self._lister.cache_bound_us
+        stamp = Stamp(f, self._lister.now_us() + 1, now, kind_of(spot.key))
+        return Same(
+            dir=spot.key, silence=known, stamp=stamp, origin=self._order.origin, path=spot.path
+        )
+
+    def _known_kids(self, spot: Spot) -> list[Kid]:
+        """Child directories without a stat of every name."""
+        kids = []
+        test = self._lister.exclusion.within(spot.path)
+        with os.scandir(spot.fd) as entries:
+            names = sorted(os.fsencode(e.name) for e in entries if e.is_dir(follow_symlinks=False))
+        for name in names:
+            try:
+                key, crossing = self._prober.child(spot, name, self._prober.sight(spot.fd, name))
+            except OSError:
+                continue  # gone: its parent's next listing says so
+            shut = "other_device" if crossing and not self._lister.cross else ""
+            kids.append(Kid(name, key, "excluded" if test is not None and test(name) else shut))
+        return kids
+
+    def _wanted(self, node: Node | None, kid: Kid) -> bool:
+        if not self._order.fresh or node is None:
+            return True
+        there = node.kid(kid.name)
+        return there is None or there.key != kid.key or not there.listed or there.unread
+
+    def _left_out(self, parent: Spot, name: bytes) -> bool:
+        test = self._lister.exclusion.within(parent.path)
+        return test is not None and test(name)
+
+    def _kid_left_out(self, parent: Spot, name: bytes) -> list[WalkClaim]:
+        """An incomplete listing of a directory that is left out by choice, without rows."""
+        try:
+            sight = self._prober.sight(parent.fd, name)
+            if not stat.S_ISDIR(sight.mode):
+                return []
+            own = row_of(os.lstat(name, dir_fd=parent.fd))
+        except OSError:
+            return []
+        key, _ = self._prober.child(parent, name, sight)
+        path, reason = parent.below(name), "other_device"
+        if self._left_out(parent, name):
+            reason = "excluded"
+        self._order.left_out(path, reason)
+        via = (parent.key, name)
+        return [self._lister.unread(key, path, self._order.origin, via, reason=reason, own=own)]
+
+    def _shut(self, parent: Spot, above: Node | None, name: bytes, code: int) -> list[WalkClaim]:
+        """An incomplete listing of a directory that cannot be opened."""
+        try:
+            sight = self._prober.sight(parent.fd, name)
+            own = row_of(os.lstat(name, dir_fd=parent.fd))
+        except OSError as err:
+            return self.edge(parent, name) if err.errno in GONE else []
+        if not stat.S_ISDIR(sight.mode):
+            return self.edge(parent, name)
+        key, _ = self._prober.child(parent, name, sight)
+        if self._tree is not None and above is not None:
+            with self._tree.lock:
+                if not above.gone:
+                    self._tree.unreadable(key, above, name)
+        return [self._unread(key, parent.below(name), (parent.key, name), code, own)]
+
+    def _unread(
+        self, key: Key, path: bytes, via: tuple[Key, bytes] | None, code: int, own: bytes
+    ) -> Listing:
+        return self._lister.unread(
+            key, path, self._order.origin, via, reason=reason_of(code), code=code, own=own
+        )
+
+    def edge(self, parent: Spot, name: bytes) -> list[WalkClaim]:
+        """One name of an open directory, by stat; nothing when it cannot be had."""
+        f = self._lister.now_us()
+        try:
+            value = look_at(self._prober, parent, name)
+        except OSError:
+            return []
+        stamp = Stamp(f - self._lister.cache_bound_us, self._lister.now_us() + 1, 0, "s")
+        origin = self._order.origin
+        return [
+            Cell(
+                dir=parent.key, name=name, value=value, stamp=stamp, origin=origin, path=parent.path
+            )
+        ]
+
+    def _reopened(self, stack: list[Frame]) -> bool:
+        """Open the last frame again, from the nearest open one above it, proving each step."""
+        start = max(i for i, frame in enumerate(stack) if frame.spot.fd >= 0)
+        fd = os.dup(stack[start].spot.fd)
+        for frame in stack[start + 1 :]:
+            try:
+                below = os.open(frame.name, OPEN, dir_fd=fd)
+            except OSError:
+                below = -1
+            os.close(fd)
+            if below < 0:
+                return False
+            fd = below
+            if self._prober.is_key(fd, frame.spot.key) is None:
+                os.close(fd)
+                return False
+        stack[-1].spot = stack[-1].spot._replace(fd=fd)
+        return True
+
+
+def look_at(prober: Prober, parent: Spot, name: bytes) -> bytes | None:
+    """The value of one name just now: a row, an edge, or None when there is nothing.
+
+    Raises:
+        OSError: it cannot be said (EIO, EACCES, …).
+    """
+    while True:
+        try:
+            st = os.lstat(name, dir_fd=parent.fd)
+            if not stat.S_ISDIR(st.st_mode):
+                return row_of(st)
+            sight = prober.sight(parent.fd, name)
+        except OSError as err:
+            if err.errno in GONE:
+                return None
+            raise
+        if stat.S_ISDIR(sight.mode):  # else it changed its type in between: look again
+            return edge_row(prober.child(parent, name, sight)[0], sight.mode)
+
+
+def _leads_to(parent: Spot, name: bytes, key: Key) -> bool:
+    try:
+        return os.lstat(name, dir_fd=parent.fd).st_ino == key.ino
+    except OSError:
+        return False
+
+
+def _yes() -> bool:
+    return True
+
+
+def _close(frame: Frame) -> None:
+    if frame.spot.fd >= 0:
+        os.close(frame.spot.fd)
+        frame.spot = frame.spot._replace(fd=-1)
