@@ -1,0 +1,240 @@
+"""From the close of a file to its place in the view, at a fixed rate of new files.
+
+A writer creates, writes and closes files on time; a reader follows the changes over the socket and
+stamps what comes without looking at it. Both clocks are `CLOCK_BOOTTIME` of one machine. As a
+script: ``events.py write ROOT RATE SECONDS OUT`` and ``events.py read SOCKET VIEW OUT``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import answers
+import gauges
+import httpx
+import ours
+from program import Program
+from report import Figure, Goal, Report
+
+FOLDERS = 200
+STEP_S = 0.001
+QUIET_S = 2.0  # nothing came for this long after the last close: nothing more will
+GRACE_S = 60.0
+LATE_SHARE = 0.95  # a writer below this share of its rate measured something else
+IDLE_S = 2.0
+MS_NS = 1e6
+HEAD = struct.Struct("<QI")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What became of the files of one run.
+
+    Args:
+        delays_ms: close → visible with its whole size, of each that was seen so.
+        lost: paths that never were. rate: closes in a second that the writer came to.
+        cpu_us: CPU time of the program for each file.
+    """
+
+    delays_ms: list[float]
+    lost: list[str]
+    rate: float
+    cpu_us: float
+
+
+def measure(
+    report: Report, folder: Path, rates: list[int], seconds: float, repeats: int, pin: str | None
+) -> None:
+    """Runs every rate on one program and reports delays, losses and CPU time.
+
+    Args:
+        folder: for the tree and the home. rates: files in a second.
+    """
+    root = folder / "busy"
+    for number in range(FOLDERS):
+        (root / f"d{number:03d}").mkdir(parents=True)
+    with ours.started(folder / "home", root, pin) as program:
+        program.wait_for("ready")
+        program.settle()
+        for rate in rates:
+            runs = [_run(program, folder, rate, seconds) for _ in range(repeats)]
+            _tell(report, rate, runs)
+            program.settle()
+        _require_whole_view(report, program, root)
+
+
+def _tell(report: Report, rate: int, runs: list[Seen]) -> None:
+    section = f"close → visible, {rate:,} files/s"
+    delays = [run.delays_ms for run in runs]
+    report.add(
+        section,
+        Figure("p50", "ms", [gauges.percentile(d, 50) for d in delays]),
+        Figure("p99", "ms", [gauges.percentile(d, 99) for d in delays], goal=Goal("≤", 50.0)),
+        Figure("longest", "ms", [max(d) for d in delays]),
+        Figure("lost", "files", [len(run.lost) for run in runs], goal=Goal("≤", 0)),
+        Figure("CPU for each file", "µs", [run.cpu_us for run in runs]),
+        Figure("rate of the writer", "files/s", [run.rate for run in runs]),
+    )
+    for run in runs:
+        report.check(not run.lost, f"{len(run.lost)} of {rate} files/s lost: {run.lost[:3]}")
+        if run.rate < LATE_SHARE * rate:
+            report.note(f"the writer came to {run.rate:,.0f} of {rate:,} files/s only")
+
+
+def _run(program: Program, folder: Path, rate: int, seconds: float) -> Seen:
+    """One writer and one reader beside the program."""
+    arrivals, closes = folder / "arrivals", folder / "closes"
+    arrivals.unlink(missing_ok=True)
+    read = [sys.executable, __file__, "read", program.socket, ours.NAME, arrivals]
+    reader = subprocess.Popen([str(word) for word in read])
+    try:
+        _wait_for_bytes(arrivals, reader)
+        before, began = program.cpu_s(), time.perf_counter()
+        time.sleep(IDLE_S)
+        idle = (program.cpu_s() - before) / (time.perf_counter() - began)
+        before, began = program.cpu_s(), time.perf_counter()
+        write = [sys.executable, __file__, "write", folder / "busy", rate, seconds, closes]
+        subprocess.run([str(word) for word in write], check=True)
+        _wait_for_quiet(arrivals)
+        used = program.cpu_s() - before - idle * (time.perf_counter() - began)
+        if reader.poll() is not None:
+            raise RuntimeError("the stream of changes ended by itself")
+    finally:
+        reader.terminate()
+        reader.wait()
+    written = [json.loads(line) for line in closes.open("rb")]
+    shown = _visible(arrivals, {path: size for path, size, _ in written})
+    delays = [(shown[path] - at_ns) / MS_NS for path, _, at_ns in written if path in shown]
+    lost = [path for path, _, _ in written if path not in shown]
+    span_s = (written[-1][2] - written[0][2]) / 1e9
+    return Seen(delays or [float("inf")], lost, len(written) / span_s, used / len(written) * 1e6)
+
+
+def _visible(arrivals: Path, sizes: dict[str, int]) -> dict[str, int]:
+    """When each path first came with its whole size, in ns."""
+    found: dict[str, int] = {}
+    rest = b""
+    for at_ns, chunk in _chunks(arrivals):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if not line.strip():
+                continue
+            change = json.loads(line)
+            path = change.get("path")
+            entry = change.get("entry") or {}
+            if path in sizes and path not in found and entry.get("size") == sizes[path]:
+                found[path] = at_ns
+    return found
+
+
+def _chunks(arrivals: Path) -> Iterator[tuple[int, bytes]]:
+    """What the reader wrote down: a stamp in ns and the bytes that came."""
+    with arrivals.open("rb") as stream:
+        while len(head := stream.read(HEAD.size)) == HEAD.size:
+            at_ns, size = HEAD.unpack(head)
+            yield at_ns, stream.read(size)
+
+
+def _wait_for_bytes(arrivals: Path, reader: subprocess.Popen[bytes]) -> None:
+    """Until the stream has begun: its first line is a cursor.
+
+    Raises:
+        RuntimeError: it does not.
+    """
+    deadline = time.monotonic() + GRACE_S
+    while not (arrivals.exists() and arrivals.stat().st_size):
+        if reader.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("the changes cannot be followed")
+        time.sleep(0.01)
+
+
+def _wait_for_quiet(arrivals: Path) -> None:
+    """Until no change has come for a while; blank lines that keep the stream alive do not count."""
+    deadline = time.monotonic() + GRACE_S
+    size, since = arrivals.stat().st_size, time.monotonic()
+    while time.monotonic() < deadline and time.monotonic() - since < QUIET_S:
+        time.sleep(0.05)
+        now = arrivals.stat().st_size
+        if now > size + 2 * HEAD.size:
+            size, since = now, time.monotonic()
+
+
+def _require_whole_view(report: Report, program: Program, root: Path) -> None:
+    """Every file of the tree is in the view with the fields that lstat says, and no other."""
+    top = os.fsencode(root)
+    true = {}
+    for at, folders, names in os.walk(top):
+        for name in (*folders, *names):
+            path = os.path.join(at, name)
+            true[path[len(top) :]] = os.lstat(path)
+    time.sleep(0.2)
+    with program.client(ours.NAME) as client:
+        reply = client.get("find", params={"pattern": "*"}, headers=answers.NDJSON)
+    reply.raise_for_status()
+    entries = [json.loads(line) for line in reply.content.splitlines() if line.strip()][:-1]
+    told = {str(entry["path"]).encode(): entry for entry in entries}
+    report.check(set(told) == set(true), f"{len(told)} paths in the view, {len(true)} in the tree")
+    for path in set(told) & set(true):
+        fault = answers.entry_fault(told[path], path, true[path])
+        report.check(not fault, f"after the events: {fault}")
+
+
+def write(root: Path, rate: int, seconds: float, out: Path) -> None:
+    """Creates, writes and closes files on time; the stamps go out when all is over."""
+    run = f"{time.time_ns() // 1000:x}"
+    folders = [os.open(root / f"d{n:03d}", os.O_RDONLY | os.O_DIRECTORY) for n in range(FOLDERS)]
+    total = int(rate * seconds)
+    written = []
+    boot = time.CLOCK_BOOTTIME
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+    began = time.perf_counter()
+    number = 0
+    while number < total:
+        due = min(int((time.perf_counter() - began) * rate), total)
+        while number < due:
+            name, body = f"{run}_{number:06d}.dat", b"x" * (number % 200 + 1)
+            file = os.open(name, flags, 0o644, dir_fd=folders[number % FOLDERS])
+            os.write(file, body)
+            os.close(file)
+            stamp = time.clock_gettime_ns(boot)
+            written.append((f"/d{number % FOLDERS:03d}/{name}", len(body), stamp))
+            number += 1
+        time.sleep(STEP_S)
+    out.write_text("".join(json.dumps(one) + "\n" for one in written), "utf-8")
+
+
+def read(socket: str, view: str, out: Path) -> None:
+    """Follows the changes of a view and stamps what comes, until it is ended."""
+    transport = httpx.HTTPTransport(uds=socket)
+    address = f"http://localhost/api/v1/views/{view}/changes"
+    with (
+        out.open("wb", buffering=0) as stream,
+        httpx.Client(transport=transport, timeout=None) as client,
+        client.stream("GET", address, params={"follow": "true"}, headers=answers.NDJSON) as reply,
+    ):
+        reply.raise_for_status()
+        for chunk in reply.iter_raw():
+            at_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            stream.write(HEAD.pack(at_ns, len(chunk)) + chunk)
+
+
+def main(verb: str, *words: str) -> None:
+    """The parts that run in processes of their own."""
+    if verb == "write":
+        root, rate, seconds, out = words
+        write(Path(root), int(rate), float(seconds), Path(out))
+    else:
+        socket, view, out = words
+        read(socket, view, Path(out))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,164 @@
+"""Measures the program beside its peers on this machine and checks every answer that it times.
+
+``python benchmarks/run.py --quick`` gives a first impression in under two minutes; without it the
+trees of 100k and 1M files are used. Ends with 1 when an answer was wrong, never for a slow figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import answers
+import corpus
+import events
+import gauges
+import ours
+import waiters
+from program import scratch
+from report import Report
+
+PARTS = ("scan", "answers", "restart", "events", "waiters")
+TREE_PARTS = ("scan", "answers", "restart")
+FILES = "100k,1M"
+UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
+RATES = [1000, 5000]
+
+
+class Effort:
+    """How much is asked of the machine.
+
+    Args:
+        quick: one repeat of everything, on a small tree.
+    """
+
+    def __init__(self, *, quick: bool, repeats: int | None) -> None:
+        self.repeats = repeats or 3
+        self.rounds = repeats or (1 if quick else 3)
+        self.requests = 200 if quick else 2000
+        self.finds = 5 if quick else 20
+        self.event_s = 3.0 if quick else 8.0
+        self.wait_s = 5.0 if quick else 20.0
+        self.clients = 100
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs what was asked for and prints the table.
+
+    Returns:
+        Exit code.
+    """
+    given = _arguments().parse_args(words)
+    effort = Effort(quick=given.quick, repeats=given.repeats)
+    sizes = _sizes(given.files or ("20k" if given.quick else FILES))
+    parts = set(given.only or PARTS)
+    cache = given.cache.absolute()
+    cache.mkdir(parents=True, exist_ok=True)
+    report = Report()
+    report.note(gauges.warning())
+    began = time.perf_counter()
+    if parts & set(TREE_PARTS):
+        for files in sizes:
+            _run_tree(report, cache, files, parts, effort, given.pin)
+    beside: dict[str, Callable[[Path], None]] = {
+        "events": lambda folder: events.measure(
+            report, folder, RATES, effort.event_s, effort.rounds, given.pin
+        ),
+        "waiters": lambda folder: waiters.measure(
+            report, cache, folder, effort.clients, effort.wait_s, given.pin
+        ),
+    }
+    for part, measure in beside.items():
+        if part in parts:
+            print(part, file=sys.stderr, flush=True)
+            with scratch(cache) as folder:
+                measure(folder)
+    machine = gauges.machine() | {
+        "load_before_after": [round(load, 2) for load in (_load_before, gauges.load())],
+        "pinned": given.pin or "no",
+        "seconds": round(time.perf_counter() - began),
+    }
+    print(report.text(machine))
+    if given.json:
+        given.json.write_text(json.dumps(report.document(machine), indent=1) + "\n", "utf-8")
+    return 1 if report.wrong else 0
+
+
+def _run_tree(
+    report: Report, cache: Path, files: int, parts: set[str], effort: Effort, pin: str | None
+) -> None:
+    """Everything that is measured on a tree of one size, with one program where possible."""
+    tree = corpus.prepared(cache, files)
+    whole = tree.plan.whole
+    section = f"{whole.files:,} files, {whole.dirs:,} directories"
+    print(section, file=sys.stderr, flush=True)
+    with scratch(cache) as folder:
+        repeats = effort.repeats if "scan" in parts else 1
+        found = report if "scan" in parts else Report(aloud=False)
+        program = ours.scan(found, section, tree, folder, repeats, pin)
+        if found is not report:
+            report.checked += found.checked
+            report.wrong += found.wrong
+        try:
+            if "answers" in parts:
+                with program.client(ours.NAME) as client:
+                    answers.measure(
+                        report, section, tree, client, folder,
+                        requests=effort.requests, finds=effort.finds, pin=pin,
+                    )  # fmt: skip
+            if "restart" in parts:
+                ours.restart(report, section, tree, program, effort.rounds, pin)
+        finally:
+            program.stop()
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="benchmarks/run.py", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="20k files, every part once")
+    parser.add_argument("--files", metavar="N,…", help=f"sizes of the trees, {FILES} when left out")
+    parser.add_argument(
+        "--only", action="append", choices=PARTS, help="this part only; may be repeated"
+    )
+    parser.add_argument("--repeats", type=int, metavar="N", help="of scans, restarts and events")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there too")
+    parser.add_argument(
+        "--pin", metavar="CORES", help="run the program and its peers there, as for taskset -c"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        default=_cache(),
+        help="folder of the trees, kept between runs; %(default)s",
+    )
+    return parser
+
+
+def _cache() -> Path:
+    """Beside what other programs can make again."""
+    place = os.environ.get("XDG_CACHE_HOME")
+    return (Path(place) if place else Path.home() / ".cache") / "fustor-bench"
+
+
+def _sizes(text: str) -> list[int]:
+    """Numbers of files in ``20k,1M``.
+
+    Raises:
+        SystemExit: it is no such list.
+    """
+    found = [re.fullmatch(r"([0-9]+)([kKmM]?)", word.strip()) for word in text.split(",")]
+    if not all(found):
+        raise SystemExit(f"--files {text}: numbers like 20k or 1M with commas between")
+    return [int(one[1]) * UNITS[one[2].lower()] for one in found if one]
+
+
+_load_before = gauges.load()
+
+if __name__ == "__main__":
+    sys.exit(main())
