@@ -145,8 +145,7 @@ class Walk:
         at = self._top
         for name in names:
             self._levels.append(_Level(self._tree, at, name))
-            row = at.pack.get(name)
-            child = self._tree.child(at, name, row) if row is not None and is_dir(row) else None
+            child = self._under(at, name)
             if child is None:
                 self._first = None
                 return
@@ -154,6 +153,10 @@ class Walk:
         self._levels.append(_Level(self._tree, at))
         self._first = at
         self.after = after
+
+    def _under(self, directory: Directory, name: bytes) -> Directory | None:
+        row = directory.pack.get(name)
+        return self._tree.child(directory, name, row) if row is not None and is_dir(row) else None
 
     def __iter__(self) -> Iterator[Directory]:
         levels, tree, wanted = self._levels, self._tree, self._wanted
@@ -169,7 +172,10 @@ class Walk:
             level.next += 1
             level.last = name
             if child.parent is not level.directory or child.name != name:
-                continue
+                again = self._under(level.directory, name)  # another one may sit there now
+                if again is None:
+                    continue
+                child = again
             if wanted is not None and not wanted(child):
                 continue
             if child.count[DIRS]:

@@ -181,21 +181,8 @@ def test_find_is_what_fnmatch_finds(
         assert grove.found(pattern, path=scope, ignore_case=True, **options) == want
 
 
-REGEXES = [
-    "",
-    "^a",
-    "b$",
-    "a.b",
-    "[^a]",
-    "^.$",
-    "é",
-    r"\.",
-    "^a*$",
-    "(?i)B",
-    r"\Aa",
-    "a|b$",
-    r"\bb",
-]
+REGEXES = ["", "^a", "b$", "a.b", "[^a]", "^.$", "é", r"\.", "^a*$", "(?i)B", "a|b$"]
+REGEXES += [r"\Aa", r"\bb", r"\n", "^$"]
 
 
 @given(tree=trees, regex=st.sampled_from(REGEXES), options=conditions)
@@ -249,9 +236,10 @@ def test_packs_of_many_parts_are_read_whole(tools: Any, grove: Any) -> None:
     assert tools.paths(page) + tools.paths(rest) == whole
 
 
-@pytest.mark.parametrize(
-    "wanted", [{"suspect": True}, {"blind": True}, {"suspect": True, "blind": True}]
-)
+FLAGS = [{"suspect": True}, {"blind": True}, {"suspect": True, "blind": True}]
+
+
+@pytest.mark.parametrize("wanted", FLAGS)
 def test_flagged_ones_are_found(tools: Any, grove: Any, wanted: dict[str, bool]) -> None:
     for folder in (b"/a", b"/a/b", b"/c"):
         for i in range(4):

@@ -15,18 +15,7 @@ from fustor_core.contracts import Query
 from fustor_core.errors import QueryError
 from fustor_core.registers import Seen
 
-VERBS = [
-    "ls",
-    "tree",
-    "stat",
-    "du",
-    "find",
-    "stable",
-    "suspects",
-    "debts",
-    "blind-spots",
-    "explain",
-]
+VERBS = "ls tree stat du find stable suspects debts blind-spots explain".split()
 
 
 def existence(grove: Any, path: bytes) -> str:
