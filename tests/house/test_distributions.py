@@ -119,3 +119,10 @@ def test_the_whole_run_calls_the_readmes_commands() -> None:
     install = INSTALL_AND_RUN.rpartition(" && ")[0]
     assert [line for line in script if line == install]
     assert [line for line in script if line.partition(" | ")[0] == TEST]
+
+
+def test_folders_of_tests_are_no_packages() -> None:
+    """Two packages named `tests` cannot both be imported; `from .world import x` works without."""
+    places = [ROOT / "tests", *(folder / "tests" for folder in everything()[1:])]
+    found = [p.relative_to(ROOT).as_posix() for at in places for p in at.rglob("__init__.py")]
+    assert not found, "remove: " + " ".join(found)
