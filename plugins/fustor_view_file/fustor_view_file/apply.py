@@ -33,7 +33,7 @@ class Registers:
         self.tree = Tree(self._reseated)
         self.feed = feed
         self.guard = guard
-        self.links = HardLinks()
+        self.links = HardLinks(self.tree)
         self.alarms: list[str] = []
         self.wall_ns = 0
 
@@ -89,7 +89,7 @@ class Registers:
         """End a batch: halves of moves that found no other half are deletions after all."""
         self.teller.end_batch()
         if self.links.wanted:
-            self.links.search(self.tree)
+            self.links.search()
         root = self.tree.root
         if not self.ready and root is not None and not root.count[tally.GAPS]:
             self.ready = True
@@ -198,7 +198,7 @@ class Registers:
         if deltas:
             tree.sums.push(directory, deltas)
         if old != new:
-            self.links.changed(tree, directory, write, seen)
+            self.links.changed(directory, write, seen)
         self.teller.write(tree, directory, write)
         self._edges(directory, write, old, new)
 

@@ -26,9 +26,10 @@ class HardLinks:
         wanted: inodes with more links than names known; `search` finds the missing ones, once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
         self._places: dict[int, set[Place]] = {}
-        self._searched: set[int] = set()
+        self._searched: dict[int, int] = {}  # inode → for how many links it was searched
         self.wanted: set[int] = set()
 
     def __len__(self) -> int:
@@ -38,8 +39,21 @@ class HardLinks:
         """A row with more than one link stands here."""
         places = self._places.setdefault(ino, set())
         places.add(place)
-        if len(places) < links and ino not in self._searched:
+        stale = [p for p in places if p != place and not self._stands(ino, p)]
+        if stale:
+            places.difference_update(stale)
+            self._searched.pop(ino, None)
+        if len(places) < links and self._searched.get(ino) != links:
+            self._searched[ino] = links  # once: those that are not found lie outside
             self.wanted.add(ino)
+
+    def _stands(self, ino: int, place: Place) -> bool:
+        """Whether a name is still seen, with that inode: inodes are used again."""
+        directory = self._tree.dirs.get(place[0])
+        if directory is None or not self._tree.visible(directory):
+            return False
+        row = _file(directory.pack.get(place[1]))
+        return row is not None and row.ino == ino
 
     def want(self, ino: int) -> None:
         """Other names of this inode are to be found, should none be known."""
@@ -54,7 +68,7 @@ class HardLinks:
         places.discard(place)
         if not places:
             del self._places[ino]
-            self._searched.discard(ino)
+            self._searched.pop(ino, None)
             self.wanted.discard(ino)
 
     def others(self, ino: int, place: Place) -> list[Place]:
@@ -74,7 +88,7 @@ class HardLinks:
                         ino = int.from_bytes(part.rows[i * 48 + 24 : i * 48 + 32], "little")
                         self.add(ino, (directory.key, names[i]), count)
 
-    def changed(self, tree: Tree, directory: Directory, write: Write, seen: Seen | None) -> None:
+    def changed(self, directory: Directory, write: Write, seen: Seen | None) -> None:
         """Other names of an inode whose row this change made stale are owed a look.
 
         Args:
@@ -96,13 +110,13 @@ class HardLinks:
         if seen is None:
             return
         for key, name in sorted(others):
-            sibling = tree.dirs.get(key)
+            sibling = self._tree.dirs.get(key)
             if sibling is not None and sibling.pack.get(name) != new:
-                tree.owe(sibling, seen, deep=False, reason="not_yet")
+                self._tree.owe(sibling, seen, deep=False, reason="not_yet")
 
-    def search(self, tree: Tree) -> None:
+    def search(self) -> None:
         """Find the names of the wanted inodes in all packs; their directories are owed a look."""
-        now = tree.now_us
+        tree, now = self._tree, self._tree.now_us
         late = Seen(now, now, NO_LINE, 0, 0, 0, "m")
         for key, _ in self._find(list(tree.dirs.values())):
             tree.owe(tree.dirs[key], late, deep=False, reason="not_yet")
@@ -110,7 +124,6 @@ class HardLinks:
     def _find(self, directories: Iterable[Directory]) -> list[Place]:
         """The names of the wanted inodes that were not known."""
         wanted, self.wanted = self.wanted, set()
-        self._searched |= wanted
         targets = np.fromiter(sorted(wanted), np.uint64, len(wanted))
         found: list[Place] = []
         for directory in directories:
