@@ -100,9 +100,7 @@ def _drift(distance_us: int) -> int:
     return abs(distance_us) * DRIFT_PPM // 1_000_000 + 1
 
 
-def _best(
-    kept: list[tuple[int, int]], new: tuple[int, int], sign: int
-) -> list[tuple[int, int]]:
+def _best(kept: list[tuple[int, int]], new: tuple[int, int], sign: int) -> list[tuple[int, int]]:
     """The tightest samples and always the newest one (drift makes old ones loose)."""
     ranked = sorted([*kept, new], key=lambda s: sign * s[0])[: SAMPLES_KEPT - 1]
     return ranked if new in ranked else [*ranked, new]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from fustor_core.arbitration import judge_claim
 from fustor_core.claims import (
     CLOSED,
@@ -21,7 +23,6 @@ from fustor_core.claims import (
 from fustor_core.contracts import Facts, Known, Verdict
 from fustor_core.registers import Register
 from fustor_core.units import Seconds
-from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = ["FSArbitrator"]
 
@@ -44,11 +45,11 @@ class FSArbitrator:
         model_config = ConfigDict(extra="forbid", frozen=True)
         hot_file_threshold: Seconds = Field(
             default=30,
-            ge=0, description="younger files (by storage time) are suspect until looked at again"
+            ge=0,
+            description="younger files (by storage time) are suspect until looked at again",
         )
         loose_age: Seconds = Field(
-            default=3600,
-            ge=0, description="when directories that are in no other are forgotten"
+            default=3600, ge=0, description="when directories that are in no other are forgotten"
         )
         cache_bound: Seconds | str = Field(
             default="auto", description="attribute cache of the mount; auto reads it from the mount"
