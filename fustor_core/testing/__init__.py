@@ -10,6 +10,7 @@ A kit is a plain function, called from a plain test:
 
 from __future__ import annotations
 
+from fustor_core.testing.arbitrator_kit import arbitrator_kit
 from fustor_core.testing.clock import ManualClock
 from fustor_core.testing.door import ListSink, MemoryDoor, MemoryReceiver, MemorySink
 from fustor_core.testing.promises import BrokenPromise
@@ -17,18 +18,24 @@ from fustor_core.testing.receiver_kit import receiver_kit
 from fustor_core.testing.rig import Rig
 from fustor_core.testing.sink_kit import sink_kit
 from fustor_core.testing.source_kit import source_kit
+from fustor_core.testing.store import MemoryArbitrator, MemoryView
 from fustor_core.testing.tree import MemorySource
+from fustor_core.testing.view_kit import view_kit
 
 __all__ = [
     "BrokenPromise",
     "ListSink",
     "ManualClock",
+    "MemoryArbitrator",
     "MemoryDoor",
     "MemoryReceiver",
     "MemorySink",
     "MemorySource",
+    "MemoryView",
     "Rig",
+    "arbitrator_kit",
     "receiver_kit",
     "sink_kit",
     "source_kit",
+    "view_kit",
 ]

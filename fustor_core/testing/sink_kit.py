@@ -56,7 +56,7 @@ def sink_kit(cls: Any, config: Any, *, door: Callable[[], Accept] = MemoryDoor) 
     configured(cls, config)
     case = Case(cls, config, door)
     kept("a sink has `send`", isinstance(case.sink(), Sink))
-    for check in (*CHECKS, *(SESSIONED if isinstance(case.sink(), Sessioned) else ())):
+    for check in (*(SESSIONED if isinstance(case.sink(), Sessioned) else ()), *CHECKS):
         run(check, case)
 
 
