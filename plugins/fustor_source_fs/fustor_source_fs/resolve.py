@@ -68,8 +68,11 @@ class Outcome:
             self.claims.append(owe(key, path, reason, deep=deep, code=code))
 
     def all(self) -> list[WatchClaim]:
-        """All claims, in the order in which they are to be applied."""
-        return [*(cell for cell, _ in self.cells.values()), *self.claims]
+        """All claims: cells in the order of their looks, then what is owed."""
+        seen = [cell for cell, _ in self.cells.values()]
+        seen += (claim for claim in self.claims if isinstance(claim, Cell))
+        seen.sort(key=_ordinal)
+        return [*seen, *(claim for claim in self.claims if not isinstance(claim, Cell))]
 
 
 class Resolver:
@@ -291,6 +294,10 @@ class Resolver:
 
     def __repr__(self) -> str:
         return f"Resolver(ordinal={self._ordinal}, {self._tree!r})"
+
+
+def _ordinal(cell: Cell) -> int:
+    return cell.stamp.at
 
 
 def _cell(spot: Spot, name: bytes, value: bytes | None, stamp: Stamp, flags: int) -> Cell:

@@ -102,8 +102,12 @@ class Fold:
                 by_dir.setdefault(key, {})[name] = value
         shown: dict[bytes, bytes] = {}
         stack = [(b"", root)]
+        met: set[Key] = set()  # half of a move may be told: then a directory holds itself
         while stack:
             prefix, key = stack.pop()
+            if key in met:
+                continue
+            met.add(key)
             for name, value in by_dir.get(key, {}).items():
                 path = prefix + b"/" + name
                 if not name:

@@ -1,0 +1,389 @@
+"""Scanning real directories: what is listed, what is left out, what cannot be read."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fustor_source_fs import FsConfig, FsSource
+from fustor_source_fs.listing import row_of
+from fustor_source_fs.walk import FDS_MAX
+
+from fustor_core.claims import (
+    Cell,
+    Listing,
+    Origin,
+    Same,
+    edge_key,
+    fault,
+    split_names,
+    unpack_row,
+)
+from fustor_core.contracts import Scope, boottime_us
+
+ROW = 48
+
+
+async def scan(root: Path, scope: Scope | None = None, **config: Any) -> list[Any]:
+    source = FsSource(FsConfig(root=str(root), **config))
+    return [claim async for claim in source.scan(scope or Scope())]
+
+
+def rows(listing: Listing) -> dict[bytes, bytes]:
+    names = split_names(listing.names)
+    return {n: listing.rows[i * ROW : (i + 1) * ROW] for i, n in enumerate(names)}
+
+
+def by_path(claims: list[Any]) -> dict[bytes, Listing]:
+    return {claim.path: claim for claim in claims if isinstance(claim, Listing)}
+
+
+async def test_every_field_of_every_kind_of_entry(
+    root: Path, naive: Any, tree_of: Callable[[Path], Any]
+) -> None:
+    (root / "file").write_bytes(b"12345")
+    os.utime(root / "file", ns=(1, -5_000_000_001))
+    (root / "dir").mkdir(mode=0o751)
+    (root / "link").symlink_to("dir")
+    (root / "dangling").symlink_to("nowhere")
+    os.mkfifo(root / "fifo")
+    os.link(root / "file", root / "dir" / "hard")
+    with socket.socket(socket.AF_UNIX) as sock:
+        here = os.open(root, os.O_RDONLY)
+        sock.bind(f"/proc/self/fd/{here}/socket")
+        os.close(here)
+    if os.geteuid() == 0:
+        os.mknod(root / "device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    fold = naive()
+    claims = await scan(root)
+    for claim in claims:
+        fold.add(claim)
+    assert fold.tree(claims[0].dir) == tree_of(root)
+    assert [fault(claim) for claim in claims] == ["", ""]
+    assert unpack_row(rows(claims[0])[b"link"]).mode & 0o170000 == stat.S_IFLNK
+
+
+async def test_names_are_bytes(root: Path) -> None:
+    names = [
+        b"\xff\xfe",
+        b"new\nline",
+        b"x" * 255,
+        b" ",
+        "\u00e9".encode(),
+        b"a\xffb",
+        b"\xee\x80\x80",
+    ]
+    for name in names:
+        fd = os.open(os.fsencode(root) + b"/" + name, os.O_CREAT | os.O_WRONLY)
+        os.close(fd)
+    (listing,) = await scan(root)
+    assert split_names(listing.names) == sorted(names)
+
+
+async def test_an_edge_holds_the_key_and_the_mode_and_nothing_else(root: Path) -> None:
+    (root / "d").mkdir(mode=0o700)
+    top, below = await scan(root)
+    edge = rows(top)[b"d"]
+    assert edge_key(edge) == below.dir
+    row = unpack_row(edge)
+    assert (row.mtime_ns, row.uid, row.gid, row.nlink) == (0, 0, 0, 0)
+    assert row.mode == stat.S_IFDIR | 0o700
+    assert below.via == (top.dir, b"d")
+    assert below.own == row_of(os.stat(root / "d"))
+
+
+async def test_the_stamp_is_of_the_look(root: Path) -> None:
+    before = boottime_us()
+    (listing,) = await scan(root)
+    stamp = listing.stamp
+    assert before <= stamp.f == stamp.at < stamp.t <= boottime_us()
+    assert stamp.kind == "l"
+
+
+async def test_a_listing_made_right_after_a_change_has_no_silence_key(root: Path) -> None:
+    (root / "now").write_bytes(b"")
+    (racy,) = await scan(root)
+    assert racy.silence is None
+    ctime = root.stat().st_ctime_ns
+    while True:  # the clock of the file system moves on by itself
+        (calm,) = await scan(root)
+        if calm.silence is not None:
+            break
+    st = root.stat()
+    assert calm.silence == (ctime, st.st_mtime_ns, st.st_ino, st.st_nlink)
+
+
+async def test_parents_come_before_their_children(root: Path) -> None:
+    for path in ("a/b/c", "a/d", "e"):
+        (root / path).mkdir(parents=True)
+    paths = [claim.path for claim in await scan(root)]
+    assert paths[0] == b"/"
+    assert sorted(paths) == [b"/", b"/a", b"/a/b", b"/a/b/c", b"/a/d", b"/e"]
+    assert all(p.rpartition(b"/")[0] in [b"", *paths[:i]] for i, p in enumerate(paths))
+
+
+async def test_symbolic_links_are_never_followed(root: Path) -> None:
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "secret").mkdir()
+    (root / "out").symlink_to(outside)
+    (root / "loop").symlink_to(".")
+    assert [claim.path for claim in await scan(root)] == [b"/"]
+    (cell,) = await scan(root, Scope(path=b"/out/secret"))
+    assert isinstance(cell, Cell)
+    assert (cell.name, stat.S_ISLNK(unpack_row(cell.value or b"").mode)) == (b"out", True)
+
+
+async def test_a_scope_below_the_root(root: Path) -> None:
+    (root / "a/b/c").mkdir(parents=True)
+    (root / "x").mkdir()
+    claims = await scan(root, Scope(path=b"/a/b", origin=Origin.ON_DEMAND))
+    assert [(c.path, c.origin) for c in claims] == [
+        (b"/a/b", Origin.ON_DEMAND),
+        (b"/a/b/c", Origin.ON_DEMAND),
+    ]
+    top = by_path(await scan(root))
+    assert claims[0].dir == top[b"/a/b"].dir
+    assert claims[0].via == (top[b"/a"].dir, b"b")
+
+
+async def test_a_scope_that_is_not_recursive(root: Path) -> None:
+    (root / "a/b").mkdir(parents=True)
+    (listing,) = await scan(root, Scope(path=b"/a", recursive=False))
+    assert (listing.path, listing.names) == (b"/a", b"b")
+
+
+@pytest.mark.parametrize("path", [b"/gone", b"/gone/below", b"/file", b"/file/below"])
+async def test_a_scope_that_is_no_directory_is_told_by_its_edge(root: Path, path: bytes) -> None:
+    (root / "file").write_bytes(b"x")
+    (cell,) = await scan(root, Scope(path=path))
+    assert (cell.dir.ino, cell.name) == (root.stat().st_ino, path.split(b"/")[1])
+    assert cell.stamp.kind == "s"
+    expected = row_of(os.lstat(root / "file")) if b"file" in path else None
+    assert cell.value == expected
+
+
+async def test_what_is_left_out_by_name(root: Path) -> None:
+    (root / "keep/cache/below").mkdir(parents=True)
+    (root / "cache").mkdir()
+    (root / "x.tmp").write_bytes(b"")
+    (root / "keep" / "y.tmp").write_bytes(b"")
+    listings = by_path(await scan(root, exclude=["cache", "*.tmp"]))
+    assert sorted(listings) == [b"/", b"/cache", b"/keep", b"/keep/cache"]
+    assert split_names(listings[b"/"].names) == [b"cache", b"keep"]
+    assert split_names(listings[b"/keep"].names) == [b"cache"]
+    for path in (b"/cache", b"/keep/cache"):
+        one = listings[path]
+        assert (one.complete, one.reason, one.rows, one.names) == (False, "excluded", b"", b"")
+        assert edge_key(rows(listings[path.rpartition(b"/")[0] or b"/"])[b"cache"]) == one.dir
+
+
+async def test_what_is_left_out_by_path(root: Path) -> None:
+    for path in ("a/logs/old", "b/logs", "logs"):
+        (root / path).mkdir(parents=True)
+    state = root / "b" / "state"
+    state.mkdir()
+    claims = await scan(root, exclude=["a/logs"], exclude_paths=[str(state), "/elsewhere"])
+    assert [c.path for c in claims if not c.complete] == [b"/a/logs", b"/b/state"]
+    assert b"/a/logs/old" not in by_path(claims)
+    (left_out,) = await scan(root, Scope(path=b"/a/logs/old"), exclude=["a/logs"])
+    assert (left_out.path, left_out.reason) == (b"/a/logs", "excluded")
+
+
+async def test_other_file_systems_are_left_out_unless_asked_for(root: Path) -> None:
+    mount = root / "mnt"
+    mount.mkdir()
+    with mounted("-t", "tmpfs", "none", mount):
+        (mount / "inner").mkdir()
+        shut = by_path(await scan(root))
+        assert sorted(shut) == [b"/", b"/mnt"]
+        assert (shut[b"/mnt"].complete, shut[b"/mnt"].reason) == (False, "other_device")
+        crossed = by_path(await scan(root, cross_filesystems=True))
+        assert sorted(crossed) == [b"/", b"/mnt", b"/mnt/inner"]
+        keys = [crossed[path].dir for path in (b"/", b"/mnt", b"/mnt/inner")]
+        assert keys[0].dev == 0
+        assert keys[1].dev == keys[2].dev > 0
+        assert shut[b"/mnt"].dir == keys[1]
+        assert edge_key(rows(crossed[b"/"])[b"mnt"]) == keys[1]
+
+
+async def test_a_bind_mount_of_the_same_file_system_is_another_device(root: Path) -> None:
+    (root / "real").mkdir()
+    (root / "bound").mkdir()
+    with mounted("--bind", root / "real", root / "bound"):
+        listings = by_path(await scan(root))
+        assert listings[b"/bound"].reason == "other_device"
+        assert listings[b"/bound"].dir != listings[b"/real"].dir
+
+
+async def test_a_deep_chain_with_paths_longer_than_the_system_takes(root: Path) -> None:
+    depth, name = 700, b"n" * 60
+    fd = os.open(root, os.O_RDONLY)
+    for level in range(depth):
+        os.mkdir(name, dir_fd=fd)
+        os.mkdir(b"side", dir_fd=fd)  # visited on the way back, when the chain was closed
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+        assert level < depth
+    os.close(fd)
+    before = len(os.listdir("/proc/self/fd"))
+    assert depth > FDS_MAX
+    listings = by_path(await scan(root))
+    assert len(listings) == 1 + 2 * depth
+    assert all(listing.complete for listing in listings.values())
+    deepest = max(listings, key=len)
+    assert len(deepest) > os.pathconf(root, "PC_PATH_MAX")
+    assert len(os.listdir("/proc/self/fd")) == before
+    below = await scan(root, Scope(path=deepest))
+    assert [c.dir for c in below] == [listings[deepest].dir]
+
+
+async def test_a_large_directory_is_one_listing(root: Path) -> None:
+    fd = os.open(root, os.O_RDONLY)
+    count = 20_000
+    for i in range(count):
+        os.close(os.open(b"%d" % i, os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.close(fd)
+    (listing,) = await scan(root)
+    assert len(listing.rows) == count * ROW
+    assert listing.names.split(b"\0") == sorted(b"%d" % i for i in range(count))
+
+
+async def test_the_cheap_tier_says_same_where_membership_did_not_change(root: Path) -> None:
+    (root / "calm/below").mkdir(parents=True)
+    (root / "busy").mkdir()
+    while True:
+        listings = [c for c in await scan(root) if isinstance(c, Listing)]
+        if all(listing.silence for listing in listings):
+            break
+    known = {c.dir: c.silence for c in listings if c.silence is not None}
+    (root / "busy" / "new").write_bytes(b"")
+    claims = await scan(root, Scope(origin=Origin.AUDIT, tier="directories", known=known))
+    kinds = {claim.path: type(claim) for claim in claims}
+    assert kinds == {b"/": Same, b"/busy": Listing, b"/calm": Same, b"/calm/below": Same}
+    full = await scan(root, Scope(origin=Origin.AUDIT, known=known))
+    assert {type(claim) for claim in full} == {Listing}
+
+
+async def test_a_directory_that_does_not_hold_still_is_told_incomplete(
+    live: Any, root: Path
+) -> None:
+    fd = os.open(root, os.O_RDONLY)
+    for i in range(3000):
+        os.close(os.open(b"%d" % i, os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    async with live(root, scan=False) as it:
+        with busy_writer(root):
+            await it.until(lambda: it.cell(b"busy"))
+            (listing,) = [c for c in await it.scan() if isinstance(c, Listing)]
+        assert (listing.complete, listing.reason, listing.silence) == (False, "not_yet", None)
+        assert len(listing.rows) >= 3000 * ROW
+        # the watcher lists it again by itself, once it can
+        again = await it.until(lambda: [c for c in it.listings(b"/") if c.complete])
+        assert len(again[-1].rows) in (3000 * ROW, 3001 * ROW)
+        (root / "busy").unlink(missing_ok=True)
+        await it.settled()
+    os.close(fd)
+
+
+@contextmanager
+def mounted(*arguments: str | Path) -> Iterator[None]:
+    """Something mounted at the last of the arguments of `mount`."""
+    try:
+        subprocess.run(["mount", *arguments], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as err:
+        pytest.skip(f"nothing can be mounted here: {err}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", arguments[-1]], check=True)
+
+
+@contextmanager
+def busy_writer(folder: Path) -> Iterator[None]:
+    """Another process that makes and removes one name, over and over."""
+    code = "import os\nwhile True:\n os.close(os.open('busy', 64)); os.unlink('busy')"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=folder) as writer:
+        try:
+            yield
+        finally:
+            writer.kill()
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A directory that every user can reach."""
+    with tempfile.TemporaryDirectory(prefix="fustor-") as path:
+        os.chmod(path, 0o755)
+        yield Path(path)
+
+
+def as_nobody(work: Callable[[], str]) -> str:
+    """What `work` returns in a child process of a user without rights."""
+    work()  # first here: whatever is imported late may lie where that user cannot read
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            os.write(writing, work().encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as file:
+        said = file.read()
+    os.waitpid(child, 0)
+    return said
+
+
+def test_without_permission_a_directory_is_told_incomplete(shared: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs the right to become another user")
+    (shared / "shut/below").mkdir(parents=True)
+    (shared / "blind").mkdir()
+    (shared / "blind" / "file").write_bytes(b"")
+    (shared / "open").mkdir()
+    os.chmod(shared / "shut", 0o700)
+    os.chmod(shared / "blind", 0o744)
+
+    async def work() -> str:
+        source = FsSource(FsConfig(root=str(shared)))
+        said = []
+        async with source.watch():
+            async for c in source.scan(Scope()):
+                assert isinstance(c, Listing)
+                said.append([c.path, c.complete, c.reason, c.errno, c.names, c.own is not None])
+            said.append([source.coverage()["watched_dirs"], source.coverage()["uncovered"]])
+        return repr(said)
+
+    said = as_nobody(lambda: asyncio.run(work()))
+    assert said == repr(
+        [
+            [b"/", True, "", 0, b"blind\0open\0shut", True],
+            [b"/blind", False, "permission", errno.EACCES, b"", True],
+            [b"/open", True, "", 0, b"", True],
+            [b"/shut", False, "permission", errno.EACCES, b"", True],
+            [3, []],
+        ]
+    )
+
+
+def test_a_root_without_permission_is_told_incomplete(shared: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs the right to become another user")
+    os.chmod(shared, 0o700)
+    said = as_nobody(lambda: repr([(c.reason, c.dir.ino) for c in asyncio.run(scan(shared))]))
+    assert said == repr([("permission", shared.stat().st_ino)])
