@@ -166,6 +166,9 @@ class House:
         if isinstance(sink, Attached):
             sink.attach(self.fusion)
         self.sources[name] = source
+        root = config.source.options.get("root")
+        if isinstance(root, str) and config.view in self.views:
+            self.views[config.view].root_path = os.fsencode(root)
         return AgentPipeline(
             name,
             config,

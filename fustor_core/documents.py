@@ -62,10 +62,11 @@ def view_status(
     leader: Session | None,
     sessions: int,
     journal_bytes: int,
+    root: bytes | None,
 ) -> dict[str, Any]:
     """What fusion adds to the view's own part of ViewStatus (interfaces.md §2)."""
     since = wall_at(led.since_us, moment)
-    return {
+    document = {
         "view": view,
         "fusion_time_us": moment.now_us,
         "logical_time": stamp_text(moment.storage_ns),
@@ -76,6 +77,7 @@ def view_status(
         "last_audit": None,
         "audits": 0,
     }
+    return {**document, "root": None} if root is None else with_path(document, root, "root")
 
 
 def job_document(job: Job, view: str, moment: Moment) -> dict[str, Any]:

@@ -6,6 +6,7 @@ way in, `push`; whatever feeds the view, in this process or far away, comes thro
 
 from __future__ import annotations
 
+import base64
 import time
 import uuid
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from typing import Any
 import anyio
 import anyio.abc
 import anyio.lowlevel
-import anyio.to_thread
 
 from fustor_core import frames, leadership
 from fustor_core.admission import admit
@@ -51,7 +51,7 @@ SWEEPS_A_TIMEOUT = 6
 
 
 class FusionPipeline:
-    """The fusion half of a pipe: receiver → arbitrator → view.
+    """The fusion half of a pipe.
 
     Args:
         options: from the configuration.
@@ -85,6 +85,7 @@ class FusionPipeline:
         self.keeping = Keeping(view, self.fold, folder, boot)
         self.started_us = 0
         self.changes = 0
+        self.root_path: bytes | None = None  # on the host that told first
         self._peers: dict[str, Peer] = {}
         self._heard_us: int | None = None
         self._watched_since_us: int | None = None
@@ -172,6 +173,8 @@ class FusionPipeline:
         """Open a session for an agent pipe, and make it the leader where there is none."""
         now = self.now_us()
         session_id = uuid.uuid4().hex
+        told = base64.b64decode(str(hello.source.get("root_b64") or ""))
+        self.root_path = self.root_path or told or None
         self._carry_out(self.sessions.open_session(session_id, hello, now))
         line = self.keeping.next_line
         self.keeping.next_line += 1
@@ -392,4 +395,7 @@ class FusionPipeline:
         led = self.leadership
         leader = self.sessions.get(led.leader) if led.leader else None
         size = self.keeping.journal.size_bytes
-        return view_status(self.options.view, self.moment(), led, leader, len(self.sessions), size)
+        sessions = len(self.sessions)
+        return view_status(
+            self.options.view, self.moment(), led, leader, sessions, size, self.root_path
+        )

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.storms
 
 SENTINEL_S = 5.0
 HEARTBEAT_S = 2.0
+SECOND_LOOK_S = 5.0
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 CONFIG = """\
 version: 1
@@ -29,11 +30,16 @@ pipes:
     sentinel_interval_sec: {sentinel}
     heartbeat_interval_sec: {heartbeat}
 views:
-  storm: {{driver: file, audit_interval_sec: 0, sentinel_interval_sec: {sentinel}}}
+  storm:
+    driver: file
+    mass_delete_guard: {{second_look: {second_look}}}
+    audit_interval_sec: 0
+    sentinel_interval_sec: {sentinel}
 """
 # What may still be owed after the last operation: a drained queue and its batch, then looks that
-# only the sentinel makes: those of one round, and those that they lead to.
-BOUND_S = 10 + 6 * (SENTINEL_S + HEARTBEAT_S)
+# only the sentinel makes: those of one round, and those that they lead to; a frozen removal waits
+# for its second look.
+BOUND_S = 10 + SECOND_LOOK_S + 6 * (SENTINEL_S + HEARTBEAT_S)
 
 
 class Place:
@@ -46,7 +52,12 @@ class Place:
         self.storm = Storm(self.root, self.outside, seed)
         self.storm.run(500)
         config = folder / "storm.yaml"
-        text = CONFIG.format(root=self.root, sentinel=SENTINEL_S, heartbeat=HEARTBEAT_S)
+        text = CONFIG.format(
+            root=self.root,
+            sentinel=SENTINEL_S,
+            heartbeat=HEARTBEAT_S,
+            second_look=SECOND_LOOK_S,
+        )
         config.write_text(text)
         self.program = Program(folder / "home", "run", "-c", str(config), "--no-progress")
 

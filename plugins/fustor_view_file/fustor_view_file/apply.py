@@ -11,7 +11,7 @@ from fustor_view_file import tally
 from fustor_view_file.directory import Directory
 from fustor_view_file.feed import Feed
 from fustor_view_file.guard import Guard
-from fustor_view_file.holding import hold, thaw, weight, where_frozen
+from fustor_view_file.holding import WHOLE, hold, thaw, weight, where_frozen
 from fustor_view_file.links import HardLinks
 from fustor_view_file.pack import Pack
 from fustor_view_file.telling import Teller, prefix_of
@@ -36,6 +36,7 @@ class Registers:
         self.links = HardLinks(self.tree)
         self.alarms: list[str] = []
         self.wall_ns = 0
+        self._scanning = False
 
     @property
     def ready(self) -> bool:
@@ -59,6 +60,7 @@ class Registers:
         self.teller.origin = verdict.origin.value
         self.teller.now_us, self.teller.wall_ns = tree.now_us, self.wall_ns
         tree.dirty.add(verdict.key)
+        self._scanning = self._scanning or verdict.origin in WHOLE
         listed = directory.base is not None
         if verdict.scan and listed and verdict.writes:
             held = hold(tree, self.guard, directory, verdict)
@@ -88,8 +90,9 @@ class Registers:
     def commit(self) -> Applied:
         """End a batch: halves of moves that found no other half are deletions after all."""
         self.teller.end_batch()
-        if self.links.wanted:
-            self.links.search()
+        if self.links.wanted and not self._scanning:
+            self.links.search()  # while a whole scan runs, it comes by the other names itself
+        self._scanning = False
         root = self.tree.root
         if not self.ready and root is not None and not root.count[tally.GAPS]:
             self.ready = True

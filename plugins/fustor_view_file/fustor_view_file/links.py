@@ -46,6 +46,8 @@ class HardLinks:
         if len(places) < links and self._searched.get(ino) != links:
             self._searched[ino] = links  # once: those that are not found lie outside
             self.wanted.add(ino)
+        elif len(places) >= links:
+            self.wanted.discard(ino)
 
     def _stands(self, ino: int, place: Place) -> bool:
         """Whether a name is still seen, with that inode: inodes are used again."""
