@@ -314,7 +314,8 @@ class Tree:
         directory.reason, directory.errno = "", 0
         if deep:
             for child in list(self.children(directory)):
-                self.owe(child, owed, deep=True, reason="not_yet", quiet=True)
+                if child.base is not None or child.own:  # else nothing below is known: all is owed
+                    self.owe(child, owed, deep=True, reason="not_yet", quiet=True)
 
     # ---- coming back from the cold store
 
