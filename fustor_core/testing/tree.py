@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import stat
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,8 +76,9 @@ class MemorySource:
         self.coverage_document: dict[str, Any] = {}
         self.running = 0  # scans under way
         self.overlapped = False  # two scans ran at once, which the engine promises not to do
-        self._inodes = 1
+        self._inodes = itertools.count(2)
         self._root = Folder(1)
+        self._watchers: list[MemoryObjectSendStream[Seen | Exception]] = []
         self._present = True
         self._faults: list[Exception] = []
         self._watch_faults: list[Exception] = []
@@ -134,6 +136,7 @@ class MemorySource:
             raise self._watch_faults.pop(0)
         send, receive = anyio.create_memory_object_stream[Seen | Exception](float("inf"))
         self._watcher = send
+        self._watchers.append(send)
 
         async def drained() -> AsyncIterator[Seen]:
             async for seen in receive:
@@ -145,6 +148,7 @@ class MemorySource:
             yield drained()
         finally:
             self._watcher = None
+            self._watchers.remove(send)
             send.close()
             receive.close()
 
@@ -191,12 +195,23 @@ class MemorySource:
 
     # -- what tests do to the tree
 
+    def twin(self) -> MemorySource:
+        """The same tree, as another host has it."""
+        other = MemorySource(self.Config())
+        other.now_us = self.now_us
+        other._inodes, other._root, other._watchers = self._inodes, self._root, self._watchers
+        return other
+
     def write(self, path: bytes | str, size: int = 0, **row: int) -> None:
         """Create or change a file, its directories included; `row` sets columns of `Row`."""
         folder, name, walked = self._parent(path)
-        self._inodes += 1
         now_ns = self.now_us() * 1000
-        columns = {"mtime_ns": now_ns, "ctime_ns": now_ns, "ino": self._inodes, "mode": FILE_MODE}
+        columns = {
+            "mtime_ns": now_ns,
+            "ctime_ns": now_ns,
+            "ino": next(self._inodes),
+            "mode": FILE_MODE,
+        }
         old = folder.names.get(name)
         if isinstance(old, Row):
             columns["ino"] = old.ino
@@ -206,8 +221,7 @@ class MemorySource:
     def mkdir(self, path: bytes | str) -> Key:
         """Make an empty directory; its key."""
         folder, name, walked = self._parent(path)
-        self._inodes += 1
-        made = folder.names[name] = Folder(self._inodes)
+        made = folder.names[name] = Folder(next(self._inodes))
         below = walked.rstrip(b"/") + b"/" + name
         edge = self._cell(folder, name, walked, "e", Origin.REALTIME)
         self._tell([edge, self._list(below, made, Origin.REALTIME, folder, self.now_us)])
@@ -230,6 +244,15 @@ class MemorySource:
                 self._cell(target, new_name, new_path, "e", Origin.REALTIME, MOVED),
             ]
         )
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """What is done inside, no watch sees."""
+        watchers, self._watchers = self._watchers, []
+        try:
+            yield
+        finally:
+            self._watchers = watchers
 
     def lose(self, path: bytes | str = b"/") -> None:
         """The queue of events has overflowed: something below `path` was not seen."""
@@ -347,8 +370,8 @@ class MemorySource:
         )
 
     def _tell(self, claims: Seen) -> None:
-        if self._watcher is not None:
-            self._watcher.send_nowait(claims)
+        for watcher in self._watchers:
+            watcher.send_nowait(claims)
 
 
 def _bytes(path: bytes | str) -> bytes:
