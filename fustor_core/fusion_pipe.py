@@ -83,7 +83,6 @@ class FusionPipeline:
         self.jobs = Jobs(options.view)
         self.fed = anyio.Event()  # replaced after each batch: followers wait for it
         self.keeping = Keeping(view, self.fold, folder, boot)
-        self.started_us = 0
         self.changes = 0
         self.root_path: bytes | None = None  # on the host that told first
         self._peers: dict[str, Peer] = {}
@@ -108,7 +107,6 @@ class FusionPipeline:
             self._move("init_failed")
             raise
         options, now = self.options, self.now_us()
-        self.started_us = now
         timeout_us = int(options.session_timeout_s * 1e6)
         self.sessions = Sessions(
             options.view, timeout_us=timeout_us, most=options.max_sessions, now_us=now
