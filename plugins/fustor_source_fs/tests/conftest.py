@@ -6,7 +6,9 @@ import asyncio
 import operator
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -286,6 +288,39 @@ def root(tmp_path: Path) -> Path:
     path = tmp_path / "root"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A directory that every user can reach."""
+    with tempfile.TemporaryDirectory(prefix="fustor-") as path:
+        os.chmod(path, 0o755)
+        yield Path(path)
+
+
+@pytest.fixture
+def in_child() -> Callable[[Callable[[], None], Callable[[], str]], str]:
+    """`in_child(prepare, work)`: what `work` returns in a forked child that was prepared first."""
+
+    def run(prepare: Callable[[], None], work: Callable[[], str]) -> str:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            said = ""
+            try:
+                prepare()
+                said = work()
+            finally:
+                said = said or f"the child failed: {sys.exc_info()[1]!r}"
+                os.write(writing, said.encode())
+                os._exit(0)
+        os.close(writing)
+        with open(reading, encoding="utf-8") as file:
+            said = file.read()
+        os.waitpid(child, 0)
+        return said
+
+    return run
 
 
 @pytest.fixture

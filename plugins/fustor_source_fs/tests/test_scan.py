@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -321,35 +320,13 @@ def busy_writer(folder: Path) -> Iterator[None]:
             writer.kill()
 
 
-@pytest.fixture
-def shared() -> Iterator[Path]:
-    """A directory that every user can reach."""
-    with tempfile.TemporaryDirectory(prefix="fustor-") as path:
-        os.chmod(path, 0o755)
-        yield Path(path)
+def become_nobody() -> None:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
 
 
-def as_nobody(work: Callable[[], str]) -> str:
-    """What `work` returns in a child process of a user without rights."""
-    work()  # first here: whatever is imported late may lie where that user cannot read
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
-            os.write(writing, work().encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with open(reading, encoding="utf-8") as file:
-        said = file.read()
-    os.waitpid(child, 0)
-    return said
-
-
-def test_without_permission_a_directory_is_told_incomplete(shared: Path) -> None:
+def test_without_permission_a_directory_is_told_incomplete(shared: Path, in_child: Any) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs the right to become another user")
     (shared / "shut/below").mkdir(parents=True)
@@ -361,7 +338,7 @@ def test_without_permission_a_directory_is_told_incomplete(shared: Path) -> None
 
     async def work() -> str:
         source = FsSource(FsConfig(root=str(shared)))
-        said = []
+        said: list[Any] = []
         async with source.watch():
             async for c in source.scan(Scope()):
                 assert isinstance(c, Listing)
@@ -369,8 +346,8 @@ def test_without_permission_a_directory_is_told_incomplete(shared: Path) -> None
             said.append([source.coverage()["watched_dirs"], source.coverage()["uncovered"]])
         return repr(said)
 
-    said = as_nobody(lambda: asyncio.run(work()))
-    assert said == repr(
+    asyncio.run(work())  # here first: what is imported late may lie where that user cannot read
+    assert in_child(become_nobody, lambda: asyncio.run(work())) == repr(
         [
             [b"/", True, "", 0, b"blind\0open\0shut", True],
             [b"/blind", False, "permission", errno.EACCES, b"", True],
@@ -381,9 +358,31 @@ def test_without_permission_a_directory_is_told_incomplete(shared: Path) -> None
     )
 
 
-def test_a_root_without_permission_is_told_incomplete(shared: Path) -> None:
+def test_a_mode_that_lets_in_is_noticed(shared: Path, in_child: Any, live: Any) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs the right to become another user")
+    (shared / "shut/below").mkdir(parents=True)
+    os.chown(shared / "shut", 65534, 65534)
+    os.chmod(shared / "shut", 0)
+
+    async def work() -> str:
+        async with live(shared) as it:
+            os.chmod(shared / "shut", 0o755)
+            await it.settled()
+            return repr([c.path for c in it.claims if isinstance(c, Listing)])
+
+    asyncio.run(scan(shared))  # as above
+    said = in_child(become_nobody, lambda: asyncio.run(work()))
+    assert said == repr([b"/shut", b"/shut/below"])
+
+
+def test_a_root_without_permission_is_told_incomplete(shared: Path, in_child: Any) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs the right to become another user")
     os.chmod(shared, 0o700)
-    said = as_nobody(lambda: repr([(c.reason, c.dir.ino) for c in asyncio.run(scan(shared))]))
+    asyncio.run(scan(shared))  # as above
+    said = in_child(
+        become_nobody,
+        lambda: repr([(c.reason, c.dir.ino) for c in asyncio.run(scan(shared))]),
+    )
     assert said == repr([("permission", shared.stat().st_ino)])

@@ -1,0 +1,122 @@
+"""Files with several names: a change by one name is claimed for all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from fustor_source_fs.links import NAMES_MAX, Links
+from fustor_source_fs.tree import Node
+
+from fustor_core.claims import Key, Listing, Origin, Row, Stamp, pack_rows
+
+
+async def test_a_second_name_is_told_of_the_first(live: Any, root: Path) -> None:
+    for i in range(30):
+        (root / f"d{i}").mkdir()
+        (root / f"d{i}" / "file").write_bytes(b"x")
+    async with live(root) as it:
+        os.link(root / "d7/file", root / "d21/other")
+        await it.settled()
+        os.link(root / "d7/file", root / "d7/third")
+        await it.settled()
+
+
+async def test_names_known_from_the_scan(live: Any, root: Path) -> None:
+    (root / "a").mkdir()
+    (root / "b").mkdir()
+    (root / "a/one").write_bytes(b"x")
+    os.link(root / "a/one", root / "b/two")
+    os.link(root / "a/one", root / "three")
+    async with live(root) as it:
+        os.truncate(root / "b/two", 5)
+        await it.settled()
+        os.chmod(root / "a/one", 0o600)
+        await it.settled()
+        os.rename(root / "three", root / "b/3")
+        await it.settled()
+        (root / "a/one").unlink()
+        await it.settled()
+        (root / "new").write_bytes(b"y")
+        os.rename(root / "new", root / "b/3")  # replaces a name: its file loses a link
+        await it.settled()
+
+
+async def test_a_name_that_goes_with_its_directory(live: Any, root: Path) -> None:
+    (root / "keep").write_bytes(b"x")
+    (root / "gone").mkdir()
+    os.link(root / "keep", root / "gone/name")
+    async with live(root) as it:
+        shutil.rmtree(root / "gone")
+        await it.settled()
+
+
+async def test_a_linked_tree_that_appears_at_once(live: Any, root: Path) -> None:
+    (root / "old").mkdir()
+    for i in range(40):
+        (root / "old" / f"f{i}").write_bytes(b"x" * i)
+    async with live(root) as it:
+        shutil.copytree(root / "old", root / "snap/1", copy_function=os.link)
+        await it.settled()
+        shutil.rmtree(root / "snap")
+        await it.settled()
+
+
+async def test_many_files_come_and_go_in_one_directory(live: Any, root: Path) -> None:
+    (root / "d").mkdir()
+    (root / "first").write_bytes(b"x")
+    async with live(root) as it:
+        for i in range(3000):
+            (root / "d" / f"f{i % 50}").write_bytes(b"x")
+            if i % 50 == 49:
+                for path in (root / "d").iterdir():
+                    path.unlink()
+        await it.settled()
+        node = it.source._watcher.tree.root.kid(b"d")
+        assert len(node.inos) < 4 * 3000, "inode numbers are read afresh now and then"
+        os.link(root / "first", root / "d" / "second")
+        await it.settled()
+
+
+def listing(node: Node, rows: dict[bytes, Row], origin: Origin = Origin.SNAPSHOT) -> Listing:
+    names, blob = pack_rows(rows)
+    return Listing(dir=node.key, names=names, rows=blob, stamp=Stamp(0, 1, 0, "l"), origin=origin)
+
+
+def test_a_scan_asks_only_for_names_that_it_did_not_meet() -> None:
+    links = Links()
+    one, two = (Node(Key(0, i, i), None, b"") for i in (1, 2))
+    links.listed(one, listing(one, {b"a": Row(ino=7, nlink=2), b"far": Row(ino=8, nlink=300)}))
+    assert links.due_us() is None
+    links.listed(two, listing(two, {b"b": Row(ino=7, nlink=2)}))
+    links.scan_over(10)
+    found, again = links.search([one, two], 10)
+    assert again == {(one, b"far")}
+    assert found == [(one, {8})]
+    assert links.due_us() is None
+
+
+def test_a_name_seen_otherwise_puts_the_others_in_doubt() -> None:
+    links = Links()
+    one = Node(Key(0, 1, 1), None, b"")
+    rows = {name: Row(ino=7, nlink=3, ctime_ns=5) for name in (b"a", b"b", b"c")}
+    links.listed(one, listing(one, rows))
+    links.saw(one, b"a", Row(ino=7, nlink=3, ctime_ns=5).pack())
+    assert links.doubtful() == set()
+    links.saw(one, b"a", Row(ino=7, nlink=3, ctime_ns=6).pack())
+    assert links.doubtful() == {(one, b"b"), (one, b"c")}
+    assert links.doubtful() == set()
+    links.saw(one, b"a", None)
+    assert links.doubtful() == {(one, b"b"), (one, b"c")}
+    links.dropped([one])
+    assert not one.linked
+
+
+def test_the_number_of_names_is_bounded() -> None:
+    links = Links()
+    node = Node(Key(0, 1, 1), None, b"")
+    links._count = NAMES_MAX
+    links.listed(node, listing(node, {b"a": Row(ino=7, nlink=2)}))
+    assert not links.names(node)

@@ -1,0 +1,184 @@
+"""What happens at the limits: a queue that runs over, no more watches, no more instances."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fustor_source_fs import FsConfig, FsSource, WatchError, watch
+from fustor_source_fs import inotify as kernel
+from fustor_source_fs.inotify import Inotify, Reader, parse
+
+from fustor_core.claims import Listing, Owe
+from fustor_core.contracts import Scope, boottime_us
+
+CLONE_NEWUSER = 0x10000000
+
+
+def queue_limit() -> int:
+    return int(Path("/proc/sys/fs/inotify/max_queued_events").read_text("ascii"))
+
+
+def flood(root: Path) -> None:
+    """More events than the kernel's queue holds."""
+    names = [os.fsencode(root / name) for name in ("left", "right")]
+    for _ in range(queue_limit() // 2 + 1):
+        for name in names:  # two in turn: equal neighbours would be one event
+            os.utime(name)
+
+
+async def test_a_queue_that_runs_over_owes_a_scan_of_all(live: Any, root: Path) -> None:
+    if queue_limit() > 200_000:
+        pytest.skip("the queue is too long to be filled here")
+    (root / "left").write_bytes(b"")
+    (root / "right").write_bytes(b"")
+    (root / "goes/below").mkdir(parents=True)
+    async with live(root) as it:
+        with it.source._watcher._reader._lock:  # the reader is held up
+            flood(root)
+            (root / "unheard/of/tree").mkdir(parents=True)
+            os.rename(root / "goes", root.parent / "gone")
+            noticed = boottime_us()
+        (owe,) = await it.until(lambda: [c for c in it.claims if isinstance(c, Owe)])
+        assert (owe.dir, owe.path, owe.deep) == (it.root_key, b"/", True)
+        assert owe.reason == "overflow"
+        assert owe.stamp.f == owe.stamp.t >= noticed
+        await it.settled()  # serves the owed scan, which arms what was missed
+        assert it.served == 1
+        it.forget()
+        (root / "unheard/of/tree/file").write_bytes(b"x")
+        await it.settled()
+        assert it.cell(b"file")
+        await it.until(lambda: it.source.coverage()["watched_dirs"] == 4)
+
+
+async def test_a_slow_pipe_loses_nothing(
+    root: Path, live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fustor_source_fs.source.OUT_CLAIMS_MAX", 5)
+    source = FsSource(FsConfig(root=str(root)))
+    async with source.watch() as batches:
+        for i in range(50):
+            (root / f"d{i}").mkdir()
+            (root / f"d{i}" / "file").write_bytes(b"x")
+            await asyncio.sleep(0)
+        seen: set[bytes] = set()
+        async with asyncio.timeout(20):
+            while len(seen) < 50:
+                batch = await anext(batches)
+                seen |= {c.path for c in batch if isinstance(c, Listing) and c.names == b"file"}
+
+
+def test_events_that_nobody_takes_are_dropped_and_said_to_be(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "HELD_BYTES_MAX", 4096)
+    inotify = Inotify()
+    reader = Reader(inotify, lambda: None)
+    fd = os.open(root, os.O_RDONLY)
+    wd = inotify.add(fd)
+    for i in range(200):
+        (root / f"{i:04}").write_bytes(b"")
+        reader.pull()
+    chunks = reader.take()
+    assert [chunk.lost for chunk in chunks].count(True) == 1
+    assert chunks[0].lost
+    last = [raw for chunk in chunks for raw in parse(chunk.data)][-1]
+    assert (last.wd, last.name) == (wd, b"0199")
+    assert sum(len(chunk.data) for chunk in chunks) <= 4096
+    assert not reader.take()
+    reader.close()
+    inotify.close()
+    os.close(fd)
+
+
+def test_each_read_knows_since_when_the_queue_was_empty(root: Path) -> None:
+    inotify = Inotify()
+    reader = Reader(inotify, lambda: None)
+    fd = os.open(root, os.O_RDONLY)
+    inotify.add(fd)
+    start = boottime_us()
+    assert not reader.pull()
+    middle = boottime_us()
+    (root / "a").write_bytes(b"")
+    made = boottime_us()
+    assert reader.pull()
+    (chunk,) = reader.take()
+    assert start <= chunk.since_us <= middle <= made
+    reader.close()
+    inotify.close()
+    os.close(fd)
+
+
+def in_own_namespace(limit: str, value: int) -> None:
+    """A user namespace with limits of its own: those of the machine are left alone."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER):
+        raise PermissionError("no user namespace")
+    Path(f"/proc/sys/user/{limit}").write_text(str(value), "ascii")
+
+
+def said_by(said: str) -> str:
+    if "PermissionError" in said or "FileNotFoundError" in said:
+        pytest.skip(f"no user namespace with limits of its own can be had here: {said}")
+    return said
+
+
+def test_at_the_watch_limit_directories_are_polled(shared: Path, in_child: Any, live: Any) -> None:
+    for i in range(8):
+        (shared / f"d{i}").mkdir()
+
+    async def work() -> str:
+        async with live(shared) as it:
+            first = it.source.coverage()
+            assert first["watched_dirs"] == 5, first
+            assert first["uncovered"] == [b"/d%d" % i for i in range(4, 8)]
+            assert first["uncovered_dirs"] == 4
+            assert not it.fold.owed, "a directory that is polled is no gap"
+            (shared / "d7/unseen").write_bytes(b"x")
+            (shared / "d0/seen").write_bytes(b"x")
+            await it.until(lambda: it.cell(b"seen"))
+            for i in range(1, 4):  # watches become free
+                (shared / f"d{i}").rmdir()
+            await it.until(lambda: it.source.coverage()["watched_dirs"] == 2)
+            await it.scan()  # takes them up again
+            again = it.source.coverage()
+            assert (again["watched_dirs"], again["uncovered"]) == (5, [b"/d7"])
+            await it.settled()
+        return "done"
+
+    asyncio.run(work_free(live, shared))
+    said = in_child(lambda: in_own_namespace("max_inotify_watches", 5), lambda: asyncio.run(work()))
+    assert said_by(said) == "done"
+
+
+async def work_free(live: Any, root: Path) -> None:
+    """Once without limits, so that nothing is imported late in the child."""
+    async with live(root) as it:
+        assert not it.source.coverage()["uncovered"]
+
+
+def test_without_an_instance_nothing_is_covered(shared: Path, in_child: Any) -> None:
+    async def work() -> str:
+        source = FsSource(FsConfig(root=str(shared)))
+        async with source.watch():
+            assert [claim async for claim in source.scan(Scope())]
+            assert source.coverage()["uncovered"] == [b"/"]
+        strict = FsSource(FsConfig(root=str(shared), watch="inotify"))
+        try:
+            async with strict.watch():
+                return "watched"
+        except WatchError as err:
+            return f"{err.remedy}"
+
+    said = in_child(
+        lambda: in_own_namespace("max_inotify_instances", 0), lambda: asyncio.run(work())
+    )
+    assert "max_user_instances" in said_by(said)
+
+
+def test_the_constants_leave_room_for_the_other_half() -> None:
+    assert watch.LOOSE_US > watch.PAIRING_US > kernel.WINDOW_MS_MAX * 1000
