@@ -163,16 +163,22 @@ def prepared(cache: Path, files: int, seed: int = SEED) -> Corpus:
         SystemExit: what is on disk is not the plan; the message says what to remove.
     """
     plan = Plan(files, seed)
-    place = cache / f"tree-{files}-{seed}-v{VERSION}"
+    place = written(cache, plan)
     manifest = place / "manifest.json"
-    if not manifest.exists():
-        _write(plan, place)
     if json.loads(manifest.read_text("utf-8")) != plan.manifest():
         raise SystemExit(f"{place} was made by another generator; remove it: rm -r {place}")
     corpus = Corpus(plan, place / "tree")
     _require_whole(corpus)
     _cool(manifest)
     return corpus
+
+
+def written(cache: Path, plan: Plan) -> Path:
+    """The folder of a plan's tree and manifest; both are made when they are not there."""
+    place = cache / f"tree-{plan.whole.files}-{plan.seed}-v{VERSION}"
+    if not (place / "manifest.json").exists():
+        _write(plan, place)
+    return place
 
 
 def _folders(files: int, dice: random.Random) -> Iterator[Folder]:

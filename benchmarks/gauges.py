@@ -14,6 +14,7 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PPID, CUTIME, CSTIME = 1, 13, 14
 # A load above this share of the cores means that others run here too.
 BUSY_SHARE = 0.25
+OTHERS_MAX = 15.0  # % of a core
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,36 @@ def load() -> float:
     return os.getloadavg()[0]
 
 
+class Others:
+    """CPU time that everybody else used, from its making on."""
+
+    def __init__(self) -> None:
+        self._busy_s, self._own_s = _busy_s(), _own_s()
+        self._began_s = time.monotonic()
+
+    def share(self) -> float:
+        """Mean use by others so far, in % of one core."""
+        busy_s, own_s = _busy_s() - self._busy_s, _own_s() - self._own_s
+        return max(100 * (busy_s - own_s) / (time.monotonic() - self._began_s), 0.0)
+
+    def warning(self) -> str:
+        """What to say when they are too many, else nothing."""
+        share = self.share()
+        if share <= OTHERS_MAX:
+            return ""
+        return (
+            f"others used {share:.0f} % of a core during this run: its CPU times are rough, "
+            "its wall times and latencies say little"
+        )
+
+
 def warning() -> str:
-    """What to say when the machine is busy, else nothing."""
+    """What to say before a run when the machine is busy, else nothing."""
     cores = os.cpu_count() or 1
     busy = load()
     if busy <= cores * BUSY_SHARE:
         return ""
-    return f"the load is {busy:.2f} on {cores} cores: others run here, read the figures as ±30 %"
+    return f"the load is {busy:.2f} on {cores} cores before the run: others are at work"
 
 
 def machine() -> dict[str, object]:
@@ -144,3 +168,15 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+
+
+def _busy_s() -> float:
+    """CPU time of all processes of the machine since it was started: user, nice, system."""
+    with open("/proc/stat", encoding="ascii") as file:
+        return sum(map(int, file.readline().split()[1:4])) * TICK_S
+
+
+def _own_s() -> float:
+    """CPU time of this process and of its children that have ended."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system

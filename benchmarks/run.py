@@ -61,11 +61,15 @@ def main(words: list[str] | None = None) -> int:
     cache = given.cache.absolute()
     cache.mkdir(parents=True, exist_ok=True)
     report = Report()
+    others = gauges.Others()
     report.note(gauges.warning())
     began = time.perf_counter()
-    if parts & set(TREE_PARTS):
-        for files in sizes:
-            _run_tree(report, cache, files, parts, effort, given.pin)
+    trees = sizes if parts & set(TREE_PARTS) else []
+    for files in (*trees, *([waiters.FILES] if "waiters" in parts else [])):
+        # all of them now: they grow old together
+        corpus.written(cache, corpus.Plan(files))
+    for files in trees:
+        _run_tree(report, cache, files, parts, effort, given.pin)
     beside: dict[str, Callable[[Path], None]] = {
         "events": lambda folder: events.measure(
             report, folder, RATES, effort.event_s, effort.rounds, given.pin
@@ -79,8 +83,9 @@ def main(words: list[str] | None = None) -> int:
             print(part, file=sys.stderr, flush=True)
             with scratch(cache) as folder:
                 measure(folder)
+    report.note(others.warning())
     machine = gauges.machine() | {
-        "load_before_after": [round(load, 2) for load in (_load_before, gauges.load())],
+        "others_cpu_percent": round(others.share(), 1),
         "pinned": given.pin or "no",
         "seconds": round(time.perf_counter() - began),
     }
@@ -157,8 +162,6 @@ def _sizes(text: str) -> list[int]:
         raise SystemExit(f"--files {text}: numbers like 20k or 1M with commas between")
     return [int(one[1]) * UNITS[one[2].lower()] for one in found if one]
 
-
-_load_before = gauges.load()
 
 if __name__ == "__main__":
     sys.exit(main())
