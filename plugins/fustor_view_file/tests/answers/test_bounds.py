@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from fustor_view_file.answers.outline import LEVELS_MAX
+from fustor_view_file.answers.outline import LEVELS_MAX, NODES_A_PAGE
 from fustor_view_file.answers.paging import PAGE_ENTRIES
 
 from fustor_core.claims import Listing, Origin, Row, Stamp, edge_row, pack_rows
@@ -113,6 +113,20 @@ def test_a_limit_cuts_a_drawing_from_below(grove: Any, tools: Any) -> None:
     whole = grove.ask("tree", depth=0, limit=14)
     assert whole["truncated"] is False
     assert grove.ask("tree", depth=0, limit=13)["truncated"] is True
+
+
+def test_what_goes_while_a_tree_is_drawn_is_not_drawn_on(grove: Any, tools: Any) -> None:
+    for i in range(NODES_A_PAGE):
+        grove.file(b"/a/%04d" % i)
+    grove.file(b"/b/c/x")
+    grove.scan()
+    pages = grove.pages("tree", depth=0, limit=None)
+    assert next(pages).document is None
+    grove.tell(grove.cell(b"/b", gone=True))
+    *_, last = pages
+    assert last.document is not None
+    a, b = last.document["tree"]["children"]
+    assert (len(a["children"]), b["children"]) == (NODES_A_PAGE, [])
 
 
 def test_a_file_is_a_scope_of_its_own(grove: Any, tools: Any) -> None:

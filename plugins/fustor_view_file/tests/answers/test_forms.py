@@ -357,6 +357,13 @@ def test_directories_show_their_own_attributes(grove: Any) -> None:
         assert {k: entry[k] for k in own._asdict()} == own._asdict()
 
 
+def test_the_inode_of_a_directory_is_that_of_its_edge(grove: Any) -> None:
+    """Sources without inodes have none in the attributes."""
+    grove.folder(b"/a").own = grove.folder(b"/a").own._replace(ino=0)
+    grove.scan()
+    assert grove.ask("stat", b"/a")["entry"]["ino"] == grove.folder(b"/a").key.ino
+
+
 def test_the_root_is_an_entry(grove: Any) -> None:
     grove.scan()
     entry = grove.ask("ls")["entry"]

@@ -128,6 +128,10 @@ def test_a_hidden_edge_is_never_shown(tools: Any, listed: Any) -> None:
     assert sorted(listed.found()) == shown
     assert sorted(listed.found(size=("+", 0))) == shown
     assert listed.ask("status")["entries"] == len(shown)
+    drawn = listed.ask("tree", depth=0)["tree"]["children"]
+    assert [child["name"] for child in drawn] == ["f", "moved"]
+    assert listed.ask("ls", limit=2)["next_cursor"] is None
+    assert "debt" in listed.ask("stat", b"/moved")["entry"]["flags"], "its seat is disputed"
     disputed = listed.ask("debts")["entries"]
     assert {tools.raw(e) for e in disputed} == {b"/a"}
     assert [e["type"] for e in disputed] == ["dir"]
