@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Annotated, Any
@@ -49,8 +50,9 @@ class Fustor(Program):
     subjects = SUBJECTS
 
 
+@cache
 def build() -> Any:
-    """The whole tree of commands, as typer runs it."""
+    """The whole tree of commands, as typer runs it; made once."""
     app = group(
         "A live, durable, queryable view of directory trees.\n\n"
         "Begin with: fustor up DIR. Options may stand before or after the command.",
@@ -77,53 +79,62 @@ def version(wanted: bool) -> None:
         raise typer.Exit
 
 
+Text = str | None
+Home = Annotated[Text, typer.Option(envvar="FUSTOR_HOME", metavar="DIR", help="State directory.")]
+Server = Annotated[
+    Text,
+    typer.Option(
+        envvar="FUSTOR_SERVER", metavar="URL", help="Ask http(s)://… or unix:/path instead."
+    ),
+]
+KeyFile = Annotated[
+    Text, typer.Option(envvar="FUSTOR_KEY_FILE", metavar="F", help="File that holds the key.")
+]
+View = Annotated[Text, typer.Option(envvar="FUSTOR_VIEW", metavar="NAME", help="Ask this view.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]
+Jsonl = Annotated[bool, typer.Option("--jsonl", help="Answer with one JSON object a line.")]
+Timeout = Annotated[
+    Text,
+    typer.Option(
+        metavar="DUR",
+        help="Give up a request after this time (10s); with --wait, and for view wait, "
+        "the whole wait.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No talk but errors.")]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "-v",
+        "--verbose",
+        count=True,
+        show_default=False,
+        help="More talk: what is asked, and how long that takes.",
+    ),
+]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress display.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Answer questions with yes.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Version = Annotated[
+    bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+]
+
+
 def general(
     ctx: typer.Context,
-    home: Annotated[
-        str | None,
-        typer.Option(envvar="FUSTOR_HOME", metavar="DIR", help="State directory."),
-    ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            envvar="FUSTOR_SERVER", metavar="URL", help="Ask http(s)://… or unix:/path instead."
-        ),
-    ] = None,
-    key_file: Annotated[
-        str | None,
-        typer.Option(envvar="FUSTOR_KEY_FILE", metavar="F", help="File that holds the key."),
-    ] = None,
-    view: Annotated[
-        str | None, typer.Option(envvar="FUSTOR_VIEW", metavar="NAME", help="Ask this view.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")] = False,
-    jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="Answer with one JSON object a line.")
-    ] = False,
-    timeout: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DUR",
-            help="Give up a request after this time (10s); with --wait, and for view wait, "
-            "the whole wait.",
-        ),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No talk but errors.")] = False,
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "-v", "--verbose", count=True, show_default=False, help="More talk: what is asked, and how long that takes."
-        ),
-    ] = 0,
-    no_progress: Annotated[
-        bool, typer.Option("--no-progress", help="No progress display.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Answer questions with yes.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    _version: Annotated[
-        bool,
-        typer.Option("--version", callback=version, is_eager=True, help="Print the version."),
-    ] = False,
+    home: Home = None,
+    server: Server = None,
+    key_file: KeyFile = None,
+    view: View = None,
+    json: Json = False,
+    jsonl: Jsonl = False,
+    timeout: Timeout = None,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    no_progress: NoProgress = False,
+    yes: Yes = False,
+    debug: Debug = False,
+    _version: Version = False,
 ) -> None:
     """Takes the global options."""
     if json and jsonl:

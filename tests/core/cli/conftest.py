@@ -113,6 +113,39 @@ class Request:
     body: Any
 
 
+class Door:
+    """A running uvicorn, which lets every request through to one server after the other.
+
+    Starting one takes a moment, so most tests share it: the socket in their state directory is a
+    symbolic link to this one.
+    """
+
+    def __init__(self, path: Path, server: Server | None = None) -> None:
+        self.path = path
+        self.server = server
+        path.parent.mkdir(parents=True, exist_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        here = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+        listening.bind(f"/proc/self/fd/{here}/{path.name}")
+        os.close(here)
+        listening.listen(64)
+        config = uvicorn.Config(
+            self, lifespan="off", log_level="critical", timeout_graceful_shutdown=1, loop="asyncio"
+        )
+        self._uvicorn = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._uvicorn.run, args=([listening],))
+        self._thread.start()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        assert self.server is not None
+        await self.server(scope, receive, send)
+
+    def close(self) -> None:
+        self._uvicorn.should_exit = True
+        self._thread.join()
+        self.path.unlink(missing_ok=True)
+
+
 class Server:
     """Serves what it was told to, and follows a list of changes as the real one does."""
 
@@ -127,33 +160,20 @@ class Server:
         self._grown = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = 0
-        self._thread: threading.Thread | None = None
+        self._door: Door | None = None
         self.followed = threading.Event()
 
     def start(self) -> None:
-        path = self.path
+        """Listens by itself; may be stopped and started again."""
         self._grown = asyncio.Event()  # belongs to the loop of this start
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        here = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-        listening.bind(f"/proc/self/fd/{here}/{path.name}")
-        os.close(here)
-        listening.listen(64)
-        config = uvicorn.Config(
-            self, lifespan="off", log_level="critical", timeout_graceful_shutdown=1, loop="asyncio"
-        )
-        self._uvicorn = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._uvicorn.run, args=([listening],))
-        self._thread.start()
+        self.path.unlink(missing_ok=True)
+        self._door = Door(self.path, self)
 
     def stop(self) -> None:
-        if self._thread is not None:
-            self.end_streams()
-            self._uvicorn.should_exit = True
-            self._thread.join()
-            self._thread = self._loop = None
-            self.path.unlink(missing_ok=True)
+        self.end_streams()
+        if self._door is not None:
+            self._door.close()
+        self._door = self._loop = None
 
     def answer(self, path: str, answer: Answer, method: str = "GET") -> None:
         self.answers[method, BASE + path] = answer
@@ -301,9 +321,28 @@ def root(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.fixture(scope="session")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    made = Door(tmp_path_factory.mktemp("door") / "s")
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def server(home: Path, root: Path) -> Iterator[Server]:
+def server(home: Path, root: Path, door: Door) -> Iterator[Server]:
     """A server with the one view `data`."""
+    made = Server(home / "fusion" / "api.sock")
+    made.answer("/views", {"views": [view_status("data", os.fsencode(root))]})
+    made.path.parent.mkdir(parents=True, exist_ok=True)
+    made.path.symlink_to(door.path)
+    door.server = made
+    yield made
+    made.end_streams()
+
+
+@pytest.fixture
+def own_server(home: Path, root: Path) -> Iterator[Server]:
+    """The same, with a socket of its own: it can be stopped and started."""
     made = Server(home / "fusion" / "api.sock")
     made.answer("/views", {"views": [view_status("data", os.fsencode(root))]})
     made.start()

@@ -64,13 +64,13 @@ def test_watch(program: Fustor, server: Any) -> None:
         watching.terminate()
 
 
-def test_watch_from_a_cursor_and_across_a_restart(program: Fustor, server: Any) -> None:
-    server.change("created", b"/a")
+def test_watch_from_a_cursor_and_across_a_restart(program: Fustor, own_server: Any) -> None:
+    own_server.change("created", b"/a")
     with program("view", "watch", "--since", "c0", "-v") as watching:
         assert watching.stdout.readline().endswith(b"created   /a\n")
-        server.stop()
-        server.change("created", b"/b")
-        server.start()
+        own_server.stop()
+        own_server.change("created", b"/b")
+        own_server.start()
         assert watching.stdout.readline().endswith(b"created   /b\n")
         watching.terminate()
         assert b"trying again" in watching.stderr.read()

@@ -51,14 +51,15 @@ def test_a_problem(client: Client, server: Any, make: Any) -> None:
     assert caught.value.slug == "absent"
 
 
-def test_it_finds_a_server_that_was_restarted(client: Client, server: Any) -> None:
-    server.answer("/x", {})
-    assert client.get("/x") == {}
-    server.stop()
-    with pytest.raises(Unreachable):
-        client.get("/x")
-    server.start()
-    assert client.get("/x") == {}
+def test_it_finds_a_server_that_was_restarted(own_server: Any) -> None:
+    own_server.answer("/x", {})
+    with Client(f"unix:{own_server.path}", timeout_s=5) as client:
+        assert client.get("/x") == {}
+        own_server.stop()
+        with pytest.raises(Unreachable):
+            client.get("/x")
+        own_server.start()
+        assert client.get("/x") == {}
 
 
 @pytest.mark.parametrize("path", [b"/a", "/ü".encode(), b"/\xff", b"/a\n b", b"/+/%20"])

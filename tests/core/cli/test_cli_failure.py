@@ -148,12 +148,12 @@ def test_a_socket_in_a_deep_folder(fustor: Fustor, make: Any, tmp_path: Path) ->
 
 @pytest.mark.parametrize("reachable", [False, True], ids=["folder", "socket"])
 def test_a_socket_of_another_user_is_denied(
-    fustor: Fustor, server: Any, home: Path, reachable: bool
+    fustor: Fustor, own_server: Any, home: Path, reachable: bool
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
     assert fustor("view", "list").code == 0
-    server.path.chmod(0o600)
+    own_server.path.chmod(0o600)
     for folder in (home / "fusion", *home.parents[:-2]) if reachable else ():
         folder.chmod(0o755)
     if reachable:

@@ -119,7 +119,7 @@ def test_it_asks_again_when_the_quiet_time_is_over(fustor: Fustor, server: Any, 
         )
 
     server.answer("/views/data/stable", answer)
-    done = fustor("view", "wait", "/d")
+    done = fustor("view", "wait", "/d", "--timeout", "20s")
     late_s = time.monotonic() - quiet_at
     assert done.code == 0
     assert len(server.asked("/views/data/stable")) <= 3, "it must not poll"
@@ -197,32 +197,32 @@ def test_the_timeout(fustor: Fustor, server: Any, make: Any) -> None:
     assert (told.code, told.document) == (124, answer)
 
 
-def test_a_server_that_comes_back(program: Fustor, server: Any, make: Any) -> None:
-    server.answer("/views/data/stable", stable(make, False, "suspect"))
+def test_a_server_that_comes_back(program: Fustor, own_server: Any, make: Any) -> None:
+    own_server.answer("/views/data/stable", stable(make, False, "suspect"))
     with program("view", "wait", "/d") as waiting:
-        assert server.followed.wait(20)
-        server.stop()
-        server.answer("/views/data/stable", stable(make, True))
-        server.start()
+        assert own_server.followed.wait(20)
+        own_server.stop()
+        own_server.answer("/views/data/stable", stable(make, True))
+        own_server.start()
         waiting.communicate(timeout=20)
     assert waiting.returncode == 0
 
 
-def test_a_server_that_stays_away(server: Any, make: Any) -> None:
-    server.answer("/views/data/stable", stable(make, False, "suspect"))
+def test_a_server_that_stays_away(own_server: Any, make: Any) -> None:
+    own_server.answer("/views/data/stable", stable(make, False, "suspect"))
     place = Place("data", b"/d")
     caught: list[BaseException] = []
 
     def wait() -> None:
         try:
-            wait_for(Client(f"unix:{server.path}"), place, Goal("stable"), lost_s_max=0.3)
+            wait_for(Client(f"unix:{own_server.path}"), place, Goal("stable"), lost_s_max=0.3)
         except Unreachable as error:
             caught.append(error)
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    assert server.followed.wait(20)
-    server.stop()
+    assert own_server.followed.wait(20)
+    own_server.stop()
     waiting.join(20)
     assert len(caught) == 1
 
