@@ -7,9 +7,9 @@ Stop goes the other way round: pipes drain first, the state is written back last
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +17,13 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
-from fustor_core.config import Loaded, effective
+from fustor_core.config import Loaded
 from fustor_core.contracts import Attached, Receiver, Reporting, Source
+from fustor_core.desk import Desk, problem
 from fustor_core.engine import Engine
+from fustor_core.errors import NoSuchView
 from fustor_core.fusion import Fusion
 from fustor_core.fusion_pipe import FusionPipeline
 from fustor_core.machine import Move
@@ -28,11 +31,9 @@ from fustor_core.outbox import Limits
 from fustor_core.peers import FusionOptions
 from fustor_core.pipe_words import Host, coverage, path_item
 from fustor_core.pipeline import AgentPipeline
-from fustor_core.problems import URN, Problem
 from fustor_core.registry import Registry, refuse_earlier_system
 from fustor_core.reporting import Reporter, Tell, event
 from fustor_core.state import StateDirectory, is_inside
-from fustor_core.states import ALL
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PARTS = ("agent", "fusion")
@@ -76,6 +77,8 @@ class House:
         self.receivers: dict[str, Receiver] = {}
         self.stopping = anyio.Event()
         self._scanned: set[str] = set()  # pipes whose first scan is over
+        self._kept: dict[str, tuple[anyio.CancelScope, anyio.Event]] = {}  # lives of views
+        self._reports: dict[str, anyio.CancelScope] = {}
         self._tell = tell
         self._boot = BOOT_ID.read_text().strip()
         self._key: str | None = None
@@ -95,7 +98,8 @@ class House:
             self._warn(f"plugin {plugin.name} could not be loaded: {plugin.error}")
         for name in self.loaded.config.views:
             self.views[name] = self._view(name)
-        self.fusion = Fusion(self.views, outer=self._outer(), about=self._about)
+        desk = Desk(self.loaded, self.registry, self.pipes, drop=self._drop, stop=self.stopping.set)
+        self.fusion = Fusion(self.views, outer=desk.commands(), about=self._about)
         for name in self.loaded.config.receivers:
             self.receivers[name] = self._receiver(name)
         identity = self.state.agent_identity()
@@ -187,7 +191,7 @@ class House:
         root = getattr(options, "root", None)
         home = os.path.realpath(self.state.home)
         can = "exclude_paths" in type(options).model_fields
-        if root is not None and can and is_inside(Path(home), Path(os.path.realpath(root))):
+        if root is not None and can and is_inside(Path(os.path.realpath(root)), Path(home)):
             excluded = [*options.exclude_paths, home]
             options = options.model_copy(update={"exclude_paths": excluded})
         source: Source = made(options)
@@ -203,7 +207,7 @@ class House:
                 bind()
         async with anyio.create_task_group() as whole:
             for name, view in self.views.items():
-                await whole.start(view.run, name=f"view {name}")
+                await whole.start(self._keep, name, view, name=f"view {name}")
             async with anyio.create_task_group() as doors:
                 for name, receiver in self.receivers.items():
                     doors.start_soon(self._serve, name, receiver)
@@ -215,6 +219,16 @@ class House:
                     reports.cancel_scope.cancel()
                 doors.cancel_scope.cancel()
             whole.cancel_scope.cancel()
+
+    async def _keep(
+        self, name: str, view: FusionPipeline, *, task_status: anyio.abc.TaskStatus[None]
+    ) -> None:
+        """A view's life, which `drop` may end."""
+        over = anyio.Event()
+        with anyio.CancelScope() as scope:
+            self._kept[name] = scope, over
+            await view.run(task_status=task_status)
+        over.set()
 
     async def _run_pipes(self, stop: anyio.Event) -> None:
         async with anyio.create_task_group() as pipes:
@@ -233,7 +247,8 @@ class House:
 
     async def _report(self, view: str, reporter: Reporter) -> None:
         pipes = [p for p in self.pipes.values() if p.config.view == view]
-        await reporter.run(scanned=lambda: all(p.id in self._scanned for p in pipes))
+        with anyio.CancelScope() as self._reports[view]:
+            await reporter.run(scanned=lambda: all(p.id in self._scanned for p in pipes))
 
     def _ready(self, view: str) -> dict[str, Any]:
         addresses = [a for r in self.receivers.values() for a in getattr(r, "addresses", ())]
@@ -259,69 +274,22 @@ class House:
             "pipes": [pipe.document() for pipe in self.pipes.values()],
         }
 
-    def _outer(self) -> dict[str, Any]:
-        return {
-            "pipes": self._pipes,
-            "pipe": self._one_pipe,
-            "pause": self._pause,
-            "resume": self._resume,
-            "restart": self._restart,
-            "stop": self._stop,
-            "machines": self._machines,
-            "machine": self._machine,
-            "plugins": self._plugins,
-            "config": self._config,
-        }
-
-    async def _pipes(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return {"pipes": [pipe.document() for pipe in self.pipes.values()]}
-
-    def _named(self, arguments: Mapping[str, Any]) -> AgentPipeline:
-        found = self.pipes.get(arguments["id"])
-        if found is None:
-            known = ", ".join(sorted(self.pipes)) or "none"
-            raise _missing("no-such-pipe", f"no pipe {arguments['id']!r}; pipes: {known}")
-        return found
-
-    async def _one_pipe(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        return self._named(arguments).document()
-
-    async def _pause(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        pipe = self._named(arguments)
-        pipe.pause()
-        return pipe.document()
-
-    async def _resume(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        pipe = self._named(arguments)
-        pipe.resume()
-        return pipe.document()
-
-    async def _restart(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        pipe = self._named(arguments)
-        pipe.restart()
-        return pipe.document()
-
-    async def _stop(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        self.stopping.set()
-        return {"stopping": True, "pid": os.getpid()}
-
-    async def _machines(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return {"machines": [_short(table) for table in ALL.values()]}
-
-    async def _machine(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        table = ALL.get(arguments["name"])
-        if table is None:
-            raise _missing("no-such-machine", f"no machine {arguments['name']!r}")
-        return table.document()
-
-    async def _plugins(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return {"plugins": [asdict(plugin) for plugin in self.registry.plugins()]}
-
-    async def _config(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        def model_of(kind: str, name: str) -> Any:
-            return self.registry.driver(kind, name).Config
-
-        return {"values": effective(self.loaded, model_of)}
+    async def _drop(self, name: str) -> None:
+        """Forget a view and all that is stored of it; not while anything feeds it."""
+        view = self.views.get(name)
+        if view is None:
+            raise NoSuchView(name, sorted(self.views))
+        feeding = [p.id for p in self.pipes.values() if p.config.view == name]
+        feeding += [s.pipe for s, _ in view.session_list() if s.pipe not in feeding]
+        if feeding:
+            told = f"view {name!r} cannot be dropped while pipes feed it: {', '.join(feeding)}"
+            raise problem("view-locked", 409, told)
+        scope, over = self._kept[name]
+        del self.views[name], self.fusion.pipelines[name]
+        self._reports[name].cancel()
+        scope.cancel()
+        await over.wait()
+        await anyio.to_thread.run_sync(partial(shutil.rmtree, self.state.views / name))
 
     # ---- telling
 
@@ -337,20 +305,10 @@ class House:
         )
 
 
-def _short(table: Any) -> dict[str, Any]:
-    document = table.document()
-    events = sorted({rule["event"] for rule in document["rules"]})
-    return {"name": document["name"], "states": document["states"], "events": events}
-
-
 async def _first_of(one: anyio.Event, other: anyio.Event, ends: anyio.abc.TaskGroup) -> None:
     await one.wait()
     other.set()
     ends.cancel_scope.cancel()
-
-
-def _missing(slug: str, detail: str) -> Problem:
-    return Problem({"type": URN + slug, "title": "not found", "status": 404, "detail": detail})
 
 
 def _covered(told: Mapping[str, Any]) -> dict[str, Any]:

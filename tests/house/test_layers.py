@@ -38,7 +38,7 @@ LAYERS = {
         fusion_pipe fusion phases trouble link stage courier heart lookout pipe_words
         pipeline reporting
     """,
-    "L4 wiring": "engine bootstrap doctor",
+    "L4 wiring": "engine desk bootstrap doctor",
     "L5 door": """
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting

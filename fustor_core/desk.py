@@ -1,0 +1,135 @@
+"""What people ask of the program as a whole: its pipes, its plugins, its configuration, its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from fustor_core.config import Loaded, effective
+from fustor_core.fusion import Do
+from fustor_core.pipeline import AgentPipeline
+from fustor_core.problems import URN, Problem
+from fustor_core.registry import Registry
+from fustor_core.states import ALL
+
+Asked = Mapping[str, Any]
+
+
+class Desk:
+    """Takes the commands that are not fusion's own (see `Fusion.command`).
+
+    Args:
+        loaded, registry, pipes: of this process.
+        drop: forgets a view, by name. stop: ends the process.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        registry: Registry,
+        pipes: Mapping[str, AgentPipeline],
+        *,
+        drop: Callable[[str], Awaitable[None]],
+        stop: Callable[[], None],
+    ) -> None:
+        self._loaded, self._registry, self._pipes = loaded, registry, pipes
+        self._drop, self._stop = drop, stop
+
+    def __repr__(self) -> str:
+        return f"<Desk {len(self._pipes)} pipes>"
+
+    def commands(self) -> dict[str, Do]:
+        """Every command by its name."""
+        return {
+            "pipes": self.list_pipes,
+            "pipe": self.pipe,
+            "pause": self.pause,
+            "resume": self.resume,
+            "restart": self.restart,
+            "drop": self.drop,
+            "stop": self.stop,
+            "machines": self.machines,
+            "machine": self.machine,
+            "plugins": self.plugins,
+            "config": self.config,
+        }
+
+    async def list_pipes(self, asked: Asked) -> dict[str, Any]:
+        """All pipes."""
+        return {"pipes": [pipe.document() for pipe in self._pipes.values()]}
+
+    def _named(self, asked: Asked) -> AgentPipeline:
+        found = self._pipes.get(asked["id"])
+        if found is None:
+            known = ", ".join(sorted(self._pipes)) or "none"
+            raise problem("no-such-pipe", 404, f"no pipe {asked['id']!r}; pipes: {known}")
+        return found
+
+    async def pipe(self, asked: Asked) -> dict[str, Any]:
+        """One pipe."""
+        return self._named(asked).document()
+
+    async def pause(self, asked: Asked) -> dict[str, Any]:
+        """A pipe sends nothing from here on."""
+        self._named(asked).pause()
+        return self._named(asked).document()
+
+    async def resume(self, asked: Asked) -> dict[str, Any]:
+        """A pipe goes on."""
+        self._named(asked).resume()
+        return self._named(asked).document()
+
+    async def restart(self, asked: Asked) -> dict[str, Any]:
+        """A pipe begins anew."""
+        self._named(asked).restart()
+        return self._named(asked).document()
+
+    async def drop(self, asked: Asked) -> dict[str, Any]:
+        """A view and all that is stored of it is forgotten."""
+        await self._drop(asked["view"])
+        return {"dropped": asked["view"]}
+
+    async def stop(self, asked: Asked) -> dict[str, Any]:
+        """The process ends."""
+        self._stop()
+        return {"stopping": True, "pid": os.getpid()}
+
+    async def machines(self, asked: Asked) -> dict[str, Any]:
+        """All state machines, in short."""
+        return {"machines": [_short(table.document()) for table in ALL.values()]}
+
+    async def machine(self, asked: Asked) -> dict[str, Any]:
+        """One state machine."""
+        table = ALL.get(asked["name"])
+        if table is None:
+            raise problem("no-such-machine", 404, f"no machine {asked['name']!r}")
+        return table.document()
+
+    async def plugins(self, asked: Asked) -> dict[str, Any]:
+        """The installed plugins."""
+        return {"plugins": [asdict(plugin) for plugin in self._registry.plugins()]}
+
+    async def config(self, asked: Asked) -> dict[str, Any]:
+        """The configuration in force."""
+
+        def model_of(kind: str, name: str) -> Any:
+            return self._registry.driver(kind, name).Config
+
+        return {"values": effective(self._loaded, model_of)}
+
+
+def _short(document: dict[str, Any]) -> dict[str, Any]:
+    events = sorted({rule["event"] for rule in document["rules"]})
+    return {"name": document["name"], "states": document["states"], "events": events}
+
+
+def problem(slug: str, status: int, detail: str) -> Problem:
+    """A refusal, as a problem document.
+
+    Args:
+        slug: of its type. status: of HTTP. detail: for people.
+    """
+    title = slug.replace("-", " ")
+    return Problem({"type": URN + slug, "title": title, "status": status, "detail": detail})
