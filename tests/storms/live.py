@@ -27,8 +27,12 @@ class Program:
         self.log = home.parent / f"{home.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, ready_within_s: float = 60) -> None:
-        """Start it and wait until every view's first scan is over."""
+    def start(self, ready_within_s: float = 60, *, scanned: bool = True) -> None:
+        """Start it and wait until it answers.
+
+        Args:
+            scanned: wait until every view's first scan is over, too.
+        """
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "fustor_core", "--home", str(self.home), *self.words],
@@ -40,7 +44,8 @@ class Program:
         while True:
             if self.process.poll() is not None:
                 raise AssertionError(f"it ended: {self.log.read_text(errors='replace')[-3000:]}")
-            done = self.run("status", "--wait", "--timeout", "5s", check=False)
+            wait = ["--wait"] if scanned else []
+            done = self.run("status", *wait, "--timeout", "5s", check=False)
             if done.returncode == 0:
                 return
             if time.monotonic() > deadline:

@@ -151,7 +151,7 @@ class Registers:
             tree.sums.grow(directory, tally.NEWEST_NS, newest)
             tree.sums.grow(directory, tally.TOUCHED_NS, touched)
             tree.sums.grow(directory, tally.CHANGED_US, verdict.seen.hi)
-        self.links.index(directory)
+        self.links.index(directory, verdict.seen)
         told = self.ready and tree.visible(directory)
         if told:
             prefix = prefix_of(directory)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fustor_core.claims import Key, Row, is_dir, split_names, unpack_row
+from fustor_core.claims import ROW_BYTES, Key, Row, is_dir, split_names, unpack_row
 from fustor_core.contracts import Write
 from fustor_core.registers import NO_LINE, Seen
 from fustor_view_file.directory import Directory
@@ -77,8 +77,8 @@ class HardLinks:
         """The other names of the inode."""
         return sorted(self._places.get(ino, set()) - {place})
 
-    def index(self, directory: Directory) -> None:
-        """Note every row of a directory that says it has more than one link."""
+    def index(self, directory: Directory, seen: Seen) -> None:
+        """Note every row of a first listing that says it has more than one link."""
         for part in directory.pack.parts:
             if not part.rows:
                 continue
@@ -87,8 +87,11 @@ class HardLinks:
                 names = split_names(part.names)
                 for i, count in enumerate(counts):
                     if count > 1:
-                        ino = int.from_bytes(part.rows[i * 48 + 24 : i * 48 + 32], "little")
-                        self.add(ino, (directory.key, names[i]), count)
+                        row = bytes(part.rows[i * ROW_BYTES : (i + 1) * ROW_BYTES])
+                        ino = unpack_row(row).ino
+                        place = (directory.key, names[i])
+                        self.add(ino, place, count)
+                        self._owe(set(self.others(ino, place)), row, seen)
 
     def changed(self, directory: Directory, write: Write, seen: Seen | None) -> None:
         """Other names of an inode whose row this change made stale are owed a look.
@@ -109,11 +112,14 @@ class HardLinks:
         if after is not None and after.nlink > 1:
             self.add(after.ino, place, after.nlink)
             others.update(self.others(after.ino, place))
-        if seen is None:
-            return
+        if seen is not None:
+            self._owe(others, new, seen)
+
+    def _owe(self, others: set[Place], row: bytes | None, seen: Seen) -> None:
+        """The names that show another row than this one are owed a look."""
         for key, name in sorted(others):
             sibling = self._tree.dirs.get(key)
-            if sibling is not None and sibling.pack.get(name) != new:
+            if sibling is not None and sibling.pack.get(name) != row:
                 self._tree.owe(sibling, seen, deep=False, reason="not_yet")
 
     def search(self) -> None:
