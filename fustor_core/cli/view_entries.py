@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from fustor_core.cli import failure, figures, quality
-from fustor_core.cli.call import Call, address
+from fustor_core.cli.call import PAGE_ROWS, Call, address
 from fustor_core.cli.entries import (
     LONG_RIGHT,
     Owners,
@@ -113,7 +113,7 @@ def view_tree(
     screen = call.screen
     sys.setrecursionlimit(DEEPEST_DOCUMENT)
     place = call.place(path)
-    document = call.answer(place, "tree", {"depth": depth})
+    document = call.answer(place, "tree", {"depth": depth, "limit": PAGE_ROWS})
     if call.settings.documents:
         screen.document(document)
         return failure.OK
@@ -124,7 +124,7 @@ def view_tree(
     rollup = top.get("rollup") or {}
     screen.note(totals(rollup))
     if document.get("truncated"):
-        screen.note("not all is drawn; give more --depth (0: no limit)")
+        screen.note("not all is drawn: draw a part of it, or give more --depth (0: no limit)")
     quality.tell(screen, document.get("quality"))
     return failure.OK
 

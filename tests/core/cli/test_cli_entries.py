@@ -190,7 +190,7 @@ def test_tree(fustor: Fustor, server: Any, make: Any) -> None:
     ]
     assert "2 directories, 2 files, 10 B" in done.err
     assert "--depth" in done.err
-    assert server.asked("/views/data/tree") == [{"path": "/", "depth": "3"}]
+    assert server.asked("/views/data/tree") == [{"path": "/", "depth": "3", "limit": "10000"}]
 
 
 def test_a_tree_may_be_very_deep(fustor: Fustor, server: Any, make: Any) -> None:
