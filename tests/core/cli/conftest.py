@@ -105,14 +105,6 @@ def problem(slug: str, status: int, detail: str, **more: Any) -> tuple[int, dict
 Answer = Any  # a document, (status, document), or a function of the parameters that returns one
 
 
-@dataclass
-class Request:
-    method: str
-    path: str
-    params: dict[str, str]
-    body: Any
-
-
 class Door:
     """A running uvicorn, which lets every request through to one server after the other.
 
@@ -153,7 +145,7 @@ class Server:
         self.path = path
         self.answers: dict[tuple[str, str], Answer] = {}
         self.lines: dict[str, list[bytes]] = {}
-        self.requests: list[Request] = []
+        self.requests: list[SimpleNamespace] = []
         self.changes: list[dict[str, Any]] = []
         self.heartbeat_s = 60.0
         self.missing: dict[str, Answer] = {}  # by path: what is answered instead of changes
@@ -209,7 +201,8 @@ class Server:
             more = message.get("more_body", False)
         params = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
         path, method = scope["path"], scope["method"]
-        self.requests.append(Request(method, path, params, json.loads(body) if body else None))
+        sent = json.loads(body) if body else None
+        self.requests.append(SimpleNamespace(method=method, path=path, params=params, body=sent))
         accept = dict(scope["headers"]).get(b"accept", b"").decode()
         if path.endswith("/changes") and params.get("path") in self.missing:
             status, document = self.missing[params["path"]]
@@ -397,8 +390,6 @@ def terminal(home: Path) -> Callable[..., tuple[int, str]]:
             try:
                 piece = os.read(ours, 65536)
             except OSError:  # the other end is closed
-                break
-            if not piece:
                 break
             shown += piece
         os.close(ours)
