@@ -206,12 +206,15 @@ class Entries:
                 attributes when they were ``modified``.
         """
         columns, rollup = columns_of(row), {}
-        if columns["type"] == "dir" and kind != "modified":
-            child = self._tree.dirs.get(edge_key(row))
-            columns = {"type": "dir", **edge_columns(row)}
-            if child is not None and self._tree.visible(child):
-                columns |= directory_columns(child)
-                rollup = {"rollup": rollup_of(self._tree, child)}
+        if columns["type"] == "dir":
+            whole = kind == "modified"
+            tree = self._tree
+            child = tree.directory_at(path) if whole else tree.dirs.get(edge_key(row))
+            if not whole:
+                columns = {"type": "dir", **edge_columns(row)}
+            if child is not None and tree.visible(child):
+                rollup = {"rollup": rollup_of(tree, child)}
+                columns |= {} if whole else directory_columns(child)
         return {
             "view": self._view,
             **named("path", path),

@@ -40,9 +40,10 @@ def explain(question: Question) -> Iterator[Page]:
         path_of(question.parts),
         existence=place.existence,
         entry=entry_at(question, place),
+        claims=claims[: question.query.limit],
         quality=quality.of_scope(question, place),
     )
-    yield Page(claims[: question.query.limit], "claims", document)
+    yield Page([], "", document)
 
 
 def held(register: Register, *, attributes: bool = False) -> dict[str, Any]:

@@ -67,6 +67,10 @@ def test_a_directory_in_a_change_is_what_is_known_of_it(ready: Any) -> None:
     ready.tell(ready.listing(b"/d", Origin.AUDIT))
     last = ready.ask("changes", since=since)["changes"][-1]
     assert (last["kind"], last["path"], last["entry"]["mode"]) == ("modified", "/d", 0o040700)
+    assert last["entry"]["rollup"]["files"] == 1
+    ready.tell(ready.cell(b"/d", gone=True))
+    gone = ready.ask("changes", since=since)["changes"][0]["entry"]
+    assert (gone["type"], gone["mtime_ns"]) == ("dir", None), "nothing is known of it any more"
 
 
 def test_a_moved_directory_is_told_to_both_sides(tools: Any, ready: Any) -> None:

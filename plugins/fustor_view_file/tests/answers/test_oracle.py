@@ -156,7 +156,7 @@ def expected(
     return found
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(tree=trees, glob=globs | st.just("*"), options=conditions, pick=st.integers(0))
 def test_find_is_what_fnmatch_finds(
     tools: Any, tree: Any, glob: str, options: dict[str, Any], pick: int
