@@ -74,6 +74,7 @@ class MemorySource:
         self.looked: list[bytes] = []
         self.covered: list[bytes] = []
         self.coverage_document: dict[str, Any] = {}
+        self.watches = 0  # how often a watch was entered
         self.running = 0  # scans under way
         self.overlapped = False  # two scans ran at once, which the engine promises not to do
         self._inodes = itertools.count(2)
@@ -136,6 +137,7 @@ class MemorySource:
             raise self._watch_faults.pop(0)
         send, receive = anyio.create_memory_object_stream[Seen | Exception](float("inf"))
         self._watcher = send
+        self.watches += 1
         self._watchers.append(send)
 
         async def drained() -> AsyncIterator[Seen]:

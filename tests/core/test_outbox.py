@@ -308,6 +308,7 @@ async def test_a_lost_session_looks_again_and_owes(box: Outbox, clock: ManualClo
     await box.put(listing(2))
     await box.take()
     box.tell([cell(b"not sent yet")])
+    await box.put(listing(5))  # of a leadership that is over
     clock.tick(9)
     again = box.lost()
     assert [c.name for c in again] == [b"b", b"a"], "each name once"

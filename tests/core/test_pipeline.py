@@ -157,6 +157,19 @@ async def test_a_demotion_ends_all_leader_tasks_at_once(follower: str, state: in
         assert rig.states == [*UP, 34, state]
 
 
+async def test_a_demotion_drops_what_was_scanned_and_not_sent() -> None:
+    rig = Rig()
+    rig.door.hold()
+    async with rig.running():
+        await rig.reach(34)
+        await rig.settle()
+        rig.door.demote()
+        await rig.clock.advance(11)
+        await rig.reach(70)
+        assert rig.pipe.outbox.queued == 1, "a proof of root is evidence, whoever leads"
+        rig.door.release()
+
+
 async def test_a_demotion_in_an_audit() -> None:
     rig = Rig(audit_interval_sec=5)
     async with rig.running():

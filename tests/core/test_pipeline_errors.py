@@ -124,6 +124,7 @@ async def test_heartbeats_survive_every_error_of_the_data_path() -> None:
         assert len(rig.door.guests[0].beats) - beats >= 5
         assert rig.door.guests[0].beats[-1].state in (8, 258)
         assert len(rig.door.opened) == 1, "the session lives on"
+        assert set(rig.states[6:]) == {8, 258}, "one try is one batch, not a whole new beginning"
 
 
 async def test_a_heartbeat_is_skipped_while_pushes_are_acknowledged() -> None:
@@ -177,6 +178,8 @@ async def test_an_obsolete_session_is_replaced_at_once_and_what_was_lost_is_look
         (owe,) = [c for c in after if isinstance(c, Owe) and c.origin is Origin.REALTIME]
         assert (owe.path, owe.deep) == (b"/made", True)
         assert rig.clock.now_us() == 1_000_000_000, "no time has passed"
+        owes = [c for c in rig.door.claims if isinstance(c, Owe) and c.origin is Origin.SNAPSHOT]
+        assert len(owes) == 1, "the watch went on: the second snapshot owes nothing anew"
 
 
 async def test_a_name_whose_directory_moved_leaves_it_owed() -> None:

@@ -67,6 +67,7 @@ async def test_a_watch_that_fails_is_armed_again_and_everything_is_owed() -> Non
         await rig.arrived(lambda door: door.names == [b"seen"])
         owed = [c for c in rig.door.claims if isinstance(c, Owe) and c.origin is Origin.REALTIME]
         assert {(c.path, c.deep) for c in owed} == {(b"/", True)}
+        assert owed[-1].stamp.t == rig.clock.now_us(), "also what happened before it was armed"
         assert len(rig.source.scans) == 2
 
 
@@ -101,6 +102,10 @@ async def test_another_storage_at_the_root_is_told() -> None:
             lambda door: any(isinstance(c, Root) and c.identity == "memory:2" for c in door.claims)
         )
         await rig.until(lambda: 258 in rig.states[6:])
+        assert rig.source.watches == 1
+        await rig.clock.advance(5)
+        await rig.reach(66)
+        assert rig.source.watches == 2, "the old watch stood on the old storage"
 
 
 class _Buggy:
@@ -141,7 +146,7 @@ async def test_a_cancelled_pipe_is_stopped() -> None:
         group.start_soon(rig.pipe.run)
         await rig.reach(34)
         group.cancel_scope.cancel()
-    assert int(rig.pipe.state) == 0
+    assert rig.states == [*UP, 34, 258, 1024, 512, 0], "a bit never outlives its task"
     assert rig.source.running == 0
 
 

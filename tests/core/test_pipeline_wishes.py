@@ -86,6 +86,24 @@ async def test_a_stop_sends_what_is_queued() -> None:
     assert rig.door.closed == ["session-1"]
 
 
+async def test_a_stop_after_a_demotion_still_sends_what_was_seen() -> None:
+    rig = Rig()
+    at_gate = rig.source.hold()
+    async with rig.running():
+        await at_gate.wait()
+        rig.door.hold()
+        rig.source.release()
+        await rig.settle()
+        rig.source.write("seen")
+        rig.door.demote()
+        await rig.settle()
+        rig.pipe.stop()
+        await rig.reach(512)
+        rig.door.release()
+    assert rig.door.names == [b"seen"]
+    assert not rig.door.scan_origins
+
+
 async def test_a_stop_waits_no_longer_than_it_may() -> None:
     rig = Rig(drain_timeout_s=0.05)
     async with rig.running():
