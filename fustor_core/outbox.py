@@ -76,31 +76,36 @@ def wire_bytes(claim: Claim) -> int:
 
 
 class _Queue:
-    """Claims with their sizes."""
+    """Claims with their rows and bytes."""
 
-    __slots__ = ("bytes", "claims", "rows")
+    __slots__ = ("bytes", "claims", "rows", "sizes")
 
     def __init__(self, claims: Iterable[Claim] = ()) -> None:
         self.claims: deque[Claim] = deque()
+        self.sizes: deque[tuple[int, int]] = deque()
         self.rows = self.bytes = 0
         for claim in claims:
             self.push(claim)
 
-    def push(self, claim: Claim) -> None:
+    def push(self, claim: Claim) -> int:
+        """Put at the end; the claim's rows."""
+        size = rows, wire = rows_of(claim), wire_bytes(claim)
         self.claims.append(claim)
-        self.rows += rows_of(claim)
-        self.bytes += wire_bytes(claim)
+        self.sizes.append(size)
+        self.rows += rows
+        self.bytes += wire
+        return rows
 
     def push_first(self, claim: Claim) -> None:
-        self.claims.appendleft(claim)
-        self.rows += rows_of(claim)
-        self.bytes += wire_bytes(claim)
+        self.push(claim)
+        self.claims.rotate(1)
+        self.sizes.rotate(1)
 
     def pop(self) -> Claim:
-        claim = self.claims.popleft()
-        self.rows -= rows_of(claim)
-        self.bytes -= wire_bytes(claim)
-        return claim
+        rows, wire = self.sizes.popleft()
+        self.rows -= rows
+        self.bytes -= wire
+        return self.claims.popleft()
 
     @property
     def memory_bytes(self) -> int:
@@ -197,9 +202,8 @@ class Outbox:
             await self._room.wait()
         first = not self.queued
         self._learn(claim)
-        self._scans.push(claim)
+        self._turn_rows += self._scans.push(claim)
         self._arrived(first=first)
-        self._turn_rows += rows_of(claim)
         if self._turn_rows >= TURN_ROWS:
             self._turn_rows = 0
             await anyio.lowlevel.checkpoint()
@@ -273,7 +277,7 @@ class Outbox:
         rows = size = 0
         for queue in (self._events, self._scans):
             while queue.claims:
-                more_rows, more = rows_of(queue.claims[0]), wire_bytes(queue.claims[0])
+                more_rows, more = queue.sizes[0]
                 over = rows + more_rows > self.limits.rows or size + more > self.limits.wire_bytes
                 if over and claims:
                     break
@@ -386,14 +390,8 @@ class Outbox:
 
     def _owe(self, key: Key, path: bytes, reason: str, *, deep: bool = True) -> Owe:
         now = self._now_us()
-        return Owe(
-            dir=key,
-            deep=deep,
-            reason=reason,
-            stamp=Stamp(now, now, 0, "s"),
-            origin=Origin.REALTIME,
-            path=path,
-        )
+        stamp, origin = Stamp(now, now, 0, "s"), Origin.REALTIME
+        return Owe(dir=key, deep=deep, reason=reason, stamp=stamp, origin=origin, path=path)
 
 
 def _scanned(claim: Claim) -> bool:
