@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import base64
+import stat
 from datetime import UTC, datetime
 from typing import Any
 
+from fustor_core.claims import is_dir, unpack_row
 from fustor_core.contracts import Moment
 from fustor_core.fold import Evidence
 from fustor_core.jobs import Job
 from fustor_core.leadership import Leadership
 from fustor_core.sessions import Session
+
+TYPES = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "dir",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "char",
+    stat.S_IFBLK: "block",
+}
 
 
 def with_path(document: dict[str, Any], path: bytes, field: str = "path") -> dict[str, Any]:
@@ -100,7 +112,6 @@ def job_document(job: Job, view: str, moment: Moment) -> dict[str, Any]:
 
 def evidence_document(evidence: Evidence) -> dict[str, Any]:
     """One judged claim, for `view explain`."""
-    value = None if evidence.value is None else {"row_b64": _b64(evidence.value)}
     return {
         "at_us": evidence.at_us,
         "agent": evidence.agent,
@@ -108,12 +119,19 @@ def evidence_document(evidence: Evidence) -> dict[str, Any]:
         "seq": evidence.seq,
         "origin": evidence.origin,
         "interval": [evidence.seen.lo, evidence.seen.hi],
-        "value": value,
+        "value": row_document(evidence.value),
         "verdict": evidence.verdict,
         "rule": evidence.rule,
         "by": "listing" if evidence.seen.kind in "lk" else "event",
     }
 
 
-def _b64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
+def row_document(value: bytes | None) -> dict[str, Any] | None:
+    """The columns of a row; of an edge its type, inode and mode; None for absent."""
+    if value is None:
+        return None
+    row = unpack_row(value)
+    kind = TYPES.get(stat.S_IFMT(row.mode), "file")
+    if is_dir(value):
+        return {"type": kind, "ino": row.ino, "mode": row.mode}
+    return {"type": kind, **row._asdict()}

@@ -89,6 +89,12 @@ class Program:
         with self.client() as client:
             return str(client.get("/views").json()["views"][0]["view"])
 
+    def existence(self, view: str, path: str) -> str:
+        """``present``, ``absent`` or ``unknown``."""
+        with self.client() as client:
+            told = client.get(f"/views/{view}/stat", params={"path": f"/{path}"}).json()
+        return str(told["existence"])
+
     def entries(self, view: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Every entry of a view with the root's own, and the quality of that answer."""
         found: list[dict[str, Any]] = []

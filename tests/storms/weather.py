@@ -13,7 +13,6 @@ import shutil
 import socket
 import stat
 import tarfile
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +35,6 @@ ODD_NAMES = (
 )
 DIRECTORIES_MOST = 400
 DEPTH_MOST = 12
-LINKS_YOUNG = 5000
 
 
 class Storm:
@@ -56,7 +54,7 @@ class Storm:
         self._files: list[bytes] = []
         self._parked: list[bytes] = []
         self._handles: list[int] = []
-        self._linked: deque[tuple[int, int]] = deque()  # (operation, inode) of young hard links
+        self._linked: set[int] = set()  # inodes of young hard links
         self._deeds: list[Callable[[], None]] = []
         for weight, deed in (
             (18, self.create),
@@ -100,6 +98,10 @@ class Storm:
             os.close(handle)
         self._handles.clear()
 
+    def seen(self) -> None:
+        """Everything so far was looked at: no hard link is young any more."""
+        self._linked.clear()
+
     # ---- choosing
 
     def _look_around(self) -> None:
@@ -125,9 +127,7 @@ class Storm:
         anybody could look leaves no trace but the ctime of the other names, which only an audit
         finds (docs/concepts.md); all other fates of links are fair.
         """
-        while self._linked and self._linked[0][0] < self.done - LINKS_YOUNG:
-            self._linked.popleft()
-        young = {inode for _, inode in self._linked}
+        young = self._linked
         walk = os.walk(path) if os.path.isdir(path) and not os.path.islink(path) else ()
         below = (os.path.join(top, name) for top, _, names in walk for name in names)
         if any(os.lstat(one).st_ino in young for one in (path, *below)):
@@ -226,7 +226,7 @@ class Storm:
     def hard_link(self) -> None:
         new = self._fresh()
         os.link(self._file(), new, follow_symlinks=False)
-        self._linked.append((self.done, os.lstat(new).st_ino))
+        self._linked.add(os.lstat(new).st_ino)
         self._files.append(new)
 
     def symbolic_link(self) -> None:

@@ -9,6 +9,8 @@ from fustor_view_file import tally
 from fustor_view_file.directory import Directory
 from fustor_view_file.tally import GAPS, LEFT_OUT, STALE
 
+WRAP = 1 << 63
+
 
 class Sums:
     """Pushes changes of sums and maxima from a directory to all above it.
@@ -30,7 +32,10 @@ class Sums:
         while at is not None:
             count = at.count
             for index, delta in deltas:
-                count[index] += delta
+                try:
+                    count[index] += delta
+                except OverflowError:  # sparse files of 8 EiB: sums wrap, and come back by removal
+                    count[index] = (count[index] + delta + WRAP) % (2 * WRAP) - WRAP
             self.touched.add(at.key)
             at = at.parent
 

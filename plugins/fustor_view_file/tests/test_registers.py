@@ -216,3 +216,10 @@ def test_a_moved_file_is_one_change(world: World) -> None:
     assert world.kinds()[-1] == ("moved", b"/d/a2", b"/a")
     world.tell(cell(2, b"a2", None, MOVED))
     assert world.kinds()[-1] == ("deleted", b"/d/a2", None), "a half without its other half"
+
+
+def test_two_files_of_eight_exbibytes_do_not_break_the_sums(world: World) -> None:
+    huge = (1 << 63) - 1
+    world.tell(cell(1, b"h1", file(61, huge)), cell(1, b"h2", file(62, huge)))
+    world.tell(cell(1, b"h1", None), cell(1, b"h2", None))
+    assert world.root.count[tally.BYTES] == 60
