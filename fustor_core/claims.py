@@ -319,8 +319,8 @@ def fault(claim: Claim) -> str:
             return "name with NUL or slash, or too long"
         if claim.name in (b".", b".."):
             return "name is . or .."
-    elif isinstance(claim, Listing) and claim.digest is None:
-        return _listing_fault(claim)
+    elif isinstance(claim, Listing) and claim.digest is None and (why := _listing_fault(claim)):
+        return why
     if claim.__class__ is not Root:
         stamp = claim.stamp
         if stamp.f > stamp.t or stamp.kind not in _KINDS:
