@@ -1,4 +1,4 @@
-"""The algorithm of truth on single registers and single directories (arbitration.md §3, §4, §11)."""
+"""The algorithm of truth on registers and directories (arbitration.md §3, §4, §11)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fustor_core.arbitration import fenced, judge, judge_claim, later, merge, order
 from fustor_core.claims import (
     Cell,
@@ -23,8 +26,6 @@ from fustor_core.claims import (
 )
 from fustor_core.contracts import Facts, Verdict
 from fustor_core.registers import NO_LINE, Register, Seen
-from hypothesis import given
-from hypothesis import strategies as st
 
 D = Key(0, 7, 1)
 
@@ -185,7 +186,10 @@ stamps = st.builds(
     st.sampled_from("ewls"),
 )
 registers = st.builds(
-    Register, st.one_of(st.none(), st.sampled_from([row(1), row(2), row(3)])), stamps, rt=st.booleans()
+    Register,
+    st.one_of(st.none(), st.sampled_from([row(1), row(2), row(3)])),
+    stamps,
+    rt=st.booleans(),
 )
 
 
@@ -318,9 +322,7 @@ def test_a_digest_is_a_listing_of_the_held_rows() -> None:
 
 
 def test_own_attributes_are_a_register_of_their_own() -> None:
-    claim = Cell(
-        dir=D, name=b"", value=row(7), stamp=Stamp(0, 0, 0, "e"), origin=Origin.REALTIME
-    )
+    claim = Cell(dir=D, name=b"", value=row(7), stamp=Stamp(0, 0, 0, "e"), origin=Origin.REALTIME)
     verdict = judged(Held(), claim, seen(3, 3, at=1, kind="e"))
     assert verdict.attrs is not None
     assert verdict.writes == []
@@ -328,8 +330,16 @@ def test_own_attributes_are_a_register_of_their_own() -> None:
 
 @pytest.mark.parametrize(
     ("origin", "stopped"),
-    [("realtime", False), ("on_demand", False), ("snapshot", True), ("audit", True), ("sentinel", True)],
+    [
+        ("realtime", False),
+        ("on_demand", False),
+        ("snapshot", True),
+        ("audit", True),
+        ("sentinel", True),
+    ],
 )
 def test_the_epoch_fences_scans_alone(origin: str, stopped: bool) -> None:
-    claim = Owe(dir=D, deep=True, reason="overflow", stamp=Stamp(0, 0, 0, "s"), origin=Origin(origin))
+    claim = Owe(
+        dir=D, deep=True, reason="overflow", stamp=Stamp(0, 0, 0, "s"), origin=Origin(origin)
+    )
     assert fenced(claim) is stopped

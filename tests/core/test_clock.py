@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+
 from fustor_core.clock import FusionClock, LogicalClock, OffsetBounds, SavedClock
 
 S = 1_000_000

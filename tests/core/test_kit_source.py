@@ -197,7 +197,7 @@ BROKEN = [
     (scanning(each(weak=(b"w",), own=b"odd")), "check_form", "well formed"),
     (scanning(each(complete=False)), "check_form", "well formed"),
     (scanning(late), "check_stamps", "within the scan"),
-    (scanning(each(stamp=Stamp(9, 1, 9, "l"))), "check_stamps", "begins before it ends"),
+    (scanning(each(stamp=Stamp(9, 1, 9, "l"))), "check_form", "well formed"),
     (scanning(odd_kind), "check_stamps", "of kind l or k"),
     (scanning(deaf), "check_origin", "origin of its scope"),
     (Deep, "check_shallow", "not recursive is one directory"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from fustor_core.claims import Ack, Batch, encode_batch
 from fustor_core.contracts import Accept, Answer, Grant, Hello, Pulse
 from fustor_core.errors import SessionObsoletedError, Unreachable
-from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = ["ViewSink"]
 
