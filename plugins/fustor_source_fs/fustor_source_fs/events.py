@@ -133,6 +133,7 @@ def _seat(tree: Tree, drain: Drain, touch: Touch, mask: int, cookie: int) -> Non
     """A directory came to, or left, a watched place."""
     node, name = touch.node, touch.name
     kid = node.kid(name)
+    tree.turns += 1
     if mask & inotify.MOVED_FROM:
         if kid is not None:
             tree.unseat(kid)

@@ -18,16 +18,15 @@ from fustor_core.claims import Key
 
 _AT_EMPTY_PATH = 0x1000
 _LOOK_FLAGS = 0x100 | 0x800 | _AT_EMPTY_PATH  # no symlink followed, no automount triggered
-_WANTED = 0x1 | 0x2 | 0x100 | 0x800  # type, mode, inode, birth
+_WANTED = 0x1 | 0x2 | 0x80 | 0x100 | 0x800  # type, mode, ctime, inode, birth
 _GOT_BTIME = 0x800
 _MOUNT_ROOT = 0x2000
 _U63 = (1 << 63) - 1
 _HANDLE_BYTES = 128
 
-_HEADER = struct.Struct("<IIQIIIHxxQ")  # mask blksize attributes nlink uid gid mode ino
-_BTIME = struct.Struct("<qI")
-_DEVICE = struct.Struct("<II")
-_BTIME_AT, _DEVICE_AT, _STATX_BYTES = 80, 136, 256
+# mask, attributes; mode, inode; birth; ctime; device (seconds and nanoseconds, major and minor)
+_STATX = struct.Struct("=I4xQ12xH2xQ40xqI4xqI28xII")
+_STATX_BYTES = 256
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _statx = getattr(_libc, "statx", None)
@@ -45,6 +44,7 @@ class Sight(NamedTuple):
     mode: int
     ino: int
     birth_ns: int | None
+    ctime_ns: int
     dev: int
     mount_root: bool
 
@@ -56,12 +56,14 @@ class Spot(NamedTuple):
         fd: its descriptor, closed by whoever opened it.
         dev: st_dev, to notice where another file system begins.
         path: view path when it was opened.
+        ctime_ns: its change time just after it was opened.
     """
 
     fd: int
     key: Key
     dev: int
     path: bytes
+    ctime_ns: int = 0
 
     def below(self, name: bytes) -> bytes:
         """View path of a name in this directory."""
@@ -78,6 +80,7 @@ class Prober:
     def __init__(self, birth: str = "btime") -> None:
         self.birth = birth
         self._buffer = ctypes.create_string_buffer(_STATX_BYTES)
+        self._reference = ctypes.byref(self._buffer)
         self._handle = ctypes.create_string_buffer(8 + _HANDLE_BYTES)
         self._mount = ctypes.c_int()
 
@@ -89,18 +92,21 @@ class Prober:
         """
         if _statx is None:
             st = os.lstat(name, dir_fd=fd) if name else os.fstat(fd)
-            return Sight(st.st_mode, st.st_ino, None, st.st_dev, False)
-        buffer = self._buffer
-        if _statx(fd, name, _LOOK_FLAGS, _WANTED, buffer):
+            return Sight(st.st_mode, st.st_ino, None, st.st_ctime_ns, st.st_dev, False)
+        if _statx(fd, name, _LOOK_FLAGS, _WANTED, self._reference):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), name)
-        mask, _, attributes, _, _, _, mode, ino = _HEADER.unpack_from(buffer)
-        birth = None
-        if mask & _GOT_BTIME:
-            seconds, nanos = _BTIME.unpack_from(buffer, _BTIME_AT)
-            birth = seconds * 1_000_000_000 + nanos
-        dev = os.makedev(*_DEVICE.unpack_from(buffer, _DEVICE_AT))
-        return Sight(mode, ino, birth, dev, bool(attributes & _MOUNT_ROOT))
+        mask, attributes, mode, ino, birth, birth_ns, ctime, ctime_ns, major, minor = (
+            _STATX.unpack_from(self._buffer)
+        )
+        return Sight(
+            mode,
+            ino,
+            birth * 1_000_000_000 + birth_ns if mask & _GOT_BTIME else None,
+            ctime * 1_000_000_000 + ctime_ns,
+            os.makedev(major, minor),
+            bool(attributes & _MOUNT_ROOT),
+        )
 
     def birth_of(self, sight: Sight, fd: int, name: bytes = b"") -> int:
         """The birth in this view's kind, 0 when there is none: the key is inexact then."""
@@ -121,7 +127,7 @@ class Prober:
         path = parent.below(name)
         part = mount_part(path) if crossing else parent.key.dev
         key = Key(part, sight.ino, self.birth_of(sight, fd))
-        return Spot(fd, key, sight.dev, path), crossing
+        return Spot(fd, key, sight.dev, path, sight.ctime_ns), crossing
 
     def is_key(self, fd: int, key: Key) -> int | None:
         """st_dev when the directory open on `fd` is the one with this key, else None."""

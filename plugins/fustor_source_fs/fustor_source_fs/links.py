@@ -52,14 +52,14 @@ class Links:
     def listed(self, node: Node, listing: Listing) -> None:
         """A directory was read: its rows are what is there now."""
         rows = listing.rows
-        inos = memoryview(rows).cast("I")[6::12].tobytes() if rows else b""
-        linked = rows[44::48].strip(b"\0\1") or any(
-            rows[at::48].strip(b"\0") for at in (45, 46, 47)
-        )
+        columns = memoryview(rows).cast("I") if rows else memoryview(b"")
+        inos, counts = columns[6::12].tobytes(), columns[11::12].tobytes()
+        linked = bool(counts.strip(b"\0\1") or counts[1::4].strip(b"\0"))
+        if not linked and not node.linked:
+            node.inos, node.inos_fresh = inos, len(inos)
+            return
         with self._lock:
             node.inos, node.inos_fresh = inos, len(inos)
-            if not linked and not node.linked:
-                return
             later = listing.origin in _WHOLE
             before = set(node.linked or ())
             for at, name in enumerate(split_names(listing.names)) if linked else ():

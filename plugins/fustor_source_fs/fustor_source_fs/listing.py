@@ -126,14 +126,14 @@ class Lister:
         Raises:
             Stopped: told to end.
         """
-        attempt = 1
-        while True:
-            reading = self._read(spot, origin, via, node)
+        reading = self._read(spot, spot.ctime_ns, origin, via, node)
+        for attempt in range(1, ATTEMPTS):
             stamp = reading.listing.stamp
             slow = stamp.t - stamp.f > _SLOW_US + self.cache_bound_us
-            if not reading.changed or attempt >= (2 if slow else ATTEMPTS):
-                return reading
-            attempt += 1
+            if not reading.changed or (slow and attempt > 1):
+                break
+            reading = self._read(spot, os.fstat(spot.fd).st_ctime_ns, origin, via, node)
+        return reading
 
     def unread(
         self,
@@ -163,35 +163,42 @@ class Lister:
         )
 
     def _read(
-        self, spot: Spot, origin: Origin, via: tuple[Key, bytes] | None, node: Node | None
+        self,
+        spot: Spot,
+        since_ns: int,
+        origin: Origin,
+        via: tuple[Key, bytes] | None,
+        node: Node | None,
     ) -> Reading:
+        """One attempt; `since_ns` is the directory's ctime, looked at before."""
+        fd, code, bound_us = spot.fd, 0, self.cache_bound_us
         names: list[bytes] = []
         kids: list[Kid] = []
-        rows, code = b"", 0
-        before = after = None
+        rows, after = b"", None
         if node is not None:
             node.reading = set()
         wall_ns, start = time.time_ns(), self.now_us()
         try:
-            before = os.fstat(spot.fd)
-            names, rows, code = self._entries(spot.fd)
+            names, rows, code = self._entries(fd)
             names, rows, kids, odd = self._edges(spot, names, rows)
             code = code or odd
-            after = os.fstat(spot.fd)
+            after = os.fstat(fd)
         except OSError as err:
             code = err.errno or errno.EIO
         finally:
             end = self.now_us() + 1
             weak: tuple[bytes, ...] = ()
             if node is not None:
-                weak, node.reading = tuple(sorted(node.reading or ())), None
-        changed = not code and not _unchanged(before, after)
+                if node.reading:
+                    weak = tuple(sorted(node.reading))
+                node.reading = None
+        changed = not code and (after is None or after.st_ctime_ns != since_ns)
         whole = not code and not changed
         listing = Listing(
             dir=spot.key,
             names=b"\0".join(names),
             rows=rows,
-            stamp=Stamp(start - self.cache_bound_us, end, start, kind_of(spot.key)),
+            stamp=Stamp(start - bound_us, end, start, kind_of(spot.key)),
             origin=origin,
             path=spot.path,
             own=row_of(after) if after is not None else None,
@@ -297,14 +304,6 @@ def entries(fd: int) -> list[bytes]:
 def kind_of(key: Key) -> str:
     """Stamp kind of a listing: an inexact key may have been reused."""
     return "l" if key.birth else "k"
-
-
-def _unchanged(before: os.stat_result | None, after: os.stat_result | None) -> bool:
-    return (
-        before is not None
-        and after is not None
-        and (before.st_ino, before.st_ctime_ns) == (after.st_ino, after.st_ctime_ns)
-    )
 
 
 def _one_by_one(fd: int, names: list[bytes]) -> tuple[list[bytes], bytes, int]:

@@ -94,6 +94,7 @@ class Resolver:
         self._tree = tree
         self._links = links
         self._ordinal = 0
+        self._unfound: dict[Place, int] = {}  # links in directories that are elsewhere; until when
 
     def resolve(self, drain: Drain, waiting: set[Touch]) -> Outcome:
         """Look at everything in a drained queue.
@@ -119,9 +120,12 @@ class Resolver:
                         self._directory(spot, touches, out)
             for move in drain.moves.values():
                 _flag(out.cells, move)
-            done = {(touch.node, touch.name) for touch in out.cells}
-            self._others(root, self._links.doubtful() - done, out)
+            self._others(root, self._links.doubtful(), out)
         return out
+
+    def due_us(self) -> list[int]:
+        """Raw instants at which names are looked for again."""
+        return [until for (node, _), until in self._unfound.items() if not node.gone]
 
     def look_at_links(self, now_us: int, *, search: bool) -> list[WatchClaim]:
         """Look at names whose files may have changed by another name.
@@ -129,7 +133,9 @@ class Resolver:
         Args:
             search: also look for names of files that have more of them than are known.
         """
-        places = self._links.doubtful()
+        if self._unfound:
+            self._unfound = {p: at for p, at in self._unfound.items() if not p[0].gone}
+        places = self._links.doubtful() | self._unfound.keys()
         found: list[tuple[Node, set[int]]] = []
         again: set[Place] = set()
         if search:
@@ -274,14 +280,26 @@ class Resolver:
             with self._finder.node(root, node) as spot:
                 if spot is not None:
                     self._look_at(spot, node, names, out, news=news)
-                elif not news and self._finder.path(node):
-                    out.owe(node.key, self._finder.path(node), "not_yet")
+                elif not news and not node.gone:
+                    self._miss(node, names, out)
+
+    def _miss(self, node: Node, names: list[bytes], out: Outcome) -> None:
+        """Keep names for later whose directory cannot be proven just now; not for ever."""
+        now, path = boottime_us(), self._finder.path(node)
+        until_us = now + HOLD_US
+        for name in names:
+            until_us = self._unfound.setdefault((node, name), until_us)
+        if path and until_us <= now:
+            out.owe(node.key, path, "not_yet")
+            for name in names:
+                self._unfound.pop((node, name), None)
 
     def _look_at(
         self, spot: Spot, node: Node, names: list[bytes], out: Outcome, *, news: bool = False
     ) -> None:
         """Look at files that no event spoke of; `news`: say only what was not seen before."""
         for name in names:
+            self._unfound.pop((node, name), None)
             try:
                 stamp, seen = self._look(spot, node, name, boottime_us())
             except OSError:

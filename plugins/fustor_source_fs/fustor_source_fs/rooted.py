@@ -131,7 +131,7 @@ class RootProof:
             raise _other(self.path, "another directory or file system stands there now")
         elif self._marker and marker != self._marker:
             raise _other(self.path, f"its marker file {MARKER.decode()} is gone or another one")
-        return Spot(fd, key, sight.dev, b"/")
+        return Spot(fd, key, sight.dev, b"/", sight.ctime_ns)
 
     def __repr__(self) -> str:
         return f"RootProof({self.path!r}, key={self.key}, birth={self.birth!r})"

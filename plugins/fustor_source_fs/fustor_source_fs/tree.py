@@ -89,16 +89,25 @@ class Tree:
         self.uncovered: set[Node] = set()
         self.loose: set[Node] = set()
         self.visits = 1  # number of the scan that is going on, or was last
+        self.turns = 0  # grows with every directory that is heard to come or go
         self._inotify = inotify
 
     def cover(
-        self, fd: int, key: Key, parent: Node | None, name: bytes, still: Callable[[], bool]
+        self,
+        fd: int,
+        key: Key,
+        parent: Node | None,
+        name: bytes,
+        still: Callable[[], bool],
+        turns: int = -1,
     ) -> Node | None:
         """Watch and register the directory that is open on `fd`; call it before listing it.
 
         Args:
             parent, name: the seat under which it was opened; None for the root.
-            still: whether that seat leads to it at this very moment.
+            still: whether that seat leads to it at this very moment, after the watch was made.
+            turns: `turns` before the parent was read, which showed it there. While that is the
+                same, a directory that left will still be heard of, and `still` is not asked.
 
         Returns:
             Its node; None when it is not where it was opened any more: then an event that is
@@ -110,7 +119,7 @@ class Tree:
         if rival is not None and rival is not node:
             wd = NO_WATCH  # one inode under two mounts has one watch: the second place is polled
         if node is None:
-            if not still():
+            if turns != self.turns and not still():
                 if wd != NO_WATCH and self._inotify is not None:
                     self._inotify.remove(wd)
                 return None

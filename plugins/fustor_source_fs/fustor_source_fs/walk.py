@@ -27,12 +27,13 @@ WalkClaim = Listing | Same | Cell
 
 @dataclass(slots=True)
 class Frame:
-    """A directory that was read, and its children still to be visited (last one first)."""
+    """A directory that was read, and its children still to be visited, last one first."""
 
     spot: Spot
     node: Node | None
     name: bytes
     kids: list[Kid]
+    turns: int  # of the registry, before it was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Walk:
                         )
                     continue
                 kid = frame.kids.pop()
-                claims, child = self._visit(frame.spot, frame.node, kid.name)
+                claims, child = self._visit(frame.spot, frame.node, kid.name, frame.turns)
                 yield from claims
                 if child is not None:
                     stack.append(child)
@@ -134,58 +135,51 @@ class Walk:
                 _close(frame)
 
     def _visit(
-        self, parent: Spot, above: Node | None, name: bytes
+        self, parent: Spot, above: Node | None, name: bytes, turns: int = -1
     ) -> tuple[list[WalkClaim], Frame | None]:
-        claims, spot, node = self._open(parent, above, name)
+        claims, spot, node = self._open(parent, above, name, turns)
         if spot is None:
             return claims, None
         return self._read(spot, node, (parent.key, name), name)
 
     def _open(
-        self, parent: Spot, above: Node | None, name: bytes
+        self, parent: Spot, above: Node | None, name: bytes, turns: int = -1
     ) -> tuple[list[WalkClaim], Spot | None, Node | None]:
         """Open and watch a child; when there is nothing to open, the claims that say why."""
+        fd = -1
         try:
             fd = os.open(name, OPEN, dir_fd=parent.fd)
-        except OSError as err:
-            code = err.errno or errno.EIO
-            return (
-                (
-                    self.edge(parent, name)
-                    if code in GONE
-                    else self._shut(parent, above, name, code)
-                ),
-                None,
-                None,
-            )
-        try:
             spot, crossing = self._prober.opened(parent, name, fd)
         except OSError as err:
-            os.close(fd)
-            return self._shut(parent, above, name, err.errno or errno.EIO), None, None
+            if fd >= 0:
+                os.close(fd)
+            code = err.errno or errno.EIO
+            if code in GONE:
+                return self.edge(parent, name), None, None
+            return self._shut(parent, above, name, code), None, None
         if crossing and not self._lister.cross:
             os.close(fd)
             return self._kid_left_out(parent, name), None, None
-        return [], spot, self._covered(spot, parent, above, name)
+        return [], spot, self._covered(spot, parent, above, name, turns)
 
     def _covered(
-        self, spot: Spot, parent: Spot | None, above: Node | None, name: bytes
+        self, spot: Spot, parent: Spot | None, above: Node | None, name: bytes, turns: int = -1
     ) -> Node | None:
         tree = self._tree
         if tree is None or (parent is not None and above is None):
             return None
+        still = partial(_leads_to, parent, name, spot.key) if parent is not None else _yes
         with tree.lock:
             if above is not None and above.gone:
                 return None
-            there = partial(_leads_to, parent, name, spot.key) if parent is not None else _yes
-            return tree.cover(spot.fd, spot.key, above, name, there)
+            return tree.cover(spot.fd, spot.key, above, name, still, turns)
 
     def _read(
         self, spot: Spot, node: Node | None, via: tuple[Key, bytes] | None, name: bytes
     ) -> tuple[list[WalkClaim], Frame | None]:
         """Claims of an open directory, and the frame of its children; closes it without them."""
         order = self._order
-        frame = Frame(spot, node, name, [])
+        frame = Frame(spot, node, name, [], self._tree.turns if self._tree is not None else 0)
         try:
             same = self._same(spot) if order.known is not None else None
             if same is not None:
@@ -195,10 +189,11 @@ class Walk:
                 reading = self._lister.read(spot, order.origin, via, node)
                 claims, kids = [reading.listing], reading.kids
                 if node is not None:
-                    node.listed = True
                     self._links.listed(node, reading.listing)
                     if reading.changed:
                         order.changed(node)
+            if node is not None:
+                node.listed = True
             for kid in kids:
                 if kid.left_out:
                     claims += self._kid_left_out(spot, kid.name)

@@ -188,7 +188,7 @@ class Watcher:
 
     def _idle_s(self) -> float:
         """Seconds until something is due by itself."""
-        due = self._agenda.due_us()
+        due = [*self._agenda.due_us(), *self._resolver.due_us()]
         due += self._loose.values()
         due += (until for _, _, until in self._halves.values())
         due += (touch.until_us for touch in self._held if touch.until_us)
@@ -251,7 +251,8 @@ class Watcher:
         for start in range(0, len(wds), _REMOVED_AT_ONCE):
             for wd in wds[start : start + _REMOVED_AT_ONCE]:
                 self._inotify.remove(wd)
-            self._reader.pull()  # each removal is an event: they must not fill the queue
+            if self._reader.pull():  # each removal is an event: they must not fill the queue
+                self._stir()  # others may have come along, and nobody else tells of them
         for node in dropped:
             self._agenda.forget(node)
 

@@ -29,7 +29,7 @@ class Storm:
     """Random operations below a root; each is one that a program would do."""
 
     def __init__(self, root: Path, seed: int) -> None:
-        self.told: Callable[[int], None] = lambda ino: None
+        self.told: Callable[[int, int], None] = lambda ino, nlink: None
         self.root = os.fsencode(root)
         self.outside = os.fsencode(root.parent / "outside")
         os.makedirs(self.outside, exist_ok=True)
@@ -133,8 +133,9 @@ class Storm:
         path = self.thing()
         name = self.folder() + b"/link%d" % self.random.randrange(10**6)
         os.link(path, name, follow_symlinks=False)
-        self.linked.add(os.lstat(path).st_ino)
-        self.told(os.lstat(path).st_ino)
+        st = os.lstat(path)
+        self.linked.add(st.st_ino)
+        self.told(st.st_ino, st.st_nlink)
 
     def symlink(self) -> None:
         os.symlink(self.random.choice([b"..", b"nowhere", self.root]), self.place())
@@ -190,11 +191,11 @@ async def test_the_claims_equal_the_tree_after_a_storm(live: Any, root: Path, se
         storm.step()
     async with live(root) as it:
 
-        def twice(ino: int) -> bool:
+        def shown(ino: int, nlink: int) -> bool:
             rows = [unpack_row(row) for row in it.fold.tree(it.root_key).values() if len(row) == 48]
-            return [row.nlink > 1 for row in rows if row.ino == ino].count(True) > 1
+            return [row.nlink for row in rows if row.ino == ino] == [nlink] * nlink
 
         until = partial(it.until, serve=True)
-        storm.told = lambda ino: from_thread.run(until, lambda: twice(ino))
+        storm.told = lambda ino, nlink: from_thread.run(until, lambda: shown(ino, nlink))
         await to_thread.run_sync(storm.run, OPERATIONS)
         await it.settled()
