@@ -196,7 +196,9 @@ class Forest(Section):
 class Log(Section):
     """What is written to stderr."""
 
-    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    level: Literal["debug", "info", "warning", "error", "critical"] = Field(
+        default="info", description="less important lines are left out"
+    )
     format: Literal["auto", "console", "json"] = Field(
         default="auto", description="auto: console on a terminal, else json"
     )
@@ -219,7 +221,7 @@ def _default_receivers() -> dict[str, DriverBlock]:
 class Config(Section):
     """Everything. The ids of pipes, views, forests and receivers match `ID_PATTERN`."""
 
-    version: Literal[1] = 1
+    version: Literal[1] = Field(default=1, description="of this form of configuration")
     agent: Agent = Field(default_factory=Agent)
     pipes: Annotated[dict[Id, Pipe], BeforeValidator(_nothing_is_empty)] = Field(
         default_factory=dict
