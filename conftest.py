@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -16,3 +19,11 @@ settings.load_profile("house")
 def anyio_backend() -> str:
     """Name of the event loop library that async tests run on."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def stack_limit() -> Iterator[None]:
+    """Commands run inside the tests' process, and one of them raises the limit for itself."""
+    limit = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(limit)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,11 +21,12 @@ BROAD = {"Exception", "BaseException"}
 UNFINISHED = re.compile(r"\b({}DO|FIX{}|XX{})\b".format("TO", "ME", "X"))
 
 
-def sources(root: Path) -> Iterator[tuple[str, ast.Module, str]]:
+@functools.cache
+def sources(root: Path) -> list[tuple[str, ast.Module, str]]:
+    """Name, tree and text of every Python file of the house."""
     paths = [*root.glob("*.py"), *(p for place in PLACES for p in (root / place).rglob("*.py"))]
-    for path in sorted(paths):
-        text = path.read_text("utf-8")
-        yield str(path.relative_to(root)), ast.parse(text), text
+    texts = [(str(path.relative_to(root)), path.read_text("utf-8")) for path in sorted(paths)]
+    return [(name, ast.parse(text), text) for name, text in texts]
 
 
 def words(name: str) -> list[str]:
@@ -129,7 +130,7 @@ CHECKS = (name_faults, broad_faults, mock_faults, unfinished_faults, skip_faults
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_house_keeps_its_words(check: object) -> None:
     assert callable(check)
-    assert list(sources(ROOT)), "the test looks in the wrong place"
+    assert sources(ROOT), "the test looks in the wrong place"
     found = check(ROOT)
     assert not found, "\n" + "\n".join(found)
 
