@@ -45,7 +45,10 @@ def admit(
             identity = identity or (claim.identity if claim.present else "")
             out.root_proven = claim.present and claim.identity == identity
             if not out.root_proven:
-                out.alarm = f"the root is not the one that was watched: {_seen(claim)}"
+                out.alarm = (
+                    f"the root is not the one that was watched ({_seen(claim)}): nothing is "
+                    "taken from it; if it is right, give it a view of its own (`--name`)"
+                )
             continue
         why = fault(claim) or _unproven(claim, out.root_proven) or _unsorted(claim)
         if why:

@@ -133,6 +133,8 @@ class House:
             max_sessions=config.max_sessions,
             loose_age_s=getattr(arbitrator.config, "loose_age", 3600.0),
             hot_s=getattr(arbitrator.config, "hot_file_threshold", 30.0),
+            driver=config.driver,
+            arbitrator=config.arbitrator.driver,
         )
         return FusionPipeline(
             options,

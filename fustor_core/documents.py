@@ -72,22 +72,20 @@ def view_status(
     moment: Moment,
     led: Leadership,
     leader: Session | None,
-    sessions: int,
-    journal_bytes: int,
     root: bytes | None,
+    audits: tuple[int, tuple[int, float] | None],
 ) -> dict[str, Any]:
     """What fusion adds to the view's own part of ViewStatus (interfaces.md §2)."""
     since = wall_at(led.since_us, moment)
+    count, last = audits
     document = {
         "view": view,
         "fusion_time_us": moment.now_us,
         "logical_time": stamp_text(moment.storage_ns),
         "leader": leader
         and {"session_id": leader.session_id, "agent": leader.agent_id, "since": since},
-        "sessions": sessions,
-        "journal_bytes": journal_bytes,
-        "last_audit": None,
-        "audits": 0,
+        "last_audit": last and {"at": wall_at(last[0], moment), "seconds": last[1]},
+        "audits": count,
     }
     return {**document, "root": None} if root is None else with_path(document, root, "root")
 

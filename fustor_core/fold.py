@@ -79,6 +79,9 @@ class Fold:
         self.identity = ""
         self.root: Key | None = None
         self.lag = LogicalClock()
+        self.audits = 0
+        self.last_audit: tuple[int, float] | None = None  # fusion µs of its end, seconds
+        self._audit_began: int | None = None
         self.evidence: deque[Evidence] = deque(maxlen=EVIDENCE_KEPT)
 
     def batch(self, head: BatchHead, batch: Batch, moment: Moment) -> Iterator[Folded]:
@@ -145,6 +148,14 @@ class Fold:
             return
         if not self.identity:
             self.identity, self.root = claim.identity, claim.key
+        if claim.identity != self.identity:
+            return  # another storage: whatever it shows says nothing about this view
+        if claim.origin is Origin.AUDIT:
+            self._audit_began = seen.lo
+        elif self._audit_began is not None:  # the proof behind a scan that was whole
+            self.audits += 1
+            self.last_audit = (seen.hi, (seen.hi - self._audit_began) / 1e6)
+            self._audit_began = None
         verdict = Verdict(claim.key, b"/", "root", seen, claim.origin)
         verdict.scan = claim.origin in _SCANS
         self.view.apply(verdict)

@@ -390,10 +390,14 @@ class FusionPipeline:
 
     def status(self) -> dict[str, Any]:
         """What fusion adds to the view's own part of ViewStatus (interfaces.md §2)."""
-        led = self.leadership
+        options, led = self.options, self.leadership
         leader = self.sessions.get(led.leader) if led.leader else None
-        size = self.keeping.journal.size_bytes
-        sessions = len(self.sessions)
-        return view_status(
-            self.options.view, self.moment(), led, leader, sessions, size, self.root_path
-        )
+        audits = (self.fold.audits, self.fold.last_audit)
+        told = view_status(options.view, self.moment(), led, leader, self.root_path, audits)
+        return {
+            **told,
+            "driver": options.driver,
+            "arbitrator": options.arbitrator,
+            "sessions": len(self.sessions),
+            "journal_bytes": self.keeping.journal.size_bytes,
+        }

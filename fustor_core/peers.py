@@ -22,6 +22,8 @@ class FusionOptions:
     max_sessions: int
     loose_age_s: float = 3600.0
     hot_s: float = 30.0
+    driver: str = ""
+    arbitrator: str = ""
 
 
 @dataclass(slots=True)
