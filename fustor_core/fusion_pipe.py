@@ -158,7 +158,7 @@ class FusionPipeline:
             wall_ns=wall,
             storage_ns=self.fold.lag.watermark(wall),
             heard_us=self._heard_us,
-            stale=not self._peers,
+            stale=not any(peer.root_proven for peer in self._peers.values()),
             epoch=self.leadership.epoch,
             watched_since_us=self._watched_since_us,
             hot_us=int(self.options.hot_s * 1e6),
@@ -179,7 +179,6 @@ class FusionPipeline:
         exact = self.keeping.clock.offset_us if hello.line.get("boot") == self.boot else None
         self._peers[session_id] = Peer(hello.agent_id, line, OffsetBounds(exact_us=exact))
         self._carry_out(self.sessions.granted(session_id))
-        self._heard_us = now
         if hello.can.get("realtime") and self._watched_since_us is None:
             self._watched_since_us = now
         await self._elect()
@@ -200,9 +199,9 @@ class FusionPipeline:
         """A heartbeat: proof of life, and the way home for commands."""
         now = self.now_us()
         self._carry_out(self.sessions.beaten(session_id, now))
-        self._heard_us = now
         peer = self._peers[session_id]
         peer.pulse = pulse
+        self._heard_us = now if peer.root_proven else self._heard_us
         self.leadership = leadership.heard(self.leadership, session_id, pulse.scan, now)
         role = self.leadership.role(session_id)
         interval = self.options.sentinel_interval_s
@@ -394,10 +393,6 @@ class FusionPipeline:
         leader = self.sessions.get(led.leader) if led.leader else None
         audits = (self.fold.audits, self.fold.last_audit)
         told = view_status(options.view, self.moment(), led, leader, self.root_path, audits)
-        return {
-            **told,
-            "driver": options.driver,
-            "arbitrator": options.arbitrator,
-            "sessions": len(self.sessions),
-            "journal_bytes": self.keeping.journal.size_bytes,
-        }
+        told |= {"driver": options.driver, "arbitrator": options.arbitrator}
+        size = self.keeping.journal.size_bytes
+        return {**told, "sessions": len(self.sessions), "journal_bytes": size}
