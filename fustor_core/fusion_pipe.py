@@ -87,6 +87,7 @@ class FusionPipeline:
         self.root_path: bytes | None = None  # on the host that told first
         self._peers: dict[str, Peer] = {}
         self._heard_us: int | None = None
+        self._alarm = ""  # about the root, told once
         self._watched_since_us: int | None = None
 
     def __repr__(self) -> str:
@@ -303,8 +304,9 @@ class FusionPipeline:
         proven, identity = peer.root_proven, self.fold.identity
         taken = admit(batch, peer.bounds, now, identity=identity, root_proven=proven)
         peer.root_proven = taken.root_proven
-        if taken.alarm:
+        if taken.alarm and taken.alarm != self._alarm:
             self.on_alarm(taken.alarm)
+        self._alarm = taken.alarm or ("" if taken.root_proven else self._alarm)
         skipped = [refused.index for refused in taken.refused]
         stamps = frames.pack_stamps(taken.stamps)
         head = BatchHead(session_id, peer.agent, peer.line, now, wall_ns, skipped, stamps)

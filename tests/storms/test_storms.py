@@ -17,6 +17,7 @@ pytestmark = pytest.mark.storms
 SENTINEL_S = 5.0
 HEARTBEAT_S = 2.0
 SECOND_LOOK_S = 5.0
+BACKOFF_S = 4.0
 PARTS = 8
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 CONFIG = """\
@@ -28,6 +29,8 @@ pipes:
     audit_interval_sec: 0
     sentinel_interval_sec: {sentinel}
     heartbeat_interval_sec: {heartbeat}
+    error_retry_interval: 1
+    max_backoff_seconds: {backoff}
 views:
   storm:
     driver: file
@@ -37,8 +40,8 @@ views:
 """
 # What may still be owed after the last operation: a drained queue and its batch, then looks that
 # only the sentinel makes: those of one round, and those that they lead to; a frozen removal waits
-# for its second look.
-BOUND_S = 10 + SECOND_LOOK_S + 6 * (SENTINEL_S + HEARTBEAT_S)
+# for its second look, a pipe whose root is away for its next try.
+BOUND_S = 10 + SECOND_LOOK_S + BACKOFF_S + 6 * (SENTINEL_S + HEARTBEAT_S)
 
 
 class Place:
@@ -56,6 +59,7 @@ class Place:
             sentinel=SENTINEL_S,
             heartbeat=HEARTBEAT_S,
             second_look=SECOND_LOOK_S,
+            backoff=BACKOFF_S,
         )
         config.write_text(text)
         self.program = Program(folder / "home", "run", "-c", str(config), "--no-progress")

@@ -119,6 +119,8 @@ class FsSource:
     async def _watching(self) -> AsyncIterator[AsyncIterator[list[WatchClaim]]]:
         if self._watcher is not None:
             raise WatchError(f"{self._config.root!r} is watched by this source already")
+        # What stands there now is proven anew: whether it is the right storage, fusion decides.
+        self._proof = RootProof(self._proof.path)
         out: Channel[list[WatchClaim]] = Channel(OUT_CLAIMS_MAX)
         watcher = self._new_watcher(out)
         if watcher is None:
