@@ -234,6 +234,21 @@ def test_the_core_imports_no_plugin() -> None:
     assert faults == []
 
 
+@pytest.mark.parametrize("plugin", sorted((ROOT / "plugins").iterdir()), ids=lambda p: p.name)
+def test_no_plugin_leans_on_a_neighbour(plugin: Path) -> None:
+    """A plugin's package imports the core and itself; `nox -s alone` proves it by running it."""
+    neighbours = {path.name for path in plugin.parent.iterdir()} - {plugin.name}
+    files = sorted((plugin / plugin.name).rglob("*.py"))
+    assert files, "no package found: the test looks in the wrong place"
+    faults = [
+        f"{path.relative_to(ROOT)}:{line}: imports {target}"
+        for path in files
+        for target, line in imports(path, set())
+        if target.partition(".")[0] in neighbours
+    ]
+    assert not faults, "\n" + "\n".join(faults)
+
+
 WRONG = {
     "errors.py": ("import time\n", "a file of L0 words imports time"),
     "claims.py": ("from fustor_core import decide\n", "claims.py:1: imports decide, which comes"),
