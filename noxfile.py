@@ -12,6 +12,8 @@ nox.options.error_on_external_run = True
 
 PLUGINS = sorted(path.as_posix() for path in Path("plugins").glob("*") if path.is_dir())
 EXAMPLES = ["contrib/fustor_source_rooms"]
+# What the tests of a plugin use beside the core; no package imports a neighbour (a test proves it).
+TESTED_WITH = {"plugins/fustor_view_file": ["./plugins/fustor_arbitrator_fs"]}
 
 
 @nox.session
@@ -50,7 +52,7 @@ def docs(session: nox.Session) -> None:
 @nox.parametrize("plugin", PLUGINS + EXAMPLES, ids=[Path(p).name for p in PLUGINS + EXAMPLES])
 def alone(session: nox.Session, plugin: str) -> None:
     """One plugin with the core only: none leans on a neighbour."""
-    session.install(".[test]", f"./{plugin}")
+    session.install(".[test]", f"./{plugin}", *TESTED_WITH.get(plugin, []))
     session.run("pytest", "-q", f"{plugin}/tests")
 
 
