@@ -22,6 +22,7 @@ from fustor_source_fs.walk import Order, Walk
 
 PIECE_US = 30_000  # of listing, before events are looked at again
 AGAIN_US_MIN, AGAIN_US_MAX = 50_000, 4_000_000
+AGAIN_SHARE = 50
 RETRY_US = 20_000
 TRIES = 25
 LONG_MAX = 4  # walks under way at a time; each holds descriptors
@@ -91,9 +92,14 @@ class Agenda:
         """
         self._entries.append(Entry(node, name, fresh=fresh))
 
-    def again(self, node: Node) -> None:
-        """List a directory again that changed while it was read; each time a little later."""
+    def again(self, node: Node, took_us: int) -> None:
+        """List a directory again that changed while it was read; each time a little later.
+
+        Args:
+            took_us: how long the reading took: that must not become all that is done.
+        """
         wait = min(AGAIN_US_MAX, 2 * self._patience_us.get(node, AGAIN_US_MIN // 2))
+        wait = max(wait, AGAIN_SHARE * took_us)
         self._patience_us[node] = wait
         self._again[node] = boottime_us() + wait
 

@@ -26,7 +26,6 @@ MOVED_FROM = 0x40
 MOVED_TO = 0x80
 CREATE = 0x100
 DELETE = 0x200
-DELETE_SELF = 0x400
 UNMOUNT = 0x2000
 Q_OVERFLOW = 0x4000
 IGNORED = 0x8000
@@ -35,14 +34,15 @@ _ONLYDIR = 0x01000000
 _EXCL_UNLINK = 0x04000000
 
 NAMES = CREATE | DELETE | MOVED_FROM | MOVED_TO  # the directory's own mtime and ctime move
-MASK = NAMES | MODIFY | ATTRIB | CLOSE_WRITE | DELETE_SELF | _ONLYDIR | _EXCL_UNLINK
+# The end of a watched directory is told by IN_IGNORED in any case, so IN_DELETE_SELF is left out.
+MASK = NAMES | MODIFY | ATTRIB | CLOSE_WRITE | _ONLYDIR | _EXCL_UNLINK
 LIMIT_FILE = "/proc/sys/fs/inotify/max_user_watches"
 
 READ_BYTES = 1 << 18
 HELD_BYTES_MAX = 48 << 20  # of raw events in memory; beyond, evidence is lost and said to be
 WINDOW_MS_MIN = 3.0
-WINDOW_MS_MAX = 20.0
-_BUSY_BYTES = 1 << 13
+WINDOW_MS_MAX = 15.0
+_BUSY_BYTES = 1 << 11  # some 50 events
 
 _HEAD = struct.Struct("iIII")
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -47,6 +47,7 @@ class Links:
         self._met: set[Inode] = set()  # the same, found by a scan that still goes on
         self._searched: dict[Inode, int] = {}  # link count at which all was tried
         self._doubtful: set[Place] = set()
+        self._grown: dict[Node, int] = {}  # where names were added: bytes that were read at once
         self._count = 0
 
     def listed(self, node: Node, listing: Listing) -> None:
@@ -56,10 +57,10 @@ class Links:
         inos, counts = columns[6::12].tobytes(), columns[11::12].tobytes()
         linked = bool(counts.strip(b"\0\1") or counts[1::4].strip(b"\0"))
         if not linked and not node.linked:
-            node.inos, node.inos_fresh = inos, len(inos)
+            node.inos = inos
             return
         with self._lock:
-            node.inos, node.inos_fresh = inos, len(inos)
+            node.inos = inos
             later = listing.origin in _WHOLE
             before = set(node.linked or ())
             for at, name in enumerate(split_names(listing.names)) if linked else ():
@@ -86,6 +87,7 @@ class Links:
                 self._forget(node, name)
             if new and nlink:
                 if isinstance(node.inos, bytes):
+                    self._grown[node] = len(node.inos)
                     node.inos = bytearray(node.inos)
                 node.inos += (ino & _LOW).to_bytes(4, "little")
             if nlink > 1:
@@ -161,12 +163,12 @@ class Links:
 
     def crowded(self, node: Node) -> bool:
         """Whether so many new names came that the inode numbers should be read afresh."""
-        return len(node.inos) > 2 * node.inos_fresh + _SLACK_BYTES
+        return len(node.inos) > 2 * self._grown.get(node, len(node.inos)) + _SLACK_BYTES
 
     def refresh(self, node: Node, inos: Iterable[int]) -> None:
         """The inode numbers of a directory, read afresh."""
         node.inos = b"".join((ino & _LOW).to_bytes(4, "little") for ino in inos)
-        node.inos_fresh = len(node.inos)
+        self._grown.pop(node, None)
 
     def dropped(self, nodes: Iterable[Node]) -> None:
         """These directories left the registry; other names of their files are put in doubt."""
@@ -175,6 +177,7 @@ class Links:
                 for name in list(node.linked or ()):
                     self._forget(node, name)
                 node.inos = b""
+                self._grown.pop(node, None)
 
     def _meet(
         self, node: Node, name: bytes, ino: int, seen: tuple[int, int], *, later: bool

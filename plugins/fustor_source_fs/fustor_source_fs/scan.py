@@ -124,5 +124,5 @@ class Scan:
         return f"Scan({self._scope.path!r}, {self.chunks!r})"
 
 
-def _unwatched(node: object) -> None:
+def _unwatched(node: object, took_us: int) -> None:
     """Nobody watches, so nobody lists again by himself."""

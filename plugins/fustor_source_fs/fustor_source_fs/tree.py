@@ -31,14 +31,12 @@ class Node:
         reading: names that were looked at since its listing began, None when nobody is reading.
         listed: its listing was made, or is being made by whoever registered it.
         inos: low halves of the inode numbers of its entries, to find hard links (links.py).
-        inos_fresh: length of `inos` when all of it was read.
         linked: names in it that have more than one link, with their inode number.
     """
 
     __slots__ = (
         "gone",
         "inos",
-        "inos_fresh",
         "key",
         "kids",
         "linked",
@@ -63,7 +61,6 @@ class Node:
         self.reading: set[bytes] | None = None
         self.listed = False
         self.inos: bytes | bytearray = b""
-        self.inos_fresh = 0
         self.linked: dict[bytes, int] | None = None
 
     def kid(self, name: bytes) -> Node | None:

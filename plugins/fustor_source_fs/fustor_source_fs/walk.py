@@ -43,7 +43,7 @@ class Order:
     Attributes:
         fresh: only enter directories that are not watched yet (a directory that just appeared).
         known: silence keys that may be answered with `Same`, by directory key; None: never.
-        changed: told of a watched directory that would not hold still.
+        changed: told of a watched directory that would not hold still, and how long it took, µs.
         left_out: told (view path, reason) of each directory left out by choice.
     """
 
@@ -51,7 +51,7 @@ class Order:
     recursive: bool = True
     fresh: bool = False
     known: Mapping[Key, Silence] | None = None
-    changed: Callable[[Node], None] = lambda node: None
+    changed: Callable[[Node, int], None] = lambda node, took_us: None
     left_out: Callable[[bytes, str], None] = lambda path, reason: None
 
 
@@ -86,17 +86,19 @@ class Walk:
         Args:
             parent: stays the caller's. node: its entry in the registry.
         """
-        opened: list[int] = []
+        held = -1  # the directory before the last name; those above it are closed again
         try:
             for name in names[:-1]:
                 if self._left_out(parent, name):
                     break
                 claims, spot, node = self._open(parent, node, name)
+                if held >= 0:
+                    os.close(held)
+                    held = -1
                 if spot is None:
                     yield from claims
                     return
-                opened.append(spot.fd)
-                parent = spot
+                parent, held = spot, spot.fd
             else:
                 name = names[-1]
             if self._left_out(parent, name):
@@ -104,8 +106,8 @@ class Walk:
                 return
             yield from self._down(*self._visit(parent, node, name))
         finally:
-            for fd in opened:
-                os.close(fd)
+            if held >= 0:
+                os.close(held)
 
     def _down(self, claims: list[WalkClaim], first: Frame | None) -> Iterator[WalkClaim]:
         stack: list[Frame] = [first] if first is not None else []
@@ -191,7 +193,8 @@ class Walk:
                 if node is not None:
                     self._links.listed(node, reading.listing)
                     if reading.changed:
-                        order.changed(node)
+                        stamp = reading.listing.stamp
+                        order.changed(node, stamp.t - stamp.at)
             if node is not None:
                 node.listed = True
             for kid in kids:

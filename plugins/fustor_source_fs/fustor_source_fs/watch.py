@@ -105,9 +105,9 @@ class Watcher:
         self._agenda.cover(path)
         self._stir()
 
-    def changed(self, node: Node) -> None:
+    def changed(self, node: Node, took_us: int) -> None:
         """A scan met a directory that would not hold still: it is listed again soon."""
-        self._agenda.again(node)
+        self._agenda.again(node, took_us)
         self._stir()
 
     def scan_over(self, prober: Prober, visit: int) -> None:

@@ -58,9 +58,12 @@ async def test_a_move_out_of_the_tree_takes_the_watches_along(live: Any, root: P
     async with live(root) as it:
         outside = root.parent / "outside"
         os.rename(root / "a", outside)
+        (outside / "b" / "on_its_way").write_bytes(b"x")
+        (outside / "b" / "file").unlink()
         await it.settled()
         assert (it.cell(b"a").value, it.cell(b"a").flags) == (None, 0)
         await it.until(lambda: it.source.coverage()["watched_dirs"] == 3)
+        assert not [c for c in it.claims if isinstance(c, Owe)]
         it.forget()
         (outside / "b" / "unseen").write_bytes(b"x")
         (root / "seen").write_bytes(b"x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import socket
 import stat
 import subprocess
@@ -16,8 +17,12 @@ from typing import Any
 
 import pytest
 from fustor_source_fs import FsConfig, FsSource
-from fustor_source_fs.listing import row_of
-from fustor_source_fs.walk import FDS_MAX
+from fustor_source_fs.exclusion import Exclusion
+from fustor_source_fs.identity import Prober
+from fustor_source_fs.links import Links
+from fustor_source_fs.listing import Lister, row_of
+from fustor_source_fs.rooted import RootProof
+from fustor_source_fs.walk import FDS_MAX, Order, Walk
 
 from fustor_core.claims import (
     Cell,
@@ -226,19 +231,33 @@ async def test_a_bind_mount_of_the_same_file_system_is_another_device(root: Path
         assert listings[b"/bound"].dir != listings[b"/real"].dir
 
 
-async def test_a_deep_chain_with_paths_longer_than_the_system_takes(root: Path) -> None:
-    depth, name = 700, b"n" * 60
+def dig(root: Path, depth: int, name: bytes) -> None:
+    """A chain of directories, each with another one beside the next."""
     fd = os.open(root, os.O_RDONLY)
-    for level in range(depth):
+    for _ in range(depth):
         os.mkdir(name, dir_fd=fd)
         os.mkdir(b"side", dir_fd=fd)  # visited on the way back, when the chain was closed
         below = os.open(name, os.O_RDONLY, dir_fd=fd)
         os.close(fd)
         fd = below
-        assert level < depth
     os.close(fd)
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    """No more descriptors than a walk needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 100, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("few_descriptors")
+async def test_a_deep_chain_with_paths_longer_than_the_system_takes(root: Path) -> None:
+    depth = 500
+    dig(root, depth, b"n" * 60)
     before = len(os.listdir("/proc/self/fd"))
-    assert depth > FDS_MAX
+    assert depth > 2 * FDS_MAX
     listings = by_path(await scan(root))
     assert len(listings) == 1 + 2 * depth
     assert all(listing.complete for listing in listings.values())
@@ -247,6 +266,28 @@ async def test_a_deep_chain_with_paths_longer_than_the_system_takes(root: Path) 
     assert len(os.listdir("/proc/self/fd")) == before
     below = await scan(root, Scope(path=deepest))
     assert [c.dir for c in below] == [listings[deepest].dir]
+
+
+def test_a_chain_that_was_moved_away_meanwhile_is_not_walked_on(root: Path) -> None:
+    depth = 2 * FDS_MAX
+    dig(root, depth, b"n")
+    proof, prober = RootProof(os.fsencode(root)), Prober()
+    top = proof.open(prober)
+    lister = Lister(
+        prober, Exclusion(), proof=proof, cross=False, now_us=boottime_us, stopped=lambda: False
+    )
+    claims = Walk(lister, None, Links(), Order(Origin.SNAPSHOT)).root(top)
+    deepest = b"/n" * depth
+    assert any(claim.path == deepest for claim in claims)
+    (root / "n/n").rename(root / "n/away")
+    (root / "n/n/n/side").mkdir(parents=True)  # another one in its place
+    told = {claim.path: claim for claim in claims if isinstance(claim, Listing)}
+    os.close(top.fd)
+    unread = [path for path, one in told.items() if not one.complete]
+    assert told[b"/n/side"].complete
+    assert b"/n/n/n/side" in unread
+    assert {told[path].reason for path in unread} == {"not_yet"}
+    assert told[deepest[:-2] + b"/side"].complete, "the last few are open still"
 
 
 async def test_a_large_directory_is_one_listing(root: Path) -> None:

@@ -7,10 +7,12 @@ link was told, and moves no hard links out.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import select
 import shutil
+import stat
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -199,3 +201,32 @@ async def test_the_claims_equal_the_tree_after_a_storm(live: Any, root: Path, se
         storm.told = lambda ino, nlink: from_thread.run(until, lambda: shown(ino, nlink))
         await to_thread.run_sync(storm.run, OPERATIONS)
         await it.settled()
+
+
+async def test_scans_and_hiccups_during_a_storm(live: Any, root: Path) -> None:
+    """Whole scans one after the other beside the events, and a reader that is held up at times."""
+    storm = Storm(root, seed=7)
+    async with live(root) as it:
+        over = asyncio.Event()
+
+        async def scan() -> None:
+            while not over.is_set():
+                await it.scan()
+
+        def hold_up() -> None:
+            while not over.is_set():
+                with it.source._watcher._reader._lock:
+                    select.select([], [], [], 0.05)
+                select.select([], [], [], 0.1)
+
+        storm.operations = [work for work in storm.operations if work != storm.link]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(scan())
+            tasks.create_task(to_thread.run_sync(hold_up))
+            await to_thread.run_sync(storm.run, OPERATIONS)
+            over.set()
+        await it.settled()
+        folders = [
+            row for row in it.fold.tree(it.root_key).values() if stat.S_ISDIR(unpack_row(row).mode)
+        ]
+        await it.until(lambda: it.source.coverage()["watched_dirs"] == len(folders))

@@ -310,6 +310,57 @@ async def test_covering_lists_what_another_host_made(
         await it.settled()
 
 
+async def test_where_the_parent_cannot_be_proven_a_delete_keeps_the_kernels_word(
+    live: Any, root: Path
+) -> None:
+    for name in ("deleted", "d/deleted", "d/written"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"x")
+    async with live(root) as it:
+        tree, key = it.source._watcher.tree, it.key("d")
+        with tree.lock:  # as if a rename had not been heard of
+            tree.seat(tree.root.kid(b"d"), tree.root, b"elsewhere")
+        before = boottime_us()
+        (root / "d/deleted").unlink()
+        cell = await it.until(lambda: it.cell(b"deleted"))
+        assert (cell.dir, cell.value, cell.stamp.kind) == (key, None, "w")
+        assert cell.stamp.f <= before < cell.stamp.t <= boottime_us()
+        assert cell.path == b"/elsewhere"
+        assert not [c for c in it.claims if isinstance(c, Owe)]
+        os.utime(root / "d/written")
+        (owe,) = await it.until(lambda: [c for c in it.claims if isinstance(c, Owe)])
+        assert (owe.dir, owe.deep, owe.reason) == (key, False, "not_yet")
+        assert owe.stamp.t <= boottime_us()
+        await it.scan()  # finds it again
+        it.forget()
+        os.utime(root / "d/written")
+        await it.settled()
+        assert it.cell(b"written").stamp.kind == "e"
+
+
+async def test_entering_lists_only_what_is_not_watched_yet(live: Any, root: Path) -> None:
+    (root / "a/known/below").mkdir(parents=True)
+    async with live(root) as it:
+        watcher = it.source._watcher
+        for fresh, expected in ((True, [b"/a"]), (False, [b"/a", b"/a/known", b"/a/known/below"])):
+            it.forget()
+            watcher._agenda.enter(watcher.tree.root, b"a", fresh=fresh)
+            watcher._stir()
+            await it.until(lambda last=expected[-1]: it.listings(last))
+            (root / "end").write_bytes(b"x")
+            await it.until(lambda: it.cell(b"end"))
+            assert [c.path for c in it.claims if isinstance(c, Listing)] == expected
+
+
+async def test_a_listing_that_is_being_read_hears_of_a_look(live: Any, root: Path) -> None:
+    async with live(root) as it:
+        node = it.source._watcher.tree.root
+        node.reading = set()
+        (root / "seen").write_bytes(b"x")
+        await it.until(lambda: it.cell(b"seen"))
+        assert b"seen" in node.reading
+
+
 async def test_an_event_while_a_directory_is_listed_makes_its_name_weak(
     live: Any, root: Path
 ) -> None:
