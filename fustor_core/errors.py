@@ -1,24 +1,24 @@
 """The whole exception tree. Each class means another reaction of whoever catches it.
 
-    FustorError
-    ├── IllegalTransition        a bug, or 409 when a request asked for it
-    ├── ConfigError              exit 3: names file, line, column, key, and a suggestion
-    ├── StateError               exit 3: the state directory cannot be used
-    │   └── StateInUse           exit 8: another process holds it
-    ├── PluginError              a driver cannot be found or loaded
-    ├── MalformedClaim           the claim or batch breaks the protocol: 400, or quarantined
-    ├── QueryError               a question that makes no sense: 400
-    │   ├── CursorTooOld         410, with the cursor to restart from
-    │   ├── NoSuchView           404
-    │   └── NoSuchJob            404
-    └── PipeError                what a sink may raise; decides what its pipe does
-        ├── SessionObsoletedError   new session at once
-        ├── StaleEpochError         drop scan claims, follow the role
-        ├── SequenceGap             send again from `expected`
-        ├── SlowDown                wait `retry_after_s`
-        ├── DiskFull                keep the spool, retry with back-off
-        ├── Unreachable             back-off
-        └── Refused                 ERROR: a person is needed
+FustorError
+├── IllegalTransition        a bug, or 409 when a request asked for it
+├── ConfigError              exit 3: names file, line, column, key, and a suggestion
+├── StateError               exit 3: the state directory cannot be used
+│   └── StateInUse           exit 8: another process holds it
+├── PluginError              a driver cannot be found or loaded
+├── MalformedClaim           the claim or batch breaks the protocol: 400, or quarantined
+├── QueryError               a question that makes no sense: 400
+│   ├── CursorTooOld         410, with the cursor to restart from
+│   ├── NoSuchView           404
+│   └── NoSuchJob            404
+└── PipeError                what a sink may raise; decides what its pipe does
+    ├── SessionObsoletedError   new session at once
+    ├── StaleEpochError         drop scan claims, follow the role
+    ├── SequenceGap             send again from `expected`
+    ├── SlowDown                wait `retry_after_s`
+    ├── DiskFull                keep the spool, retry with back-off
+    ├── Unreachable             back-off
+    └── Refused                 ERROR: a person is needed
 """
 
 from __future__ import annotations
