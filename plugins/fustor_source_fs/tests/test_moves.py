@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fustor_source_fs.inotify import Chunk, parse
 
 from fustor_core.claims import MOVED, Cell, Listing, Owe, edge_key
 
@@ -177,3 +178,44 @@ async def test_the_halves_of_a_move_are_judged_by_what_is_there(live: Any, root:
         await it.settled()
         cells = [c for c in it.claims if isinstance(c, Cell) and c.name in (b"a", b"m")]
         assert {c.name: c.value is None for c in cells} == {b"a": False, b"m": True}
+
+
+async def test_halves_of_a_move_in_two_reads_are_paired(live: Any, root: Path) -> None:
+    planted(root)
+    async with live(root) as it:
+        watcher = it.source._watcher
+        reader = watcher._reader
+        with reader._lock:
+            since = reader._empty_us
+            os.rename(root / "a/b", root / "x/moved")
+            data = watcher._inotify.read()
+        cut = len(data) // 2
+        assert [len(list(parse(part))) for part in (data[:cut], data[cut:])] == [1, 1]
+        with reader._lock:
+            reader._chunks.append(Chunk(since, data[:cut]))
+        watcher._stir()
+        await it.until(lambda: watcher._halves)
+        assert not it.cells(b"b"), "it waits for the other half"
+        with reader._lock:
+            reader._chunks.append(Chunk(since, data[cut:]))
+        watcher._stir()
+        await it.settled()
+        assert (it.cell(b"b").flags, it.cell(b"moved").flags) == (MOVED, MOVED)
+        assert not [c for c in it.claims if isinstance(c, (Listing, Owe))]
+
+
+async def test_what_cannot_be_found_to_be_entered_is_tried_again(live: Any, root: Path) -> None:
+    planted(root)
+    async with live(root) as it:
+        watcher = it.source._watcher
+        tree = watcher.tree
+        node = tree.root.kid(b"a")
+        with tree.lock:  # as if a rename had not been heard of yet
+            tree.seat(node, tree.root, b"elsewhere")
+        watcher._agenda.enter(node, b"b", fresh=False)
+        watcher._stir()
+        await it.until(lambda: watcher._agenda._later)
+        with tree.lock:
+            tree.seat(node, tree.root, b"a")
+        await it.until(lambda: it.listings(b"/a/b/c"))
+        assert not [c for c in it.claims if isinstance(c, Owe)]

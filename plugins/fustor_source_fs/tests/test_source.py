@@ -182,8 +182,19 @@ async def test_a_root_that_comes_back_is_watched_from_its_next_scan(live: Any, r
     async with it_source.watch():
         assert it_source.coverage()["uncovered"] == [b"/"]
         away.rename(root)
-        assert [claim async for claim in it_source.scan(Scope())]
+        assert await exhausted(it_source.scan(Scope()))
         assert it_source.coverage()["watched_dirs"] == 4
+
+
+async def test_a_scope_below_a_root_that_came_back_is_armed_from_the_root(root: Path) -> None:
+    planted(root)
+    away = root.parent / "away"
+    root.rename(away)
+    it = source(root)
+    async with it.watch():
+        away.rename(root)
+        assert await exhausted(it.scan(Scope(path=b"/a/b"))) == 1
+        assert it.coverage()["watched_dirs"] == 3
 
 
 async def test_a_root_that_is_deleted_deletes_nothing_unsaid(live: Any, root: Path) -> None:
