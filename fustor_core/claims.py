@@ -14,7 +14,6 @@ import stat
 import struct
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -345,11 +344,12 @@ def _listing_fault(claim: Listing) -> str:
 def sorted_fault(names: bytes) -> str:
     """Why a names blob that is about to be stored cannot be: unsorted, repeated or odd names."""
     parts = split_names(names)
-    if any(a >= b for a, b in pairwise(parts)):
+    if sorted(parts) != parts or len(set(parts)) != len(parts):  # both in C, linear when sorted
         return "names are not byte-sorted or not unique"
     if parts and (not parts[0] or b"." in parts[:3] or b".." in parts[:4]):
         return "empty name, . or .."
-    return "" if all(len(n) <= NAME_BYTES_MAX for n in parts) else "name too long"
+    fits = len(names) <= NAME_BYTES_MAX or max(map(len, parts)) <= NAME_BYTES_MAX
+    return "" if fits else "name too long"
 
 
 def pack_rows(rows: Mapping[bytes, Row | bytes]) -> tuple[bytes, bytes]:
