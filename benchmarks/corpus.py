@@ -32,7 +32,7 @@ DAY_NS = 86_400 * 10**9
 NEWEST_NS = 1_717_200_000 * 10**9  # 2024-06-01; nothing in the tree was modified later
 AGE_DAYS_MEAN, AGE_DAYS_MAX = 550.0, 3000.0
 # A file whose inode changed less than this ago may still be written: programs look at it again.
-COOL_S = 45.0
+COOL_S = 40.0
 
 PARTS = """
     render shot plate comp mesh matte grade track sample genome align reads trial cohort sensor

@@ -12,7 +12,6 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import answers
@@ -68,21 +67,17 @@ def main(words: list[str] | None = None) -> int:
     for files in (*trees, *([waiters.FILES] if "waiters" in parts else [])):
         # all of them now: they grow old together
         corpus.written(cache, corpus.Plan(files))
+    # first what needs no old tree
+    if "events" in parts:
+        print("events", file=sys.stderr, flush=True)
+        with scratch(cache) as folder:
+            events.measure(report, folder, RATES, effort.event_s, effort.rounds, given.pin)
     for files in trees:
         _run_tree(report, cache, files, parts, effort, given.pin)
-    beside: dict[str, Callable[[Path], None]] = {
-        "events": lambda folder: events.measure(
-            report, folder, RATES, effort.event_s, effort.rounds, given.pin
-        ),
-        "waiters": lambda folder: waiters.measure(
-            report, cache, folder, effort.clients, effort.wait_s, given.pin
-        ),
-    }
-    for part, measure in beside.items():
-        if part in parts:
-            print(part, file=sys.stderr, flush=True)
-            with scratch(cache) as folder:
-                measure(folder)
+    if "waiters" in parts:
+        print("waiters", file=sys.stderr, flush=True)
+        with scratch(cache) as folder:
+            waiters.measure(report, cache, folder, effort.clients, effort.wait_s, given.pin)
     report.note(others.warning())
     machine = gauges.machine() | {
         "others_cpu_percent": round(others.share(), 1),
