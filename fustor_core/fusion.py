@@ -17,7 +17,7 @@ from fustor_core.documents import job_document, session_document, with_path
 from fustor_core.errors import NoSuchJob, NoSuchView, QueryError, SessionObsoletedError
 from fustor_core.fusion_pipe import FusionPipeline
 
-FOLLOW_PAUSE_S = 0.05
+FOLLOW_PAUSE_S = 0.02
 FOLLOW_PAGE = 1000
 
 Do = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
