@@ -50,13 +50,13 @@ class Errands:
     def _looks(self, view: Seeking, moment: Moment) -> list[Command]:
         now = moment.now_us
         self.asked = {k: t for k, t in self.asked.items() if now - t < LOOK_AGAIN_US}
-        targets: dict[str, list[tuple[Key | None, bytes]]] = {"look": [], "list": []}
+        targets: dict[tuple[str, bool], list[tuple[Key | None, bytes]]] = {}
         for wanted in view.looks(moment, LOOKS_AT_ONCE):
             if (wanted.kind, wanted.path) not in self.asked:
                 self.asked[wanted.kind, wanted.path] = now
-                targets[wanted.kind].append((None, wanted.path))
+                target = (None, wanted.path)
+                targets.setdefault((wanted.kind, wanted.recursive), []).append(target)
         return [
-            Command(uuid.uuid4().hex, kind, tuple(found))
-            for kind, found in targets.items()
-            if found
+            Command(uuid.uuid4().hex, kind, tuple(found), recursive)
+            for (kind, recursive), found in targets.items()
         ]

@@ -100,13 +100,14 @@ class Registers:
         return Applied(changes=self.feed.head, owed=self._asked())
 
     def _asked(self) -> list[Owed]:
-        asked, self.tree.asked = self.tree.asked, {}
+        asked = self.tree.asked
         out = []
-        for key in list(asked)[:OWED_MAX]:
+        for key in list(asked)[:OWED_MAX]:  # the rest is told with the next batches
+            deep = asked.pop(key)
             directory = self.tree.dirs.get(key)
             if directory is None or directory.owed is None or not self.tree.visible(directory):
                 continue
-            out.append(Owed(key, directory.path(), asked[key]))
+            out.append(Owed(key, directory.path(), deep))
         return out
 
     def _reseated(self, directory: Directory, before: bytes | None) -> None:

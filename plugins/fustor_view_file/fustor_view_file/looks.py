@@ -17,15 +17,20 @@ LIST_INSTEAD = 4
 UNLISTABLE = frozenset({"permission", "io_error", "hung", "vanished_root"})
 
 
-def where(tree: Tree, top: Directory, *indexes: int) -> Iterator[Directory]:
-    """The directories at and below `top` in whose subtree one of these sums is not 0."""
+def where(tree: Tree, top: Directory, *indexes: int, whole: bool = False) -> Iterator[Directory]:
+    """The directories at and below `top` in whose subtree one of these sums is not 0.
+
+    Args:
+        whole: what is owed deep stands for all below it.
+    """
     stack = [top]
     while stack:
         at = stack.pop()
         if not any(at.count[i] for i in indexes):
             continue
         yield at
-        stack.extend(tree.children(at))
+        if not (whole and at.deep and at.owed is not None):
+            stack.extend(tree.children(at))
 
 
 def wanted(registers: Registers, moment: Moment, limit: int) -> list[Wanted]:
@@ -34,13 +39,13 @@ def wanted(registers: Registers, moment: Moment, limit: int) -> list[Wanted]:
     if tree.root is None:
         return []
     out: list[Wanted] = []
-    for at in where(tree, tree.root, DEBTS, SUSPECTS, GAPS):
+    for at in where(tree, tree.root, DEBTS, SUSPECTS, GAPS, whole=True):
         if len(out) >= limit:
             return out
         path = at.path()
         due = [n for n, since in at.suspects.items() if since + moment.hot_us <= moment.now_us]
         if not at.listed and not at.left_out and at.count[GAPS]:
-            out.append(Wanted("list", path))
+            out.append(Wanted("list", path, at.deep))
         elif len(due) > LIST_INSTEAD:
             out.append(Wanted("list", path))  # one listing looks at all of them
             due = []
