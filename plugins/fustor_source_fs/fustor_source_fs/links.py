@@ -1,8 +1,8 @@
 """Hard links: a change by one name changes the row of every other name, and no event says so.
 
 The kernel tells the directory of the name that was used, nobody else. So the names with more than
-one link are kept by inode; when a look at one of them shows another link count or ctime than was
-last seen, the others are looked at too. Of every directory the low halves of its inode numbers are
+one link are kept by inode; when a look at one of them shows another row than was last seen, the
+others are looked at too. Of every directory the low halves of its inode numbers are
 kept, four bytes a file: enough to find the first name of a file that just got its second one.
 """
 
@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Collection, Iterable
 
-from fustor_core.claims import ROW, Listing, Origin, split_names
+from fustor_core.claims import ROW, ROW_BYTES, Listing, Origin, split_names
 from fustor_source_fs.tree import Node
 
 NAMES_MAX = 200_000
@@ -34,7 +34,12 @@ class File:
 
     def __init__(self) -> None:
         self.places: set[Place] = set()
-        self.seen: tuple[int, int] | None = None  # link count, ctime in ns
+        self.seen = b""  # the row, the same for all names
+
+    @property
+    def nlink(self) -> int:
+        """How many names the file had when it was last seen."""
+        return int.from_bytes(self.seen[44:48], "little")
 
 
 class Links:
@@ -64,10 +69,11 @@ class Links:
             later = listing.origin in _WHOLE
             before = set(node.linked or ())
             for at, name in enumerate(split_names(listing.names)) if linked else ():
-                _, _, ctime, ino, _, _, _, nlink = ROW.unpack_from(rows, at * ROW.size)
+                row = rows[at * ROW_BYTES : (at + 1) * ROW_BYTES]
+                _, _, _, ino, _, _, _, nlink = ROW.unpack(row)
                 if nlink > 1:
                     before.discard(name)
-                    self._meet(node, name, ino, (nlink, ctime), later=later)
+                    self._meet(node, name, ino, row, later=later)
             for name in before if listing.complete else ():
                 self._forget(node, name)
 
@@ -78,9 +84,9 @@ class Links:
             row: what was seen, None when no file is there.
             new: the name is new in this directory.
         """
-        ino = nlink = ctime = 0
+        ino = nlink = 0
         if row is not None:
-            _, _, ctime, ino, _, _, _, nlink = ROW.unpack(row)
+            _, _, _, ino, _, _, _, nlink = ROW.unpack(row)
         with self._lock:
             before = node.linked.get(name) if node.linked else None
             if before is not None and (before != ino or nlink < 2):
@@ -90,8 +96,8 @@ class Links:
                     self._grown[node] = len(node.inos)
                     node.inos = bytearray(node.inos)
                 node.inos += (ino & _LOW).to_bytes(4, "little")
-            if nlink > 1:
-                self._meet(node, name, ino, (nlink, ctime), later=False)
+            if row is not None and nlink > 1:
+                self._meet(node, name, ino, row, later=False)
 
     def names(self, node: Node) -> Collection[bytes]:
         """Names in a directory that are known to have more than one link."""
@@ -107,10 +113,10 @@ class Links:
 
     def news(self, node: Node, row: bytes) -> bool:
         """Whether a row shows a file otherwise than it was last seen."""
-        _, _, ctime, ino, _, _, _, nlink = ROW.unpack(row)
+        _, _, _, ino, _, _, _, _ = ROW.unpack(row)
         with self._lock:
             file = self._files.get((node.key.dev, ino))
-            return file is None or file.seen != (nlink, ctime)
+            return file is None or file.seen != row
 
     def scan_over(self, now_us: int) -> None:
         """A scan is over: what it met without all its other names has them elsewhere."""
@@ -118,7 +124,7 @@ class Links:
             met, self._met = self._met, set()
             for inode in met:
                 file = self._files.get(inode)
-                if file is not None and file.seen is not None:
+                if file is not None:
                     self._want(inode, file, now_us)
 
     def due_us(self) -> int | None:
@@ -142,7 +148,7 @@ class Links:
             for inode in due:
                 first = not self._wanted.pop(inode)
                 file = self._files.get(inode)
-                if file is None or file.seen is None or len(file.places) >= file.seen[0]:
+                if file is None or len(file.places) >= file.nlink:
                     continue
                 lows.add(code(inode[1]))
                 places |= file.places
@@ -151,7 +157,7 @@ class Links:
                 else:
                     if len(self._searched) > WANTED_MAX:
                         self._searched.clear()
-                    self._searched[inode] = file.seen[0]
+                    self._searched[inode] = file.nlink
         found = []
         for node in nodes if lows else ():
             inos = node.inos
@@ -179,9 +185,7 @@ class Links:
                 node.inos = b""
                 self._grown.pop(node, None)
 
-    def _meet(
-        self, node: Node, name: bytes, ino: int, seen: tuple[int, int], *, later: bool
-    ) -> None:
+    def _meet(self, node: Node, name: bytes, ino: int, row: bytes, *, later: bool) -> None:
         if node.gone or (self._count >= NAMES_MAX and name not in self.names(node)):
             return
         if node.linked is None:
@@ -195,19 +199,19 @@ class Links:
             node.linked[name] = ino
             file.places.add((node, name))
             self._count += 1
-        if file.seen != seen:
-            if file.seen is not None:
+        if file.seen != row:
+            if file.seen:
                 self._doubtful |= file.places - {(node, name)}
-            file.seen = seen
+            file.seen = row
         if not later:
             self._want(inode, file, 0)
-        elif len(file.places) < seen[0] and len(self._met) < WANTED_MAX:
+        elif len(file.places) < file.nlink and len(self._met) < WANTED_MAX:
             self._met.add(inode)
 
     def _want(self, inode: Inode, file: File, at_us: int) -> None:
-        known = len(file.places)
-        nlink = file.seen[0] if file.seen is not None else 0
-        if known < nlink and self._searched.get(inode) != nlink and len(self._wanted) < WANTED_MAX:
+        missing = len(file.places) < file.nlink
+        tried = self._searched.get(inode) == file.nlink
+        if missing and not tried and len(self._wanted) < WANTED_MAX:
             self._wanted[inode] = at_us
 
     def _forget(self, node: Node, name: bytes) -> None:

@@ -15,11 +15,13 @@ from fustor_source_fs.identity import Prober, Sight, Spot
 MARKER = b".fustor-root"
 MARKER_BYTES_MAX = 4096
 _NO_KEY = Key(0, 0, 0)
-_LOCAL_FINE = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "zfs", "f2fs", "overlay"})
+# Times in kernel ticks; without birth times (small inodes) these, too, count whole seconds.
+_LOCAL_FINE = frozenset({"ext4", "xfs", "btrfs", "tmpfs", "zfs", "f2fs", "overlay"})
 _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "ceph", "lustre", "gpfs", "9p", "afs", "beegfs"}
 )
 _CACHE_BOUND_US = 60_000_000
+_FINE_NS, _COARSE_NS, _SKEWED_NS = 20_000_000, 2_100_000_000, 120_000_000_000
 
 
 class RootVanished(FustorError):
@@ -121,7 +123,7 @@ class RootProof:
             birth = self.birth or _birth_kind(prober, sight, fd)
             prober.birth = birth
             key = Key(0, sight.ino, prober.birth_of(sight, fd))
-            storage = _storage(fd, sight.ino)
+            storage = _storage(fd, sight)
             marker = _marker(fd)
         except OSError as err:
             raise _vanished(self.path, err) from err
@@ -166,14 +168,15 @@ def _other(path: bytes, why: str) -> RootVanished:
     )
 
 
-def _storage(fd: int, ino: int) -> Storage:
+def _storage(fd: int, sight: Sight) -> Storage:
     source, kind, options = _mount(fd)
     fsid = os.fstatvfs(fd).f_fsid
-    name = f"fsid:{fsid:016x}" if fsid else f"mount:{kind}:{source}"
-    network = kind in _NETWORK or kind.startswith("fuse")
-    if network:
-        return Storage(f"{name}:{ino}", 120_000_000_000, _cache_bound_us(options))
-    return Storage(f"{name}:{ino}", 20_000_000 if kind in _LOCAL_FINE else 2_100_000_000, 0)
+    identity = f"fsid:{fsid:016x}" if fsid else f"mount:{kind}:{source}"
+    identity += f":{sight.ino}"
+    if kind in _NETWORK or kind.startswith("fuse"):
+        return Storage(identity, _SKEWED_NS, _cache_bound_us(options))
+    fine = kind in _LOCAL_FINE and bool(sight.birth_ns)
+    return Storage(identity, _FINE_NS if fine else _COARSE_NS, 0)
 
 
 def _mount(fd: int) -> tuple[str, str, str]:
