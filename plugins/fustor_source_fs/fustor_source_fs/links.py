@@ -212,7 +212,7 @@ class Links:
         missing = len(file.places) < file.nlink
         tried = self._searched.get(inode) == file.nlink
         if missing and not tried and len(self._wanted) < WANTED_MAX:
-            self._wanted[inode] = at_us
+            self._wanted.setdefault(inode, at_us)
 
     def _forget(self, node: Node, name: bytes) -> None:
         """Take one name out; the names that are left of that inode are in doubt."""

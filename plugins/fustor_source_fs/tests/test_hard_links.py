@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fustor_source_fs.links import NAMES_MAX, Links
+from fustor_source_fs.links import NAMES_MAX, RECHECK_US, Links
 from fustor_source_fs.tree import Node
 
 from fustor_core.claims import Key, Listing, Origin, Row, Stamp, pack_rows
@@ -96,6 +96,21 @@ def test_a_scan_asks_only_for_names_that_it_did_not_meet() -> None:
     assert again == {(one, b"far")}
     assert found == [(one, {8})]
     assert links.due_us() is None
+
+
+def test_names_outside_the_tree_are_looked_for_twice_and_no_more() -> None:
+    links = Links()
+    node = Node(Key(0, 1, 1), None, b"")
+    row = Row(ino=7, nlink=2).pack()
+    links.saw(node, b"a", row, new=True)
+    assert links.due_us() == 0
+    for now, due in ((10, 10 + RECHECK_US), (10 + RECHECK_US, None)):
+        _, again = links.search([node], now)
+        assert again == {(node, b"a")}
+        links.saw(node, b"a", row)
+        assert links.due_us() == due
+    links.saw(node, b"a", Row(ino=7, nlink=3).pack())
+    assert links.due_us() == 0, "another one: looked for again"
 
 
 def test_a_name_seen_otherwise_puts_the_others_in_doubt() -> None:

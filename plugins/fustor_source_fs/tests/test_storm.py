@@ -158,8 +158,9 @@ class Storm:
 
     def move_out(self) -> None:
         path = self.thing()
-        for folder, _, files in os.walk(path):
-            if any(os.lstat(folder + b"/" + name).st_ino in self.linked for name in files):
+        for folder, folders, files in os.walk(path):
+            names = [folder + b"/" + name for name in folders + files]
+            if any(os.lstat(name).st_ino in self.linked for name in names):
                 return
         if os.lstat(path).st_ino not in self.linked:
             os.rename(path, self.outside + b"/%d" % self.random.randrange(4))
