@@ -92,7 +92,8 @@ class Source(Protocol):
     The engine calls `scan` for the snapshot, each audit and on demand, one scan at a time for each
     scope, never two overlapping ones. The source yields each directory once, parents before their
     children; the iterator's end means that the scope was read whole, an exception that it was not.
-    What cannot be read is data: an incomplete `Listing` with its reason, never an exception.
+    What cannot be read is data: an incomplete `Listing` with its reason, never an exception; a
+    directory that is gone again is the `Cell` of its edge.
     The engine may stop iterating at any point (`aclose`).
     """
 
@@ -101,7 +102,7 @@ class Source(Protocol):
 
     def __init__(self, config: Any) -> None: ...
 
-    def scan(self, scope: Scope) -> AsyncIterator[Listing | Same]: ...
+    def scan(self, scope: Scope) -> AsyncIterator[Listing | Same | Cell]: ...
 
 
 @runtime_checkable
