@@ -177,10 +177,11 @@ def test_older_evidence_changes_nothing() -> None:
     assert result is k
 
 
+# Looks take time: two looks at one very instant have no order, and no source makes them.
 stamps = st.builds(
     lambda lo, length, line, at, kind: seen(lo, lo + length, line=line, at=at, kind=kind),
     st.integers(0, 40),
-    st.integers(0, 20),
+    st.integers(1, 20),
     st.integers(0, 3),
     st.integers(0, 9),
     st.sampled_from("ewls"),
