@@ -7,6 +7,10 @@ FustorError
 │   └── StateInUse           exit 8: another process holds it
 ├── PluginError              a driver cannot be found or loaded
 ├── MalformedClaim           the claim or batch breaks the protocol: 400, or quarantined
+│   └── UnsupportedProtocol  400, with the versions that are spoken
+├── AccessError              who asks may not
+│   ├── Unauthorized         401: no key, or none that is good
+│   └── Forbidden            403: the key is good, but not for this
 ├── QueryError               a question that makes no sense: 400
 │   ├── CursorTooOld         410, with the cursor to restart from
 │   ├── NoSuchView           404
@@ -102,6 +106,26 @@ class PluginError(FustorError):
 
 class MalformedClaim(FustorError):
     """A batch or claim breaks the protocol (interfaces.md §3)."""
+
+
+class UnsupportedProtocol(MalformedClaim):
+    """None of the protocol versions that were offered is spoken here; `supported` lists those."""
+
+    def __init__(self, message: str, *, supported: Sequence[int]) -> None:
+        super().__init__(message, remedy=f"spoken here: {', '.join(map(str, supported))}")
+        self.supported = tuple(supported)
+
+
+class AccessError(FustorError):
+    """Who asks may not do this."""
+
+
+class Unauthorized(AccessError):
+    """No key was given, or none that is known, still good and not revoked (401)."""
+
+
+class Forbidden(AccessError):
+    """The key is good, but its scopes, views or pipes do not cover this (403)."""
 
 
 class QueryError(FustorError):

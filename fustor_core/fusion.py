@@ -12,9 +12,15 @@ import anyio.abc
 import anyio.lowlevel
 
 from fustor_core.claims import Ack, Batch
-from fustor_core.contracts import Answer, Grant, Hello, Page, Pulse, Query
+from fustor_core.contracts import HERE, Access, Answer, Caller, Grant, Hello, Page, Pulse, Query
 from fustor_core.documents import job_document, session_document, with_path
-from fustor_core.errors import NoSuchJob, NoSuchView, QueryError, SessionObsoletedError
+from fustor_core.errors import (
+    NoSuchJob,
+    NoSuchView,
+    QueryError,
+    SessionObsoletedError,
+    Unauthorized,
+)
 from fustor_core.fusion_pipe import FusionPipeline
 
 FOLLOW_PAUSE_S = 0.02
@@ -59,22 +65,22 @@ class Fusion:
 
     # ---- Accept
 
-    async def open(self, hello: Hello) -> Grant:
+    async def open(self, hello: Hello, caller: Caller = HERE) -> Grant:
         """Open a session with the view that the pipe names."""
         pipeline = self._pipeline(hello.view)
         grant = await pipeline.open_session(hello)
         self._of_session[grant.session_id] = pipeline
         return grant
 
-    async def beat(self, session_id: str, pulse: Pulse) -> Answer:
+    async def beat(self, session_id: str, pulse: Pulse, caller: Caller = HERE) -> Answer:
         """A heartbeat."""
         return await self._session(session_id).beat(session_id, pulse)
 
-    async def push(self, session_id: str, batch: Batch, body: bytes) -> Ack:
+    async def push(self, session_id: str, batch: Batch, body: bytes, caller: Caller = HERE) -> Ack:
         """A batch; durable and applied when this returns."""
         return await self._session(session_id).push(session_id, batch, body)
 
-    async def close(self, session_id: str) -> None:
+    async def close(self, session_id: str, caller: Caller = HERE) -> None:
         """End a session; unknown ones too."""
         pipeline = self._of_session.pop(session_id, None)
         if pipeline is not None:
@@ -97,6 +103,18 @@ class Fusion:
         return found
 
     # ---- Ask
+
+    def access(self, bearer: str) -> Access:
+        """What a bearer key may do; there are no keys yet.
+
+        Raises:
+            Unauthorized: always.
+        """
+        raise Unauthorized("no key is known here")
+
+    async def ended(self, key_id: str) -> None:
+        """Return when a key is good no longer."""
+        await anyio.sleep_forever()
 
     async def query(self, view: str, query: Query) -> AsyncIterator[Page]:
         """Pages of an answer, giving way to others between two pages."""

@@ -16,10 +16,15 @@ from fustor_core.contracts.arbitrator import (
     Write,
 )
 from fustor_core.contracts.receiver import (
+    HERE,
+    RIGHTS,
     Accept,
+    Access,
     Ask,
     Attached,
+    Caller,
     Receiver,
+    Right,
 )
 from fustor_core.contracts.sink import (
     Answer,
@@ -52,12 +57,16 @@ from fustor_core.contracts.view import (
 )
 
 __all__ = [
+    "HERE",
+    "RIGHTS",
     "Accept",
+    "Access",
     "Answer",
     "Applied",
     "Arbitrator",
     "Ask",
     "Attached",
+    "Caller",
     "Command",
     "Covering",
     "Durable",
@@ -73,6 +82,7 @@ __all__ = [
     "Query",
     "Receiver",
     "Reporting",
+    "Right",
     "Rooted",
     "Scope",
     "Seeking",

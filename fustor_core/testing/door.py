@@ -22,7 +22,18 @@ from fustor_core.claims import (
     encode_batch,
     fault,
 )
-from fustor_core.contracts import Accept, Answer, Ask, Command, Grant, Hello, Pulse, boottime_us
+from fustor_core.contracts import (
+    HERE,
+    Accept,
+    Answer,
+    Ask,
+    Caller,
+    Command,
+    Grant,
+    Hello,
+    Pulse,
+    boottime_us,
+)
 from fustor_core.errors import SequenceGap, SessionObsoletedError, StaleEpochError, Unreachable
 
 
@@ -56,6 +67,7 @@ class MemoryDoor:
         self.timeout_s, self.heartbeat_s = 30.0, 10.0
         self.audit_s, self.sentinel_s = 600.0, 120.0
         self.opened: list[Hello] = []
+        self.callers: list[Caller] = []  # of each `open`, `beat` and `push`
         self.closed: list[str] = []
         self.owed: Callable[[Batch], Ack] | None = None  # makes the reply, for acks that owe
         self._guests: dict[str, Guest] = {}
@@ -73,9 +85,10 @@ class MemoryDoor:
 
     # -- the contract `Accept`
 
-    async def open(self, hello: Hello) -> Grant:
+    async def open(self, hello: Hello, caller: Caller = HERE) -> Grant:
         """A session; the one that this agent pipe had before is replaced."""
         await self._arrive("open")
+        self.callers.append(caller)
         for guest in list(self._guests.values()):
             if (guest.hello.agent_id, guest.hello.pipe) == (hello.agent_id, hello.pipe):
                 self.end(guest.session_id, "replaced")
@@ -97,18 +110,20 @@ class MemoryDoor:
             server_time=self.now_us(),
         )
 
-    async def beat(self, session_id: str, pulse: Pulse) -> Answer:
+    async def beat(self, session_id: str, pulse: Pulse, caller: Caller = HERE) -> Answer:
         """The role as it is now, and the commands that wait."""
         await self._arrive("beat")
+        self.callers.append(caller)
         guest = self._admit(session_id)
         guest.beats.append(pulse)
         commands, guest.commands = tuple(guest.commands), []
         self._tell()
         return Answer(self._role(session_id), self.epoch, self.now_us(), commands)
 
-    async def push(self, session_id: str, batch: Batch, body: bytes) -> Ack:
+    async def push(self, session_id: str, batch: Batch, body: bytes, caller: Caller = HERE) -> Ack:
         """All or nothing; a repeat is answered as before; `body` is the batch as it was sent."""
         await self._arrive("push")
+        self.callers.append(caller)
         await self._gate.wait()
         guest = self._admit(session_id)
         if batch.seq in guest.acks:
@@ -137,7 +152,7 @@ class MemoryDoor:
         while not guest.commands:
             await self._news.wait()
 
-    async def close(self, session_id: str) -> None:
+    async def close(self, session_id: str, caller: Caller = HERE) -> None:
         """The session is over; unknown ones do nothing."""
         await anyio.lowlevel.checkpoint()
         self.closed.append(session_id)

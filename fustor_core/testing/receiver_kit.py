@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import anyio
 
 from fustor_core.claims import PROTOCOL, Ack, Batch, encode_batch
-from fustor_core.contracts import Answer, Grant, Hello, Page, Pulse, Query, Receiver
-from fustor_core.errors import NoSuchView, SessionObsoletedError
+from fustor_core.contracts import Access, Answer, Grant, Hello, Page, Pulse, Query, Receiver
+from fustor_core.errors import NoSuchView, SessionObsoletedError, Unauthorized
 from fustor_core.testing.door import MemoryDoor
 from fustor_core.testing.promises import cell, configured, hello, kept, run
 
@@ -53,6 +53,20 @@ class NoAnswers:
         """Nothing ever changes."""
         await anyio.sleep_forever()
         yield []
+
+    def access(self, bearer: str) -> Access:
+        """One key is known, ``kit``; it may everything.
+
+        Raises:
+            Unauthorized: any other.
+        """
+        if bearer != "kit":
+            raise Unauthorized("not the kit's key")
+        return Access("kit")
+
+    async def ended(self, key_id: str) -> None:
+        """The key stays good."""
+        await anyio.sleep_forever()
 
     def views(self) -> list[dict[str, Any]]:
         """The one view."""

@@ -20,7 +20,7 @@ LAYERS = {
     "L0 words": "errors claims registers clock machine",
     "L1 promises": """
         contracts.source contracts.sink contracts.arbitrator contracts.view contracts.receiver
-        contracts hookspecs units
+        contracts hookspecs units wire
         config.interpolation config.document config.model config.merging config.faults
         config.loading config.schema config.effective config.up config
         states.pipeline states.fusion_pipeline states.session states.leadership states.couplings

@@ -22,6 +22,7 @@ from fustor_core.errors import (
     ConfigError,
     CursorTooOld,
     DiskFull,
+    Forbidden,
     FustorError,
     IllegalTransition,
     MalformedClaim,
@@ -35,7 +36,9 @@ from fustor_core.errors import (
     SlowDown,
     StaleEpochError,
     StateInUse,
+    Unauthorized,
     Unreachable,
+    UnsupportedProtocol,
 )
 from fustor_core.problems import MEDIA_TYPE, URN, Problem
 
@@ -230,7 +233,10 @@ _PLAIN: tuple[tuple[type[FustorError], str, int | None, tuple[str, ...]], ...] =
     (NoSuchJob, "no-such-job", None, ()),
     (CursorTooOld, "cursor-too-old", None, ("cursor",)),
     (QueryError, "malformed", None, ()),
+    (UnsupportedProtocol, "unsupported-protocol", None, ("supported",)),
     (MalformedClaim, "malformed", None, ()),
+    (Unauthorized, "unauthorized", None, ()),
+    (Forbidden, "forbidden", None, ()),
     (ConfigError, "malformed", None, ("file", "line", "column", "key", "suggestion", "excerpt")),
     (PluginError, "malformed", None, ()),
     (IllegalTransition, "illegal-transition", None, ("machine", "state", "event", "legal")),

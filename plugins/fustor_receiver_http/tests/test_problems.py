@@ -12,6 +12,7 @@ from fustor_core.errors import (
     ConfigError,
     CursorTooOld,
     DiskFull,
+    Forbidden,
     FustorError,
     IllegalTransition,
     MalformedClaim,
@@ -26,7 +27,9 @@ from fustor_core.errors import (
     StaleEpochError,
     StateError,
     StateInUse,
+    Unauthorized,
     Unreachable,
+    UnsupportedProtocol,
 )
 from fustor_core.problems import Problem
 
@@ -66,6 +69,9 @@ TABLE: list[tuple[FustorError, int, str, dict[str, Any]]] = [
     ),
     (SlowDown("m", retry_after_s=1.5), 429, "slow-down", {"retry_after_s": 1.5}),
     (Unreachable("m"), 503, "slow-down", {"retry_after_s": 5.0}),
+    (Unauthorized("m"), 401, "unauthorized", {}),
+    (Forbidden("m"), 403, "forbidden", {}),
+    (UnsupportedProtocol("m", supported=[1]), 400, "unsupported-protocol", {"supported": [1]}),
     (DiskFull("m"), 507, "disk-full", {}),
     (StateError("m"), 500, "internal", {}),
     (FustorError("m", remedy="do it"), 500, "internal", {"remedy": "do it"}),
@@ -109,7 +115,7 @@ def test_every_error_of_the_tree_is_told() -> None:
         mine = [sub for sub in kind.__subclasses__() if sub.__module__ == "fustor_core.errors"]
         return {kind}.union(*(leaves(sub) for sub in mine)) if mine else {kind}
 
-    abstract = {"PipeError"}
+    abstract = {"AccessError", "PipeError"}
     assert {kind.__name__ for kind in leaves(FustorError)} - abstract <= {
         type(error).__name__ for error, *_ in TABLE
     }
