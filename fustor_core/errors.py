@@ -23,6 +23,7 @@ FustorError
     ├── DiskFull                keep the spool, retry with back-off
     ├── Unreachable             back-off
     └── Refused                 ERROR: a person is needed
+        └── TooLarge            the batch is sent in halves; of one claim: as Refused
 """
 
 from __future__ import annotations
@@ -204,3 +205,11 @@ class Unreachable(PipeError):
 
 class Refused(PipeError):
     """The other end will never take this (401, 403, 400): a person is needed."""
+
+
+class TooLarge(Refused):
+    """The batch is larger than the other end takes (413); `limit` in bytes, None = not said."""
+
+    def __init__(self, message: str, *, limit: int | None = None, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.limit = limit
