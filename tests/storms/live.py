@@ -1,29 +1,40 @@
-"""A live program as its user runs it: `fustor up`, asked over its socket."""
+"""A live program as its user runs it: the installed command, asked over its socket."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from fustor_core.state import socket_address
+
+from .oracle import differences, rollups, told, told_rollups, truth
+
+COMMAND = Path(sys.executable).with_name("fustor")
+TAIL = 3000
+BASE = "http://localhost/api/v1"
+
 
 class Program:
-    """One `fustor` process on a home of its own.
+    """One `fustor` process, in a process group and on a home of its own.
 
     Args:
         home: state directory. words: arguments behind ``fustor --home HOME``.
+        part: whose socket is asked, `fusion` or `agent`.
     """
 
-    def __init__(self, home: Path, *words: str) -> None:
+    def __init__(self, home: Path, *words: str, part: str = "fusion") -> None:
         self.home = home
         self.words = words
+        self.part = part
         self.log = home.parent / f"{home.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -33,29 +44,37 @@ class Program:
         Args:
             scanned: wait until every view's first scan is over, too.
         """
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "fustor_core", "--home", str(self.home), *self.words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        process = self.launch()
         deadline = time.monotonic() + ready_within_s
         while True:
-            if self.process.poll() is not None:
-                raise AssertionError(f"it ended: {self.log.read_text(errors='replace')[-3000:]}")
+            assert process.poll() is None, f"it ended: {self.tail()}"
             wait = ["--wait"] if scanned else []
             done = self.run("status", *wait, "--timeout", "5s", check=False)
             if done.returncode == 0:
                 return
-            if time.monotonic() > deadline:
-                text = self.log.read_text(errors="replace")[-3000:]
-                raise AssertionError(f"not ready after {ready_within_s} s: {done.stderr!r} {text}")
+            late = f"not ready after {ready_within_s} s: {done.stderr!r} {self.tail()}"
+            assert time.monotonic() < deadline, late
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it and do not wait."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [COMMAND, "--home", str(self.home), *self.words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self.process
+
+    def tail(self) -> str:
+        """The end of what it has written."""
+        return self.log.read_text(errors="replace")[-TAIL:] if self.log.exists() else ""
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
         """One command beside it."""
         return subprocess.run(
-            [sys.executable, "-m", "fustor_core", "--home", str(self.home), *words],
+            [COMMAND, "--home", str(self.home), *words],
             capture_output=True,
             check=check,
             stdin=subprocess.DEVNULL,
@@ -76,13 +95,13 @@ class Program:
 
     # ---- asking
 
-    def client(self) -> httpx.Client:
+    @contextmanager
+    def client(self) -> Iterator[httpx.Client]:
         """An HTTP client on its socket."""
-        folder = os.open(self.home / "fusion", os.O_PATH | os.O_DIRECTORY)
-        socket = f"/proc/self/fd/{folder}/api.sock"
-        return httpx.Client(
-            transport=httpx.HTTPTransport(uds=socket), base_url="http://fustor/api/v1", timeout=60
-        )
+        with socket_address(self.home / self.part / "api.sock") as uds:
+            transport = httpx.HTTPTransport(uds=uds, verify=False)
+            with httpx.Client(transport=transport, base_url=BASE, timeout=60) as client:
+                yield client
 
     def view(self) -> str:
         """The name of its only view."""
@@ -113,3 +132,13 @@ class Program:
                         found.append(json.loads(line))
         summary = found.pop()["summary"]
         return found, summary["quality"]
+
+    def differences(self, view: str, root: Path) -> list[str]:
+        """How a view and a tree differ now, rollups included; empty when it is exact and whole."""
+        entries, quality = self.entries(view)
+        true = truth(root)
+        found = differences(true, told(entries))
+        found += differences(rollups(true), told_rollups(entries))
+        if not found and not (quality["complete"] and not quality["debts"]):
+            found.append(f"not complete: {quality}")
+        return found

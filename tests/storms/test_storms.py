@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from .live import Program
-from .oracle import differences, rollups, told, told_rollups, truth
+from .oracle import differences, told, told_rollups
 from .weather import Storm
 
 pytestmark = pytest.mark.storms
@@ -77,21 +77,15 @@ class Place:
 
     def differences(self) -> list[str]:
         """How view and tree differ now, rollups included."""
-        entries, quality = self.program.entries("storm")
-        true = truth(self.root)
-        found = differences(true, told(entries))
-        found += differences(rollups(true), told_rollups(entries))
-        if not found and not (quality["complete"] and not quality["debts"]):
-            found.append(f"not complete: {quality}")
-        return found
+        return self.program.differences("storm", self.root)
 
     def settles(self) -> None:
         """Within the bound the view equals the tree."""
         deadline = time.monotonic() + BOUND_S
         while found := self.differences():
-            log = self.program.log.read_text(errors="replace")[-2000:]
             text = "\n".join(found)
-            assert time.monotonic() < deadline, f"after {BOUND_S} s:\n{text}\n{log}"
+            late = f"after {BOUND_S} s:\n{text}\n{self.program.tail()}"
+            assert time.monotonic() < deadline, late
 
 
 @pytest.fixture
