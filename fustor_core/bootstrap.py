@@ -24,6 +24,7 @@ from fustor_core.contracts import Attached, Receiver, Reporting, Source
 from fustor_core.desk import Desk, problem
 from fustor_core.engine import Engine
 from fustor_core.errors import NoSuchView
+from fustor_core.forests import Forests
 from fustor_core.fusion import Fusion
 from fustor_core.fusion_pipe import FusionPipeline
 from fustor_core.machine import Move
@@ -100,6 +101,8 @@ class House:
             self.views[name] = self._view(name)
         desk = Desk(self.loaded, self.registry, self.pipes, drop=self._drop, stop=self.stopping.set)
         self.fusion = Fusion(self.views, outer=desk.commands(), about=self._about)
+        forests = Forests(lambda: self.loaded.config.forests, self.fusion.query)
+        self.fusion.outer |= forests.commands()
         for name in self.loaded.config.receivers:
             self.receivers[name] = self._receiver(name)
         identity = self.state.agent_identity()

@@ -1,4 +1,4 @@
-"""The supervisor: one task group, children restarted while that helps, the one broad except.
+"""The supervisor: one task group, children restarted while that helps, the only broad excepts.
 
 A child that ends by an error is started again after a growing pause. One that fails too often
 within a while is left down and shown; the others go on.
@@ -10,6 +10,7 @@ import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
 import anyio.abc
@@ -17,6 +18,8 @@ import anyio.abc
 RESTARTS_MOST = 5
 WITHIN_S = 60.0
 PAUSE_S = 0.5
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -72,7 +75,7 @@ class Engine:
     async def _pause_after(self, child: Child, error: Exception) -> bool:
         """Wait before the restart; False when there is none."""
         now = anyio.current_time()
-        child.last_error = _sentence(error)
+        child.last_error = sentence(error)
         child.failures.append(now)
         while child.failures and child.failures[0] < now - WITHIN_S:
             child.failures.popleft()
@@ -88,7 +91,15 @@ class Engine:
         return True
 
 
-def _sentence(error: BaseException) -> str:
+async def attempt(act: Callable[[], Awaitable[T]]) -> T | Exception:
+    """What came of it, or why it failed: for work that must not take others with it."""
+    try:
+        return await act()
+    except Exception as error:
+        return error
+
+
+def sentence(error: BaseException) -> str:
     """The first error that says something, for people."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

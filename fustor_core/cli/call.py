@@ -96,7 +96,7 @@ class Call:
         """What a PATH argument means (see `paths.resolve`)."""
         typed = None if argument is None else os.fsencode(argument)
         return resolve(
-            typed, self.views(), chosen=self.settings.view, cwd=self._cwd() if self.local else None
+            typed, self.views(), chosen=self.settings.view, cwd=self.cwd() if self.local else None
         )
 
     def view(self, argument: str | None = None) -> str:
@@ -147,7 +147,8 @@ class Call:
             if not cursor or (limit is not None and len(found) >= limit):
                 return {**document, rows: found, "next_cursor": cursor}
 
-    def _cwd(self) -> bytes:
+    def cwd(self) -> bytes:
+        """The working directory."""
         try:
             return os.getcwdb()
         except FileNotFoundError:

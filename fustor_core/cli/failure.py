@@ -54,6 +54,7 @@ _SLUGS = {
     "absent": NOT_FOUND,
     "unknown-path": PARTIAL,
     "no-such-view": NOT_FOUND,
+    "no-such-forest": NOT_FOUND,
     "no-such-job": NOT_FOUND,
     "view-locked": CONFLICT,
     "illegal-transition": CONFLICT,

@@ -23,6 +23,7 @@ from fustor_core.cli import (
     pipes,
     running,
     up,
+    view_best,
     view_changes,
     view_entries,
     view_explain,
@@ -60,8 +61,9 @@ def build() -> Any:
     )
     app.callback()(general)
     view = group("Ask what is there, how complete that is, what changed.")
-    for part in (view_entries, view_find, view_stable, view_changes, view_explain, view_work):
+    for part in (view_entries, view_find, view_stable, view_changes, view_explain, view_best):
         part.join(view)
+    view_work.join(view)
     for part in (up, running, configuring, doctor):
         part.join(app)
     app.add_typer(view, name="view")

@@ -22,7 +22,7 @@ LAYERS = {
         contracts.source contracts.sink contracts.arbitrator contracts.view contracts.receiver
         contracts hookspecs units wire
         config.interpolation config.document config.model config.merging config.faults
-        config.loading config.schema config.effective config.up config
+        config.roles config.loading config.schema config.effective config.up config
         states.pipeline states.fusion_pipeline states.session states.leadership states.couplings
         states.page states states.__main__
         fustor_core
@@ -38,13 +38,13 @@ LAYERS = {
         fusion_pipe fusion phases trouble link stage courier heart lookout pipe_words
         pipeline reporting
     """,
-    "L4 wiring": "engine desk bootstrap doctor",
+    "L4 wiring": "engine desk forests bootstrap doctor",
     "L5 door": """
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting
         cli.view_entries cli.view_find cli.view_stable cli.view_changes cli.view_explain
-        cli.view_work cli.running cli.pipes cli.inside cli.doctor cli.templates cli.configuring
-        cli.roots cli.display cli.up
+        cli.view_best cli.view_work cli.running cli.pipes cli.inside cli.doctor cli.templates
+        cli.configuring cli.roots cli.display cli.up
         cli.program cli __main__
     """,
 }

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fustor_core.contracts import Ask
-from fustor_receiver_http import control, health, problems, queries
+from fustor_receiver_http import control, forests, health, problems, queries
 from fustor_receiver_http.documents import Document
 from fustor_receiver_http.streams import Streams
 
@@ -99,6 +99,7 @@ def build(ask: Ask, streams: Streams, hot: Mapping[str, ASGIApp] | None = None) 
     once = [Depends(queries.each_once)]
     api.include_router(queries.routes(ask, streams), dependencies=once)
     api.include_router(control.routes(ask), dependencies=once)
+    api.include_router(forests.routes(ask), dependencies=once)
     api.include_router(health.routes(ask, streams, meter))
     _describe(api)
     problems.join(api, lambda: list(api.openapi()["paths"]))

@@ -36,6 +36,7 @@ from fustor_core.errors import (
     SlowDown,
     StaleEpochError,
     StateInUse,
+    TooLarge,
     Unauthorized,
     Unreachable,
     UnsupportedProtocol,
@@ -52,6 +53,7 @@ SLUGS: dict[str, tuple[int, str]] = {
     "absent": (404, "It is not there"),
     "unknown-path": (404, "Whether it is there is not known"),
     "no-such-view": (404, "No such view"),
+    "no-such-forest": (404, "No such forest"),
     "no-such-job": (404, "No such job"),
     "no-such-pipe": (404, "No such pipe"),
     "no-such-machine": (404, "No such state machine"),
@@ -118,7 +120,7 @@ class Answered(FustorError):
     """Ends the work on a request with a problem; raised by checks at the border.
 
     Args:
-        slug, detail, remedy, headers, fields: as for `ProblemResponse`.
+        slug, detail, remedy, status, headers, fields: as for `ProblemResponse`.
     """
 
     def __init__(
@@ -127,11 +129,13 @@ class Answered(FustorError):
         detail: str,
         *,
         remedy: str = "",
+        status: int | None = None,
         headers: Mapping[str, str] | None = None,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail, remedy=remedy)
         self.slug = slug
+        self.status = status
         self.headers = dict(headers or {})
         self.fields = dict(fields or {})
 
@@ -246,6 +250,7 @@ _PLAIN: tuple[tuple[type[FustorError], str, int | None, tuple[str, ...]], ...] =
     (SequenceGap, "sequence-gap", None, ("expected",)),
     (SlowDown, "slow-down", None, ("retry_after_s",)),
     (DiskFull, "disk-full", None, ()),
+    (TooLarge, "too-large", None, ("limit",)),
     (Refused, "forbidden", None, ()),
 )
 
@@ -253,7 +258,7 @@ _PLAIN: tuple[tuple[type[FustorError], str, int | None, tuple[str, ...]], ...] =
 def _told(error: FustorError) -> tuple[str, int | None, dict[str, Any]]:
     """Slug, status and further members for an error of the tree."""
     if isinstance(error, Answered):
-        return error.slug, None, error.fields
+        return error.slug, error.status, error.fields
     if isinstance(error, Unreachable):
         return "slow-down", 503, {"retry_after_s": UNREACHABLE_RETRY_S}
     for kind, slug, status, names in _PLAIN:

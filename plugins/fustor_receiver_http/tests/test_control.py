@@ -23,6 +23,23 @@ COMMANDS: list[tuple[str, str, Any, str, dict[str, Any], int]] = [
     ("GET", "/machines/pipeline", None, "machine", {"name": "pipeline"}, 200),
     ("GET", "/plugins", None, "plugins", {}, 200),
     ("GET", "/config", None, "config", {}, 200),
+    ("GET", "/forests", None, "forests", {}, 200),
+    (
+        "GET",
+        "/forests/all/best?path=/a&by=total_size",
+        None,
+        "best",
+        {"forest": "all", "path": b"/a", "by": "total_size"},
+        200,
+    ),
+    (
+        "GET",
+        f"/forests/a%20b/best?path_b64={base64.b64encode(ODD).decode()}",
+        None,
+        "best",
+        {"forest": "a b", "path": ODD, "by": None},
+        200,
+    ),
     ("GET", "/jobs", None, "jobs", {}, 200),
     ("GET", "/jobs/7", None, "job", {"id": "7"}, 200),
     ("DELETE", "/jobs/7", None, "cancel", {"id": "7"}, 200),
@@ -196,7 +213,7 @@ async def test_every_route_is_described_and_tried(served: Any) -> None:
 
 
 def _template(path: str) -> str:
-    kinds = {"views": "view", "pipes": "id", "jobs": "id", "machines": "name"}
+    kinds = {"views": "view", "pipes": "id", "jobs": "id", "machines": "name", "forests": "forest"}
     first, *rest = path.strip("/").split("/")
     if rest:
         rest[0] = "{" + kinds[first] + "}"
