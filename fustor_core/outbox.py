@@ -4,22 +4,21 @@ Claims of the watch go before claims of scans. A scan waits while its queue is f
 wait, so when its queue is full what stands in it becomes `Owe`: the directories are listed again
 later, nothing is lost. Batches are numbered densely within a session and kept until acknowledged.
 
-One task puts scan claims at a time, one takes batches. Nothing here is safe between threads.
+Any number of tasks put claims, one takes batches. Nothing here is safe between threads.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import anyio
 import anyio.lowlevel
 
+from fustor_core import owing
 from fustor_core.claims import (
     LEADER_ONLY,
     PROTOCOL,
-    ROW_BYTES,
     Batch,
     Cell,
     Claim,
@@ -29,12 +28,8 @@ from fustor_core.claims import (
     Owe,
     Root,
     Same,
-    Stamp,
 )
-
-CLAIM_BYTES = 96  # a claim on the wire, its names and rows apart
-OBJECT_BYTES = 400  # what a queued claim costs in memory beside that
-DIRECTORIES_MAX = 64  # more that are owed at once are one obligation at the root
+from fustor_core.queues import Queue, wire_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +37,7 @@ class Limits:
     """Sizes of batches and queues.
 
     Args:
-        rows, wire_bytes: a batch is sent when it has so many.
+        rows, wire_bytes: a batch is sent when it has so many; fewer if a session grants fewer.
         scan_batches: a scan waits while so many batches are queued.
         spool_bytes: memory for what the watch has seen (`agent.spool_bytes`).
         window_s: how long a realtime claim waits for company, at least and at most.
@@ -59,57 +54,7 @@ class Limits:
 
 BUSY_CLAIMS = 256  # a batch with so many realtime claims widens the window
 TURN_ROWS = 1000  # a scan lets the other tasks run after so many rows
-
-
-def rows_of(claim: Claim) -> int:
-    """How many rows a claim counts for."""
-    return max(1, len(claim.rows) // ROW_BYTES) if isinstance(claim, Listing) else 1
-
-
-def wire_bytes(claim: Claim) -> int:
-    """About how many bytes a claim is on the wire."""
-    if isinstance(claim, Listing):
-        return CLAIM_BYTES + len(claim.names) + len(claim.rows) + len(claim.path)
-    if isinstance(claim, Cell):
-        return CLAIM_BYTES + ROW_BYTES + len(claim.name) + len(claim.path)
-    return CLAIM_BYTES + (len(claim.identity) if isinstance(claim, Root) else len(claim.path))
-
-
-class _Queue:
-    """Claims with their rows and bytes."""
-
-    __slots__ = ("bytes", "claims", "rows", "sizes")
-
-    def __init__(self, claims: Iterable[Claim] = ()) -> None:
-        self.claims: deque[Claim] = deque()
-        self.sizes: deque[tuple[int, int]] = deque()
-        self.rows = self.bytes = 0
-        for claim in claims:
-            self.push(claim)
-
-    def push(self, claim: Claim) -> int:
-        """Put at the end; the claim's rows."""
-        size = rows, wire = rows_of(claim), wire_bytes(claim)
-        self.claims.append(claim)
-        self.sizes.append(size)
-        self.rows += rows
-        self.bytes += wire
-        return rows
-
-    def push_first(self, claim: Claim) -> None:
-        self.push(claim)
-        self.claims.rotate(1)
-        self.sizes.rotate(1)
-
-    def pop(self) -> Claim:
-        rows, wire = self.sizes.popleft()
-        self.rows -= rows
-        self.bytes -= wire
-        return self.claims.popleft()
-
-    @property
-    def memory_bytes(self) -> int:
-        return self.bytes + OBJECT_BYTES * len(self.claims)
+WIRE_LEAST = 4096  # batches get no smaller, however many are refused as too large
 
 
 class Outbox:
@@ -130,7 +75,10 @@ class Outbox:
         self.epoch = 0
         self.overflows = 0
         self._now_us = now_us
-        self._events, self._scans = _Queue(), _Queue()
+        self._events, self._scans = Queue(), Queue()
+        self._rest = Queue()  # of a batch that was too large: goes before all others
+        self._passed_over = False  # scan claims waited while a batch of events went
+        self._rows, self._wire_bytes = limits.rows, limits.wire_bytes
         self._unacked: Batch | None = None
         self._unacked_bytes = 0
         self._seq = 0
@@ -152,12 +100,12 @@ class Outbox:
     @property
     def queued(self) -> int:
         """Claims that stand in no batch yet."""
-        return len(self._events.claims) + len(self._scans.claims)
+        return len(self._events.claims) + len(self._scans.claims) + len(self._rest.claims)
 
     @property
     def unacked_bytes(self) -> int:
         """Wire bytes of all that is not acknowledged, queued or sent."""
-        return self._events.bytes + self._scans.bytes + self._unacked_bytes
+        return self._events.bytes + self._scans.bytes + self._rest.bytes + self._unacked_bytes
 
     @property
     def unacked(self) -> Batch | None:
@@ -168,6 +116,15 @@ class Outbox:
     def idle(self) -> bool:
         """Nothing is queued and nothing is on its way."""
         return not self.queued and self._unacked is None
+
+    def allow(self, rows: int, batch_bytes: int) -> None:
+        """A session was granted; its batches are no larger than this, one huge listing apart.
+
+        Args:
+            batch_bytes: as the other end counts; sizes here are estimates, so half of it is used.
+        """
+        self._rows = max(1, min(self.limits.rows, rows))
+        self._wire_bytes = max(WIRE_LEAST, min(self.limits.wire_bytes, batch_bytes // 2))
 
     # -- putting in
 
@@ -197,7 +154,7 @@ class Outbox:
             self._scans.rows >= limits.rows * limits.scan_batches
             or self._scans.bytes >= limits.wire_bytes * limits.scan_batches
         ):
-            self._room = anyio.Event()
+            self._room = _unset(self._room)
             self._wake.set()
             await self._room.wait()
         first = not self.queued
@@ -211,7 +168,7 @@ class Outbox:
     async def flushed(self) -> None:
         """Wait until no scan claim is queued or on its way."""
         while self._holds_scans():
-            self._scans_over = anyio.Event()
+            self._scans_over = _unset(self._scans_over)
             self._hurry = True
             self._wake.set()
             await self._scans_over.wait()
@@ -219,16 +176,14 @@ class Outbox:
     async def delivered(self) -> None:
         """Wait until everything is acknowledged."""
         while not self.idle:
-            self._over = anyio.Event()
+            self._over = _unset(self._over)
             self._hurry = True
             self._wake.set()
             await self._over.wait()
 
     def _holds_scans(self) -> bool:
-        batch = self._unacked
-        return bool(self._scans.claims) or (
-            batch is not None and any(_scanned(claim) for claim in batch.claims)
-        )
+        sent = self._unacked.claims if self._unacked is not None else ()
+        return bool(self._scans.claims) or any(map(_scanned, (*sent, *self._rest.claims)))
 
     def _learn(self, claim: Claim) -> None:
         if isinstance(claim, Root):
@@ -245,7 +200,7 @@ class Outbox:
     def _full(self) -> bool:
         rows = self._events.rows + self._scans.rows
         size = self._events.bytes + self._scans.bytes
-        return rows >= self.limits.rows or size >= self.limits.wire_bytes
+        return rows >= self._rows or size >= self._wire_bytes
 
     # -- taking out
 
@@ -260,7 +215,7 @@ class Outbox:
 
     async def _linger(self) -> None:
         """Wait for company, not long; not at all when the batch is full or the queue is old."""
-        while not self._full() and not self._hurry:
+        while not self._full() and not self._hurry and not self._rest.claims:
             window = self._window_s if self._events.claims else self.limits.scan_window_s
             rest = self._since_s + window - anyio.current_time()
             if rest <= 0:
@@ -275,16 +230,23 @@ class Outbox:
     def _form(self) -> Batch:
         claims: list[Claim] = []
         rows = size = 0
-        for queue in (self._events, self._scans):
+        queues = (self._rest,) if self._rest.claims else (self._events, self._scans)
+        if self._passed_over and not self._rest.claims:  # events may come without an end
+            queues = (self._scans, self._events)
+        self._passed_over = False
+        for queue in queues:
+            taken = 0
             while queue.claims:
                 more_rows, more = queue.sizes[0]
-                over = rows + more_rows > self.limits.rows or size + more > self.limits.wire_bytes
+                over = rows + more_rows > self._rows or size + more > self._wire_bytes
                 if over and claims:
                     break
                 claims.append(queue.pop())
-                rows, size = rows + more_rows, size + more
+                rows, size, taken = rows + more_rows, size + more, taken + 1
             if queue is self._events:
-                self._adapt(len(claims))
+                self._adapt(taken)
+            elif queue is self._scans:
+                self._passed_over = bool(queue.claims) and not taken
         self._hurry = False
         self._since_s = anyio.current_time() - self.limits.scan_window_s if self.queued else 0.0
         self._room.set()
@@ -310,8 +272,9 @@ class Outbox:
 
     def drop_scans(self) -> None:
         """The leadership is over: scan claims that only a leader may send leave the queue."""
-        self._scans = _Queue(
-            claim for claim in self._scans.claims if claim.origin not in LEADER_ONLY
+        self._scans, self._rest = (
+            Queue(claim for claim in queue.claims if claim.origin not in LEADER_ONLY)
+            for queue in (self._scans, self._rest)
         )
         self._room.set()
 
@@ -329,6 +292,23 @@ class Outbox:
             self._seq -= 1
             self.acknowledged()
 
+    def split(self) -> bool:
+        """The batch was refused as too large: half of it keeps the number, the rest goes next.
+
+        Returns:
+            False when it is one claim: nothing has changed then.
+        """
+        batch = self._unacked
+        if batch is None or len(batch.claims) < 2:
+            return False
+        half = (len(batch.claims) + 1) // 2
+        for claim in reversed(batch.claims[half:]):
+            self._rest.push_first(claim)
+        self._wire_bytes = max(WIRE_LEAST, min(self._wire_bytes, self._unacked_bytes // 2))
+        self._unacked = Batch(PROTOCOL, batch.seq, batch.epoch, batch.claims[:half])
+        self._unacked_bytes = sum(map(wire_bytes, self._unacked.claims))
+        return True
+
     def lost(self) -> list[Cell]:
         """The session is gone (arbitration.md §9.5); the next one numbers from 1.
 
@@ -341,11 +321,11 @@ class Outbox:
         batch, self._unacked, self._unacked_bytes = self._unacked, None, 0
         self._seq = 0
         self.drop_scans()
-        if batch is None:
-            return []
+        self._rows, self._wire_bytes = self.limits.rows, self.limits.wire_bytes
         cells: dict[tuple[Key, bytes], Cell] = {}
         rest: list[Claim] = []
-        for claim in batch.claims:
+        refused, self._rest = self._rest.claims, Queue()
+        for claim in (*(batch.claims if batch is not None else ()), *refused):
             if isinstance(claim, Cell):
                 cells.pop((claim.dir, claim.name), None)
                 cells[claim.dir, claim.name] = claim
@@ -363,14 +343,30 @@ class Outbox:
     def owe_root(self, reason: str) -> None:
         """Everything is owed, as far as the root is known."""
         if self.root is not None:
-            self.tell([self._owe(self.root, b"/", reason)])
+            self.tell([owing.owe(self.root, b"/", reason, self._now_us())])
+
+    def left(self) -> list[Owe]:
+        """What a stop leaves behind: every directory that something unacknowledged is about.
+
+        Scans of a leader apart: who leads next scans anyway.
+        """
+        sent = self._unacked.claims if self._unacked is not None else ()
+        queues = (self._rest.claims, self._events.claims, self._scans.claims)
+        every = (claim for claims in (sent, *queues) for claim in claims)
+        return self._owed((one for one in every if one.origin not in LEADER_ONLY), "not_yet")
+
+    def void(self) -> None:
+        """Everything queued was about keys that mean nothing any more. Not while a batch is out."""
+        self._events, self._scans, self._rest = Queue(), Queue(), Queue()
+        self.root = None
+        self._room.set()
 
     # -- losing
 
     def _overflow(self) -> None:
         """The queue of the watch is full: what it holds becomes owed."""
         self.overflows += 1
-        lost, self._events = self._events, _Queue()
+        lost, self._events = self._events, Queue()
         proofs = [claim for claim in lost.claims if isinstance(claim, Root)]
         for proof in proofs[-1:]:
             self._events.push(proof)
@@ -378,20 +374,12 @@ class Outbox:
             self._events.push(owed)
 
     def _owed(self, claims: Iterable[Claim], reason: str) -> list[Owe]:
-        paths: dict[Key, tuple[bytes, bool]] = {}
-        for claim in claims:
-            if not isinstance(claim, Root):
-                shallow = isinstance(claim, Cell) and not claim.name
-                _, deep = paths.get(claim.dir, (b"", False))
-                paths[claim.dir] = (claim.path, deep or not shallow)
-        if len(paths) > DIRECTORIES_MAX and self.root is not None:
-            paths = {self.root: (b"/", True)}
-        return [self._owe(key, path, reason, deep=deep) for key, (path, deep) in paths.items()]
+        return owing.owed(claims, self.root, reason, self._now_us())
 
-    def _owe(self, key: Key, path: bytes, reason: str, *, deep: bool = True) -> Owe:
-        now = self._now_us()
-        stamp, origin = Stamp(now, now, 0, "s"), Origin.REALTIME
-        return Owe(dir=key, deep=deep, reason=reason, stamp=stamp, origin=origin, path=path)
+
+def _unset(event: anyio.Event) -> anyio.Event:
+    """The same for all who wait, until it is set."""
+    return anyio.Event() if event.is_set() else event
 
 
 def _scanned(claim: Claim) -> bool:

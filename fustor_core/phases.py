@@ -28,7 +28,8 @@ from fustor_core.claims import (
 )
 from fustor_core.contracts import Covering, Looking, Rooted, Scope, Source
 from fustor_core.orders import Listable, Orders
-from fustor_core.outbox import Outbox, rows_of
+from fustor_core.outbox import Outbox
+from fustor_core.queues import rows_of
 
 ROOT_LOOK_S = 2.0
 TELL_S = 1.0  # bad news of the root gets so long to reach the other end before the pipe stops

@@ -17,7 +17,9 @@ from fustor_core.claims import (
     Stamp,
     pack_rows,
 )
-from fustor_core.outbox import DIRECTORIES_MAX, Limits, Outbox, rows_of, wire_bytes
+from fustor_core.outbox import Limits, Outbox
+from fustor_core.owing import DIRECTORIES_MAX
+from fustor_core.queues import rows_of, wire_bytes
 from fustor_core.testing import ManualClock
 
 pytestmark = pytest.mark.anyio

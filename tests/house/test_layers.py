@@ -28,7 +28,7 @@ LAYERS = {
         fustor_core
     """,
     "L2 decisions": """
-        pacing sequence sessions leadership arbitration admission frames fold
+        pacing sequence sessions leadership arbitration admission frames fold queues owing
     """,
     "L3 doings": """
         problems

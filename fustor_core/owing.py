@@ -1,0 +1,35 @@
+"""What becomes of claims that can be sent no more: their directories are owed a listing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fustor_core.claims import Cell, Claim, Key, Origin, Owe, Root, Stamp
+
+DIRECTORIES_MAX = 64  # more that are owed at once are one obligation at the root
+
+
+def owe(key: Key, path: bytes, reason: str, now_us: int, *, deep: bool = True) -> Owe:
+    """Evidence about a directory was lost, up to `now_us` of the raw clock."""
+    stamp, origin = Stamp(now_us, now_us, 0, "s"), Origin.REALTIME
+    return Owe(dir=key, deep=deep, reason=reason, stamp=stamp, origin=origin, path=path)
+
+
+def owed(claims: Iterable[Claim], root: Key | None, reason: str, now_us: int) -> list[Owe]:
+    """One obligation for each directory that the claims are about.
+
+    A claim may have been half of a move, or the only sight of a new directory: deep, but for
+    a directory's own attributes.
+
+    Args:
+        root: stands for all of them when they are many; None = not known.
+    """
+    paths: dict[Key, tuple[bytes, bool]] = {}
+    for claim in claims:
+        if not isinstance(claim, Root):
+            shallow = isinstance(claim, Cell) and not claim.name
+            _, deep = paths.get(claim.dir, (b"", False))
+            paths[claim.dir] = (claim.path, deep or not shallow)
+    if len(paths) > DIRECTORIES_MAX and root is not None:
+        paths = {root: (b"/", True)}
+    return [owe(key, path, reason, now_us, deep=deep) for key, (path, deep) in paths.items()]
