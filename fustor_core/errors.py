@@ -14,7 +14,8 @@ FustorError
 ├── QueryError               a question that makes no sense: 400
 │   ├── CursorTooOld         410, with the cursor to restart from
 │   ├── NoSuchView           404
-│   └── NoSuchJob            404
+│   ├── NoSuchJob            404
+│   └── NoSuchKey            404
 └── PipeError                what a sink may raise; decides what its pipe does
     ├── SessionObsoletedError   new session at once
     ├── StaleEpochError         drop scan claims, follow the role
@@ -152,6 +153,10 @@ class NoSuchView(QueryError):
 
 class NoSuchJob(QueryError):
     """No scan on demand of that id (404)."""
+
+
+class NoSuchKey(QueryError):
+    """No key of that id (404)."""
 
 
 class PipeError(FustorError):

@@ -28,14 +28,15 @@ LAYERS = {
         fustor_core
     """,
     "L2 decisions": """
-        pacing sequence sessions leadership arbitration admission frames fold queues owing
+        pacing sequence sessions leadership arbitration admission frames fold keys queues owing
     """,
     "L3 doings": """
         problems
         state.files state.mounts state.locks state.sockets state.home state
         journal.frames journal.recovery journal.log journal.group journal
         client registry jobs outbox errands orders documents keeping peers
-        fusion_pipe fusion phases trouble link stage courier heart lookout pipe_words
+        fusion_pipe key_files key_store
+        fusion phases trouble link stage courier heart lookout pipe_words
         pipeline reporting
     """,
     "L4 wiring": "engine desk forests bootstrap doctor",
