@@ -19,9 +19,10 @@ from fustor_core.errors import (
     NoSuchView,
     QueryError,
     SessionObsoletedError,
-    Unauthorized,
 )
 from fustor_core.fusion_pipe import FusionPipeline
+from fustor_core.key_store import KeyStore
+from fustor_core.keys import asked
 
 FOLLOW_PAUSE_S = 0.02
 FOLLOW_PAGE = 1000
@@ -37,6 +38,7 @@ class Fusion:
         outer: commands that are not fusion's own (pipes, stop, reload, plugins, machines, config):
             name → coroutine function of the arguments. The engine gives them.
         about: more fields for `status`, e.g. home, version and pipes.
+        keys: who may come in over a network; opened. None: nobody.
     """
 
     def __init__(
@@ -45,9 +47,11 @@ class Fusion:
         *,
         outer: Mapping[str, Do] | None = None,
         about: Callable[[], dict[str, Any]] = dict,
+        keys: KeyStore | None = None,
     ) -> None:
         self.pipelines = dict(pipelines)
         self.outer = dict(outer or {})
+        self.keys = keys or KeyStore()
         self._about = about
         self._started = time.monotonic()
         self._of_session: dict[str, FusionPipeline] = {}
@@ -58,6 +62,10 @@ class Fusion:
             "job": self._job,
             "cancel": self._cancel,
             "confirm": self._confirm,
+            "keys": self._list_keys,
+            "key-create": self._create_key,
+            "key-revoke": self._revoke_key,
+            "key-rotate": self._rotate_key,
         }
 
     def __repr__(self) -> str:
@@ -105,16 +113,24 @@ class Fusion:
     # ---- Ask
 
     def access(self, bearer: str) -> Access:
-        """What a bearer key may do; there are no keys yet.
+        """What a bearer key may do.
 
         Raises:
-            Unauthorized: always.
+            Unauthorized: it is not known, expired or revoked.
         """
-        raise Unauthorized("no key is known here")
+        return self.keys.access(bearer)
 
     async def ended(self, key_id: str) -> None:
-        """Return when a key is good no longer."""
-        await anyio.sleep_forever()
+        """Return when a key is good no longer; "" never is. `keep_keys` must run."""
+        await self.keys.ended(key_id)
+
+    async def keep_keys(self) -> None:
+        """End the sessions of each key that ends, until cancelled."""
+        await self.keys.run(self._key_over)
+
+    async def _key_over(self, key_id: str) -> None:
+        for pipeline in list(self.pipelines.values()):
+            await pipeline.revoke(key_id)
 
     async def query(self, view: str, query: Query) -> AsyncIterator[Page]:
         """Pages of an answer, giving way to others between two pages."""
@@ -231,6 +247,20 @@ class Fusion:
             if job is not None:
                 return job_document(job, pipeline.options.view, pipeline.moment())
         raise NoSuchJob(f"no job {arguments['id']!r}")
+
+    async def _list_keys(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return {"keys": self.keys.documents()}
+
+    async def _create_key(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        access = asked(arguments["scopes"], arguments["views"], arguments["pipes"])
+        return {**await self.keys.create(access, lives_s=arguments.get("expires_s"))}
+
+    async def _revoke_key(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return await self.keys.revoke(arguments["id"])
+
+    async def _rotate_key(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        overlap_s = float(arguments.get("overlap_s") or 0.0)
+        return {**await self.keys.rotate(arguments["id"], overlap_s=overlap_s)}
 
     async def _confirm(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         pipeline = self._pipeline(arguments["view"])

@@ -113,8 +113,7 @@ class FusionPipeline:
             options.view, timeout_us=timeout_us, most=options.max_sessions, now_us=now
         )
         lease = leadership.lease_us(timeout_us)
-        epoch = self.keeping.epoch
-        self.leadership = leadership.restored(options.view, lease, epoch, None, now)
+        self.leadership = leadership.restored(options.view, lease, self.keeping.epoch, None, now)
         for text in self.keeping.damage():
             self.on_alarm(text)
 
@@ -184,15 +183,14 @@ class FusionPipeline:
             self._watched_since_us = now
         await self._elect()
         session = self.sessions.admit(session_id, self.now_us())
-        options = self.options
         return Grant(
             session_id=session_id,
             role=self.leadership.role(session_id),
             epoch=self.leadership.epoch,
             session_timeout_s=session.timeout_us / 1e6,
             heartbeat_interval_s=session.timeout_us / 3e6,
-            audit_interval_s=options.audit_interval_s,
-            sentinel_interval_s=options.sentinel_interval_s,
+            audit_interval_s=self.options.audit_interval_s,
+            sentinel_interval_s=self.options.sentinel_interval_s,
             server_time=self.now_us(),
         )
 
@@ -217,13 +215,15 @@ class FusionPipeline:
         self._carry_out(self.sessions.closed(session_id))
         await self._elect()
 
+    async def revoke(self, key_id: str) -> None:
+        """A key is good no longer: its sessions end; the next sweep finds another leader."""
+        self._carry_out(self.sessions.revoked(key_id))
+
     async def summoned(self, session_id: str) -> None:
         """Return when there are commands for this session's next heartbeat."""
-        peer = self._peers.get(session_id)
-        if peer is None:
-            return
-        peer.summons = peer.summons or anyio.Event()
-        await peer.summons.wait()
+        if (peer := self._peers.get(session_id)) is not None:
+            peer.summons = peer.summons or anyio.Event()
+            await peer.summons.wait()
 
     def summon(self) -> None:
         """Let sessions of this process come by for commands at once."""
