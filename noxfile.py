@@ -1,4 +1,4 @@
-"""Sessions. `nox` runs those for every change; `nox -s NAME` runs storms and bench."""
+"""Sessions. `nox` runs those for every change; `nox -s NAME` runs storms, hosts and bench."""
 
 from __future__ import annotations
 
@@ -61,6 +61,13 @@ def storms(session: nox.Session) -> None:
     """Every seed of the storms against a live program; `-- --seeds 3` runs fewer."""
     _install(session)
     session.run("pytest", "-q", "-m", "storms", "tests/storms", *session.posargs)
+
+
+@nox.session
+def hosts(session: nox.Session) -> None:
+    """Every journey of agents and a fusion server as processes of their own, on loopback."""
+    _install(session)
+    session.run("pytest", "-q", "-m", "hosts", "tests/hosts", *session.posargs)
 
 
 @nox.session

@@ -29,7 +29,12 @@ class Program:
     Args:
         home: state directory. words: arguments behind ``fustor --home HOME``.
         part: whose socket is asked, `fusion` or `agent`.
+
+    Attributes:
+        command: what is run; the installed command.
     """
+
+    command: tuple[str | Path, ...] = (COMMAND,)
 
     def __init__(self, home: Path, *words: str, part: str = "fusion") -> None:
         self.home = home
@@ -59,7 +64,7 @@ class Program:
         """Start it and do not wait."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [COMMAND, "--home", str(self.home), *self.words],
+                [*self.command, "--home", str(self.home), *self.words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
