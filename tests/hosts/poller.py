@@ -74,8 +74,8 @@ class Poller:
         Raises:
             AssertionError: with all that was.
         """
-        assert self.samples, "not one round of questions was answered"
         assert not self.faults, "\n".join([*self.faults, self.fusion.tail()])
+        assert self.samples, "not one round of questions was answered"
 
     def away(self) -> None:
         """The server is going to be ended: ask no more; returns when no question is open."""
@@ -154,13 +154,13 @@ class Poller:
             self._wrong(f"the epoch fell from {self.samples[-1].epoch} to {sample.epoch}")
         self.samples.append(sample)
 
-    def _get(self, client: httpx.Client, path: str, **params: Any) -> dict[str, Any]:
+    def _get(self, client: httpx.Client, where: str, **params: Any) -> dict[str, Any]:
         begun = time.monotonic()
-        reply = client.get(path, params=params)
+        reply = client.get(where, params=params)
         self.asked += 1
         self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
         if reply.status_code != 200:
-            raise ValueError(f"{path} {params}: {reply.status_code} {reply.text[:500]}")
+            raise ValueError(f"{where} {params}: {reply.status_code} {reply.text[:500]}")
         document: dict[str, Any] = reply.json()
         return document
 

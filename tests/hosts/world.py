@@ -93,11 +93,11 @@ class Host(Program):
     def __repr__(self) -> str:
         return f"<Host {self.home.name}>"
 
-    def ask(self, path: str, **params: Any) -> dict[str, Any] | None:
+    def ask(self, where: str, **params: Any) -> dict[str, Any] | None:
         """A document from its socket; None when it does not answer."""
         try:
             with self.client() as client:
-                reply = client.get(path, params=params)
+                reply = client.get(where, params=params)
                 reply.raise_for_status()
                 document: dict[str, Any] = reply.json()
                 return document
@@ -277,7 +277,10 @@ class Site:
         found: list[str] = []
 
         def exact() -> bool:
-            found[:] = self.fusion.differences(VIEW, self.tree)
+            try:
+                found[:] = self.fusion.differences(VIEW, self.tree)
+            except httpx.HTTPStatusError as error:
+                found[:] = [f"{error}"]  # nothing is known of the root before the first scan
             return not found
 
         return until(exact, limit_s, lambda: "\n".join([*found, self.tails()]))
