@@ -13,7 +13,10 @@ nox.options.error_on_external_run = True
 PLUGINS = sorted(path.as_posix() for path in Path("plugins").glob("*") if path.is_dir())
 EXAMPLES = ["contrib/fustor_source_rooms"]
 # What the tests of a plugin use beside the core; no package imports a neighbour (a test proves it).
-TESTED_WITH = {"plugins/fustor_view_file": ["./plugins/fustor_arbitrator_fs"]}
+TESTED_WITH = {
+    "plugins/fustor_view_file": ["./plugins/fustor_arbitrator_fs"],
+    "plugins/fustor_sink_fusion": ["./plugins/fustor_receiver_http"],
+}
 
 
 @nox.session

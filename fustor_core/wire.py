@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -19,6 +19,8 @@ from fustor_core.errors import MalformedClaim, UnsupportedProtocol
 
 SENT = "Fustor-Sent"
 ECHO = "Fustor-Echo"
+ENCODING = "zstd"
+EXPANSION_MAX = 1000  # a body that expands further is taken for a bomb
 SPOKEN = (PROTOCOL,)
 TIMEOUT_S_MAX = 86400.0
 _I63 = (1 << 63) - 1
@@ -342,6 +344,20 @@ def read_clock(sent: str | None, echo: str | None) -> tuple[int | None, tuple[in
         return (None if sent is None else _stamp(sent)), pair
     except ValueError as error:
         raise MalformedClaim(f"{SENT}, {ECHO}: {error}") from error
+
+
+def schemas(ref_template: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """JSON Schemas of the documents.
+
+    Args:
+        ref_template: of references, with ``{name}``.
+
+    Returns:
+        A reference for each of hello, grant, pulse, answer and ack; and what they refer to by name.
+    """
+    kinds = {"hello": _Hello, "grant": _Grant, "pulse": _Pulse, "answer": _Answer, "ack": _Ack}
+    refs, parts = msgspec.json.schema_components(kinds.values(), ref_template=ref_template)
+    return dict(zip(kinds, refs, strict=True)), parts
 
 
 def _stamp(text: str) -> int:

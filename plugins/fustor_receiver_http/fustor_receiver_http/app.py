@@ -10,13 +10,17 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, FastAPI
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fustor_core.contracts import Ask
+from fustor_core.contracts import Accept, Ask
 from fustor_receiver_http import control, forests, health, problems, queries
+from fustor_receiver_http.bodies import Limits
 from fustor_receiver_http.documents import Document
+from fustor_receiver_http.ingest import SESSIONS, Ingest
+from fustor_receiver_http.operations import describe
 from fustor_receiver_http.streams import Streams
 
 QUIET = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
@@ -77,16 +81,24 @@ class Front:
         return None
 
 
-def build(ask: Ask, streams: Streams, hot: Mapping[str, ASGIApp] | None = None) -> Front:
+class Api(FastAPI):
+    """FastAPI, whose description tells of the hot routes, too."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description of all routes."""
+        return describe(super().openapi())
+
+
+def build(accept: Accept, ask: Ask, streams: Streams, limits: Limits) -> Front:
     """The whole application.
 
     Args:
-        ask: the way to the answers.
+        accept: the way in. ask: the way to the answers.
         streams: where open streams are kept.
-        hot: see `Front`.
+        limits: of what comes in.
     """
     meter = health.Meter(ask, streams)
-    api = FastAPI(
+    api = Api(
         title="Fustor",
         version=version("fustor"),
         summary="What is there, where it is, whether it is complete, what changed",
@@ -103,7 +115,8 @@ def build(ask: Ask, streams: Streams, hot: Mapping[str, ASGIApp] | None = None) 
     api.include_router(health.routes(ask, streams, meter))
     _describe(api)
     problems.join(api, lambda: list(api.openapi()["paths"]))
-    return Front(api, meter, hot)
+    ingest = ServerErrorMiddleware(Ingest(accept, limits), handler=problems.failed)
+    return Front(api, meter, {SESSIONS: ingest, f"{SESSIONS}/": ingest})
 
 
 def _describe(api: FastAPI) -> None:

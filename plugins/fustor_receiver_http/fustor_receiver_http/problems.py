@@ -196,17 +196,19 @@ def join(api: FastAPI, routes: Callable[[], list[str]]) -> None:
         assert isinstance(error, HTTPException)
         return _unrouted(request, error, routes())
 
-    async def failed(request: Request, error: Exception) -> Response:
-        return ProblemResponse(
-            "internal",
-            "the request failed by a fault of the server; its log has the details",
-            instance=request.url.path,
-        )
-
     api.add_exception_handler(FustorError, told)
     api.add_exception_handler(RequestValidationError, refused)
     api.add_exception_handler(HTTPException, unrouted)
     api.add_exception_handler(Exception, failed)
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """The reply when a request failed by a fault of ours."""
+    return ProblemResponse(
+        "internal",
+        "the request failed by a fault of the server; its log has the details",
+        instance=request.url.path,
+    )
 
 
 async def refuse(

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from fustor_core.contracts import Accept, Ask
 from fustor_core.errors import ConfigError
 from fustor_core.state import bind_socket
-from fustor_core.units import Seconds
+from fustor_core.units import Seconds, Size
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -65,6 +65,18 @@ class HttpReceiver:
         allowed_hosts: list[str] = Field(
             [], description="names under which it is asked, beside loopback and its address"
         )
+        max_batch_bytes: Size = Field(
+            8 << 20, ge=64 << 10, description="size of a batch, as it comes and unpacked"
+        )
+        max_listing_bytes: Size = Field(
+            256 << 20, description="the same for a batch that is one listing: one huge directory"
+        )
+        max_held_bytes: Size = Field(
+            512 << 20, description="size of all batches that are read at one time"
+        )
+        body_timeout: Seconds = Field(
+            30.0, gt=0, description="time for a body to come; longer by 1 s for each 4 KiB of it"
+        )
         heartbeat: Seconds = Field(
             15.0, gt=0, description="longest silence of an open stream; then a blank line"
         )
@@ -74,6 +86,15 @@ class HttpReceiver:
         grace: int = Field(
             5, ge=0, description="seconds that requests may go on when the server stops"
         )
+
+        @model_validator(mode="after")
+        def _sizes_agree(self) -> Self:
+            if not self.max_batch_bytes <= self.max_listing_bytes <= self.max_held_bytes:
+                raise ValueError(
+                    "max_batch_bytes, max_listing_bytes and max_held_bytes have to grow in this"
+                    " order"
+                )
+            return self
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -119,6 +140,7 @@ class HttpReceiver:
         """
         # what only a running server needs: configuration is read without it
         from fustor_receiver_http.app import build
+        from fustor_receiver_http.bodies import Limits
         from fustor_receiver_http.guard import Guard
         from fustor_receiver_http.server import Server
         from fustor_receiver_http.streams import Streams
@@ -126,7 +148,13 @@ class HttpReceiver:
         self.bind()
         config = self.config
         streams = Streams(heartbeat_s=config.heartbeat, stall_s=config.stall)
-        front = build(ask, streams)
+        limits = Limits(
+            batch_bytes=config.max_batch_bytes,
+            listing_bytes=config.max_listing_bytes,
+            held_bytes=config.max_held_bytes,
+            patience_s=config.body_timeout,
+        )
+        front = build(accept, ask, streams, limits)
         servers = []
         for place, listening in self._bound:
             app: ASGIApp = front
@@ -239,7 +267,8 @@ def _bind_tcp(
     """Listens on the first of the addresses that can be had."""
     reason = ""
     for family, address in families:
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        # by its protocol asyncio knows that it may switch off Nagle
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)

@@ -187,6 +187,7 @@ class Served:
 
     receiver: HttpReceiver
     ask: MemoryAsk
+    door: MemoryDoor
     socket: Path
     unix: httpx.AsyncClient
     tcp: httpx.AsyncClient | None = None
@@ -219,9 +220,9 @@ async def serving(
     if tcp:
         config.setdefault("key", KEY)
     receiver = HttpReceiver(HttpReceiver.Config.model_validate(config))
-    ask = MemoryAsk()
+    ask, door = MemoryAsk(), MemoryDoor()
     async with anyio.create_task_group() as group:
-        group.start_soon(receiver.serve, MemoryDoor(), ask)
+        group.start_soon(receiver.serve, door, ask)
         with anyio.fail_after(LIMIT_S):
             await receiver.ready.wait()
         with socket_address(path) as address:
@@ -229,7 +230,7 @@ async def serving(
             unix = httpx.AsyncClient(
                 transport=transport, base_url="http://localhost", timeout=LIMIT_S
             )
-            served = Served(receiver, ask, path, unix, stop=group.cancel_scope.cancel)
+            served = Served(receiver, ask, door, path, unix, stop=group.cancel_scope.cancel)
             if tcp:
                 url = next(a for a in receiver.addresses if a.startswith("http"))
                 served.tcp = httpx.AsyncClient(base_url=url, timeout=LIMIT_S)

@@ -190,6 +190,10 @@ async def test_a_refused_command_says_why(
     assert reply.json()["detail"] == error.message
 
 
+# tried in test_ingest.py
+PUSHED = [("POST", ""), ("DELETE", "{id}"), ("POST", "{id}/heartbeat"), ("POST", "{id}/batches")]
+
+
 async def test_every_route_is_described_and_tried(served: Any) -> None:
     schema = (await served.unix.get("/openapi.json")).json()
     assert schema["openapi"].startswith("3.")
@@ -206,6 +210,7 @@ async def test_every_route_is_described_and_tried(served: Any) -> None:
     tried |= {("GET", f"/api/v1/{name}") for name in ("views", "status", "views/{view}")}
     health = ("livez", "readyz", "startupz", "version", "metrics")
     tried |= {("GET", f"/{name}") for name in health}
+    tried |= {(method, f"/api/v1/pipe/sessions/{rest}") for method, rest in PUSHED}
     assert described == tried
     for operations in schema["paths"].values():
         for operation in operations.values():
