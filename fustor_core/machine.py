@@ -77,6 +77,19 @@ class Move(Generic[State]):
     new: State
 
 
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """One arrow of a machine's drawing, by the names of what it joins.
+
+    Of flags, each bit has a region of its own in the drawing, with the ends ``BIT`` and ``no_BIT``:
+    an arrow is an event that sets or drops that bit, whatever the other bits are.
+    """
+
+    source: str
+    event: str
+    target: str
+
+
 class Table(Generic[State]):
     """A whole machine as data.
 
@@ -179,6 +192,26 @@ class Table(Generic[State]):
                     queue.append(target)
         return tuple(found)
 
+    def arrows(self) -> tuple[Arrow, ...]:
+        """Every arrow of the drawing, each once, in the order of their discovery."""
+        found: dict[Arrow, None] = {}
+        for state in self.reachable():
+            for event, target in self.edges(state):
+                found.update(dict.fromkeys(self.arrows_of(state, event, target)))
+        return tuple(found)
+
+    def arrows_of(self, old: State, event: str, new: State) -> tuple[Arrow, ...]:
+        """The arrows that one move follows: of flags, one for each bit that changes."""
+        if not self.flags:
+            return (Arrow(self.describe(old), event, self.describe(new)),)
+        follows = []
+        for bit in (member for member in self.members() if member.value):
+            ends = f"no_{bit.name}", str(bit.name)
+            was, now = (bool(state.value & bit.value) for state in (old, new))
+            if was != now:
+                follows.append(Arrow(ends[was], event, ends[now]))
+        return tuple(follows)
+
     def members(self) -> tuple[State, ...]:
         """The named states in the order of their definition, a flag's zero member included."""
         return tuple(self.kind.__members__.values())
@@ -228,17 +261,12 @@ class Table(Generic[State]):
             yield f"    {state.name} --> [*]"
 
     def _regions(self) -> Iterator[str]:
-        moves = [
-            (state.value, event, target.value)
-            for state in self.reachable()
-            for event, target in self.edges(state)
-        ]
+        arrows = self.arrows()
         yield f"    state {self.name} {{"
         separator = ""
         for bit in (member for member in self.members() if member.value):
-            mask = bit.value
-            rising = _events(event for old, event, new in moves if new & ~old & mask)
-            falling = _events(event for old, event, new in moves if old & ~new & mask)
+            rising = ", ".join(arrow.event for arrow in arrows if arrow.target == bit.name)
+            falling = ", ".join(arrow.event for arrow in arrows if arrow.source == bit.name)
             if not rising:
                 continue
             yield from [separator] if separator else []
@@ -295,7 +323,3 @@ class Table(Generic[State]):
 
 def _name_of(guard: Guard | None) -> str:
     return getattr(guard, "__name__", repr(guard))
-
-
-def _events(events: Iterator[str]) -> str:
-    return ", ".join(dict.fromkeys(events))

@@ -30,6 +30,7 @@ from fustor_core.errors import (
 from fustor_core.problems import URN, Problem
 
 OK, FAILED, USAGE, CONFIG, UNREACHABLE, NOT_FOUND, DENIED, PARTIAL, CONFLICT = range(9)
+UNVERIFIED = 9
 OUT_OF_TIME = 124
 INTERRUPTED = 130
 TERMINATED = 143

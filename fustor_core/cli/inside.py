@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Flag
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -84,9 +85,25 @@ def machines_show(
     return failure.OK
 
 
-def machines_check(ctx: typer.Context) -> int:
-    """Check every table: no illegal, trapped or unreachable state."""
+def machines_check(
+    ctx: typer.Context,
+    driven: Annotated[
+        bool, typer.Option("--driven", help="What this state directory has driven, and never.")
+    ] = False,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", metavar="HOME", help="With --driven: that one's moves, too."),
+    ] = None,
+) -> int:
+    """Check every table: no illegal, trapped or unreachable state.
+
+    With --driven, whether each state and each edge was ever driven. Exit 9: some were not.
+    """
     call: Call = ctx.obj
+    if driven:
+        return _driven(call, [call.settings.home, *(Path(home) for home in also or ())])
+    if also:
+        raise failure.usage("--also goes with --driven")
     checks = [check for table in _tables().values() for check in _checked(table)]
     if call.settings.documents:
         call.screen.document({"checks": checks})
@@ -99,6 +116,40 @@ def machines_check(ctx: typer.Context) -> int:
             )
             call.screen.line(f"{check['machine']}: {check['name']}: {found}")
     return failure.OK if all(check["ok"] for check in checks) else failure.FAILED
+
+
+def _driven(call: Call, homes: Sequence[Path]) -> int:
+    """What the homes have driven together."""
+    from fustor_core.driven import coverage, recorded, records
+
+    steps = list(recorded(record for home in homes for record in records(home)))
+    machines = [coverage(table, steps) for table in _tables().values()]
+    missing = any(m["states_missing"] or m["edges_missing"] for m in machines)
+    if call.settings.jsonl:
+        for machine in machines:
+            call.screen.document(machine)
+    elif call.settings.json:
+        call.screen.document({"machines": machines})
+    else:
+        _tell_driven(call, machines)
+    return failure.UNVERIFIED if missing else failure.OK
+
+
+def _tell_driven(call: Call, machines: Sequence[Mapping[str, Any]]) -> None:
+    """How much of each machine was driven, then what never was, a line each."""
+    screen = call.screen
+    for machine in machines:
+        counts = []
+        for kind in ("states", "edges"):
+            found, never = machine[f"{kind}_driven"], machine[f"{kind}_missing"]
+            counts.append(f"{len(found)} of {len(found) + len(never)} {kind}")
+        whole = not machine["states_missing"] and not machine["edges_missing"]
+        told = screen.painted(", ".join(counts), "green" if whole else "yellow")
+        screen.line(f"{screen.painted(machine['name'], 'bold')}: {told}")
+        for state in machine["states_missing"]:
+            screen.line(f"  never entered: {state}")
+        for edge in machine["edges_missing"]:
+            screen.line(f"  never driven: {edge['source']} --{edge['event']}-> {edge['target']}")
 
 
 def plugin_list(ctx: typer.Context) -> int:

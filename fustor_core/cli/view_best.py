@@ -36,7 +36,7 @@ def view_best(
     by: Annotated[
         str | None,
         typer.Option(
-            "--by", metavar="|".join(CRITERIA), help="What makes a copy the best; else as configured."
+            "--by", metavar="|".join(CRITERIA), help="What makes it best; else as configured."
         ),
     ] = None,
 ) -> int:

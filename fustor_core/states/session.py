@@ -33,7 +33,7 @@ SESSION = Table(
     S.ESTABLISHING,
     [
         Rule("grant", S.ESTABLISHING, S.ACTIVE),
-        Rule("proof", (S.ACTIVE, S.STALE), S.ACTIVE),
+        Rule("proof", S.STALE, S.ACTIVE),
         Rule("quiet", S.ACTIVE, S.STALE),
         Rule("expire", (S.ESTABLISHING, S.STALE), S.EXPIRED),
         Rule("close", LIVE, S.CLOSED),

@@ -37,7 +37,7 @@ LAYERS = {
         client registry jobs outbox errands orders documents keeping peers
         fusion_pipe key_files key_store
         fusion phases trouble link stage courier heart lookout pipe_words
-        pipeline reporting
+        pipeline reporting driven
     """,
     "L4 wiring": "engine desk forests bootstrap doctor",
     "L5 door": """

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fustor_core import doctor
+from fustor_core.driven import Driven
 from fustor_core.errors import ConfigError
+from fustor_core.machine import Move
 from fustor_core.registry import Registry
+from fustor_core.states import ALL
 
 Fustor = Callable[..., Any]
 
@@ -38,6 +41,34 @@ def test_machines_are_sound(fustor: Fustor) -> None:
     checks = fustor("machines", "check", "--json").document["checks"]
     assert all(check["ok"] for check in checks), checks
     assert fustor("machines", "check").code == 0
+
+
+def test_what_was_driven_is_read_from_the_homes(fustor: Fustor, home: Path, tmp_path: Path) -> None:
+    done = fustor("machines", "check", "--driven", "--json")
+    assert done.code == 9
+    assert {machine["name"] for machine in done.document["machines"]} == set(ALL)
+    assert all(not machine["states_driven"] for machine in done.document["machines"])
+
+    def record(place: Path, tables: Iterable[Any]) -> None:
+        place.parent.mkdir(parents=True)
+        driven = Driven(place)
+        for table in tables:
+            for state in table.reachable():
+                for event, target in table.edges(state):
+                    driven.record(Move(table.name, "x", event, state, target))
+
+    record(home / "fusion" / "driven.jsonl", list(ALL.values())[:2])
+    done = fustor("machines", "check", "--driven")
+    assert done.code == 9
+    assert b"  never entered: LEADING" in done.lines
+    assert b"  never driven: LEADING --lapse-> LAPSED" in done.lines
+    other = tmp_path / "other"
+    record(other / "agent" / "driven.jsonl", list(ALL.values())[2:])
+    done = fustor("machines", "check", "--driven", "--also", str(other), "--jsonl")
+    assert done.code == 0
+    shown = [json.loads(line) for line in done.lines]
+    assert [machine["edges_missing"] for machine in shown] == [[]] * len(ALL)
+    assert fustor("machines", "check", "--also", str(other)).code == 2
 
 
 def test_plugins_are_listed_without_import(fustor: Fustor, program: Fustor) -> None:
