@@ -19,11 +19,12 @@ import corpus
 import events
 import gauges
 import ours
+import sessions
 import waiters
 from program import scratch
 from report import Report
 
-PARTS = ("scan", "answers", "restart", "events", "waiters")
+PARTS = ("scan", "answers", "restart", "events", "waiters", "sessions")
 TREE_PARTS = ("scan", "answers", "restart")
 FILES = "100k,1M"
 UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -45,6 +46,7 @@ class Effort:
         self.event_s = 3.0 if quick else 8.0
         self.wait_s = 5.0 if quick else 20.0
         self.clients = 100
+        self.sessions = 500
 
 
 def main(words: list[str] | None = None) -> int:
@@ -78,6 +80,10 @@ def main(words: list[str] | None = None) -> int:
         print("waiters", file=sys.stderr, flush=True)
         with scratch(cache) as folder:
             waiters.measure(report, cache, folder, effort.clients, effort.wait_s, given.pin)
+    if "sessions" in parts:
+        print("sessions", file=sys.stderr, flush=True)
+        with scratch(cache) as folder:
+            sessions.measure(report, folder, effort.sessions, effort.wait_s, given.pin)
     report.note(others.warning())
     machine = gauges.machine() | {
         "others_cpu_percent": round(others.share(), 1),

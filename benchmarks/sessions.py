@@ -1,0 +1,314 @@
+"""What many sessions see of a server that takes a snapshot at full rate: how late heartbeats are.
+
+One process holds the sessions, each on its own connection with a heartbeat whenever one is due;
+another pushes whole listings as fast as they are acknowledged. Both speak the protocol themselves.
+As a script: ``sessions.py beat SOCKET NUMBER`` and ``sessions.py push SOCKET``, until their stdin
+is closed; then they print what they saw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gauges
+from program import Program
+from report import Figure, Report
+
+from fustor_core import wire
+from fustor_core.claims import (
+    MEDIA_TYPE,
+    PROTOCOL,
+    Batch,
+    Claim,
+    Key,
+    Listing,
+    Origin,
+    Root,
+    Row,
+    Stamp,
+    edge_row,
+    encode_batch,
+    pack_rows,
+)
+from fustor_core.contracts import Grant, Hello, Pulse
+
+VIEW = "bench"
+TIMEOUT_S = 6.0  # of a session: short, so that a server that stands still is found out
+FOLDERS = 10_000
+FILES = 100  # in each folder
+LISTINGS = 100  # in each batch: as many rows as an agent sends
+OPEN_AT_ONCE = 50
+START_S = 60.0
+GONE = 419
+SESSIONS = "/api/v1/pipe/sessions/"
+CONFIG = f"""version: 1
+views: {{{VIEW}: {{session_timeout_seconds: {TIMEOUT_S}}}}}
+"""
+
+
+def measure(report: Report, folder: Path, sessions: int, seconds: float, pin: str | None) -> None:
+    """Latencies of heartbeats without a load, then beside a snapshot.
+
+    Args:
+        folder: for the home. sessions: how many beat. seconds: for how long, each time.
+    """
+    file = folder / "sessions.yaml"
+    file.write_text(CONFIG, "utf-8")
+    with Program(folder / "home", ["run", "-c", os.fspath(file)], pin) as program:
+        program.wait_for("ready")
+        with _script("beat", program, str(sessions)) as beating:
+            standing = _line(beating)["sessions"]
+            time.sleep(seconds)
+            loaded_from = _now()
+            with _script("push", program) as pushing:
+                time.sleep(seconds)
+                pushed = _end(pushing)
+            loaded_to = _now()
+            listed = _listed(program)
+            beats = _end(beating)
+    idle = [ms for at, ms, _ in beats["beats"] if at < loaded_from]
+    busy = [ms for at, ms, _ in beats["beats"] if loaded_from <= at < loaded_to]
+    gone = sum(status == GONE for _, _, status in beats["beats"])
+    odd = [one for one in beats["beats"] if one[2] not in (200, GONE)]
+    report.check(standing == sessions, f"{standing} of {sessions} sessions were opened")
+    report.check(gone == 0, f"{gone} heartbeats came to sessions that had expired")
+    report.check(listed == sessions, f"{listed} of {sessions} sessions stand at the end")
+    report.check(not odd, f"{len(odd)} heartbeats were refused: {odd[:3]}")
+    report.check(pushed["refused"] == 0, f"{pushed['refused']} batches were refused")
+    report.check(pushed["rows"] > 0, "no row was pushed")
+    expected = len(busy) * TIMEOUT_S / 3
+    report.check(
+        expected > sessions * seconds / 2, f"only {len(busy)} heartbeats beside the snapshot"
+    )
+    section = f"{sessions} sessions beside a snapshot"
+    rate = pushed["rows"] / (loaded_to - loaded_from)
+    report.add(
+        section,
+        *(_latency(name, busy, idle, share) for name, share in SHARES),
+        Figure("sessions that expired", "", [float(gone + max(0, sessions - listed))]),
+        Figure("rows of the snapshot", "k/s", [rate / 1000]),
+    )
+
+
+SHARES = (("p50", 50.0), ("p99", 99.0), ("longest", 100.0))
+
+
+def _latency(name: str, busy: list[float], idle: list[float], share: float) -> Figure:
+    ours, theirs = ([gauges.percentile(found or [float("inf")], share)] for found in (busy, idle))
+    return Figure(f"heartbeat → reply, {name}", "ms", ours, "no snapshot", theirs)
+
+
+@contextmanager
+def _script(word: str, program: Program, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """One of the other processes; its end is waited for."""
+    command = [sys.executable, __file__, word, os.fspath(program.socket), *more]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            stream.close()
+
+
+def _line(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """What the process tells next.
+
+    Raises:
+        RuntimeError: it has failed; why stands on stderr.
+    """
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError("the clients have failed")
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def _end(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Lets the process end, and takes what it saw."""
+    assert process.stdin is not None
+    process.stdin.close()
+    return _line(process)
+
+
+def _listed(program: Program) -> int:
+    """How many of the sessions that beat are live, as the server says."""
+    with program.client() as client:
+        found = client.get("/sessions").json()["sessions"]
+    return sum(session["pipe"].startswith("beat") for session in found)
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+# ---- the clients
+
+
+class Connection:
+    """One kept connection that speaks just enough HTTP.
+
+    Args:
+        socket: where the server listens.
+    """
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._echo: tuple[int, int] | None = None
+
+    async def post(self, path: str, body: bytes, kind: str) -> tuple[int, bytes]:
+        """Status and body of the reply."""
+        if self._streams is None:
+            self._streams = await asyncio.open_unix_connection(self._socket)
+        reader, writer = self._streams
+        headers = wire.clock_headers(int(_now() * 1e6), self._echo)
+        lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {kind}"]
+        lines += [f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        await writer.drain()
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
+        length = next(line for line in head if line.startswith("content-length:"))
+        reply = await reader.readexactly(int(length.partition(":")[2]))
+        return int(head[0].split()[1]), reply
+
+    async def open(self, pipe: str, *, scan: bool) -> Grant:
+        """A session.
+
+        Raises:
+            RuntimeError: it was refused.
+        """
+        hello = Hello(
+            agent_id=f"agent-of-{pipe}",
+            pipe=pipe,
+            view=VIEW,
+            source={"driver": "none", "root_b64": "Lw==", "identity": VIEW},
+            line={"boot": BOOT.read_text().strip(), "process": pipe, "mount": VIEW},
+            can={"realtime": True, "scan": scan},
+            session_timeout_s=TIMEOUT_S,
+        )
+        status, reply = await self.post(SESSIONS, wire.write_hello(hello), "application/json")
+        if status != 201:
+            raise RuntimeError(f"no session: {status} {reply!r}")
+        return wire.read_grant(reply)
+
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+async def beat(socket: str, number: int) -> None:
+    """Opens sessions and beats in each; prints every heartbeat at the end."""
+    gate = asyncio.Semaphore(OPEN_AT_ONCE)
+    beats: list[tuple[float, float, int]] = []
+    pulse = wire.write_pulse(Pulse(state=70, queue=0, unacked_bytes=0))
+
+    async def stand(name: str) -> tuple[Connection, Grant]:
+        async with gate:
+            connection = Connection(socket)
+            return connection, await connection.open(name, scan=False)
+
+    async def live(connection: Connection, grant: Grant, first_s: float) -> None:
+        path = f"{SESSIONS}{grant.session_id}/heartbeat"
+        due = _now() + first_s
+        while True:
+            await asyncio.sleep(due - _now())
+            # from when it was due: a client that could not ask in time has waited, too
+            status, _ = await connection.post(path, pulse, "application/json")
+            beats.append((due, (_now() - due) * 1000, status))
+            due = max(due + grant.heartbeat_interval_s, _now())
+
+    opened = await asyncio.gather(*(stand(f"beat-{n}") for n in range(number)))
+    interval_s = opened[0][1].heartbeat_interval_s
+    print(json.dumps({"sessions": len(opened)}), flush=True)
+    lives = [
+        asyncio.ensure_future(live(*one, interval_s * n / number)) for n, one in enumerate(opened)
+    ]
+    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await asyncio.wait([ended, *lives], return_when=asyncio.FIRST_COMPLETED)
+    print(json.dumps({"beats": beats}), flush=True)
+    os._exit(0)  # the connections end with the process
+
+
+async def push(socket: str) -> None:
+    """Pushes listings as the leader, again and again with other times; prints how many rows."""
+    connection = Connection(socket)
+    grant = await connection.open("push", scan=True)
+    path = f"{SESSIONS}{grant.session_id}/batches"
+    tree = Tree()
+    seen = {"rows": 0, "batches": 0, "refused": 0}
+    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    for seq, claims in enumerate(tree.batches(), 1):
+        body = encode_batch(Batch(PROTOCOL, seq, grant.epoch, claims))
+        status, _ = await connection.post(path, body, MEDIA_TYPE)
+        seen["batches"] += 1
+        if status == 200:
+            seen["rows"] += FILES * sum(isinstance(claim, Listing) for claim in claims)
+        else:
+            seen["refused"] += 1
+            break
+        if ended.done():
+            break
+    print(json.dumps(seen), flush=True)
+    os._exit(0)
+
+
+class Tree:
+    """A tree that exists nowhere: a root with many folders, each full of files."""
+
+    def __init__(self) -> None:
+        self.root = Key(1, 1, 1)
+        self.keys = [Key(1, n + 2, 1) for n in range(FOLDERS)]
+        self._now_ns = time.time_ns() - 3600 * 10**9
+        # two versions of every file: a listing that says the same would cost less
+        self._versions = [self._files(second) for second in (0, 1)]
+
+    def _files(self, second: int) -> tuple[bytes, bytes]:
+        at_ns = self._now_ns + second * 10**9
+        return pack_rows(
+            {
+                f"file-{n:06}.dat".encode(): Row(1000 + n, at_ns, at_ns, 10**6 + n)
+                for n in range(FILES)
+            }
+        )
+
+    def batches(self) -> Iterator[list[Claim]]:
+        """The tree, for ever."""
+        edges = {f"folder-{n:06}".encode(): edge_row(key) for n, key in enumerate(self.keys)}
+        yield [
+            Root(key=self.root, identity=VIEW, stamp=_stamp(), origin=Origin.SNAPSHOT),
+            self._listing(self.root, *pack_rows(edges)),
+        ]
+        while True:
+            for names, rows in self._versions:
+                for begin in range(0, FOLDERS, LISTINGS):
+                    some = self.keys[begin : begin + LISTINGS]
+                    yield [self._listing(key, names, rows) for key in some]
+
+    def _listing(self, key: Key, names: bytes, rows: bytes) -> Listing:
+        stamp, origin = _stamp(), Origin.SNAPSHOT
+        return Listing(dir=key, names=names, rows=rows, stamp=stamp, origin=origin)
+
+
+def _stamp() -> Stamp:
+    now_us = int(_now() * 1e6)
+    return Stamp(now_us, now_us, now_us, "l")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "beat":
+        asyncio.run(beat(sys.argv[2], int(sys.argv[3])))
+    else:
+        asyncio.run(push(sys.argv[2]))
