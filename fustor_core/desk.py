@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fustor_core.config import Loaded, effective
+from fustor_core.errors import QueryError
 from fustor_core.fusion import Do
 from fustor_core.pipeline import AgentPipeline
 from fustor_core.problems import URN, Problem
@@ -21,24 +22,27 @@ class Desk:
     """Takes the commands that are not fusion's own (see `Fusion.command`).
 
     Args:
-        loaded, registry, pipes: of this process.
-        drop: forgets a view, by name. stop: ends the process.
+        loaded: gives the configuration in force.
+        registry: of this process. pipes: gives its pipes, by id.
+        drop: forgets a view, by name. restart: begins a pipe anew, by id.
+        stop: ends the process.
     """
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: Callable[[], Loaded],
         registry: Registry,
-        pipes: Mapping[str, AgentPipeline],
+        pipes: Callable[[], Mapping[str, AgentPipeline]],
         *,
         drop: Callable[[str], Awaitable[None]],
+        restart: Callable[[str], None],
         stop: Callable[[], None],
     ) -> None:
         self._loaded, self._registry, self._pipes = loaded, registry, pipes
-        self._drop, self._stop = drop, stop
+        self._drop, self._restart, self._stop = drop, restart, stop
 
     def __repr__(self) -> str:
-        return f"<Desk {len(self._pipes)} pipes>"
+        return f"<Desk {len(self._pipes())} pipes>"
 
     def commands(self) -> dict[str, Do]:
         """Every command by its name."""
@@ -58,12 +62,13 @@ class Desk:
 
     async def list_pipes(self, asked: Asked) -> dict[str, Any]:
         """All pipes."""
-        return {"pipes": [pipe.document() for pipe in self._pipes.values()]}
+        return {"pipes": [pipe.document() for pipe in self._pipes().values()]}
 
     def _named(self, asked: Asked) -> AgentPipeline:
-        found = self._pipes.get(asked["id"])
+        pipes = self._pipes()
+        found = pipes.get(asked["id"])
         if found is None:
-            known = ", ".join(sorted(self._pipes)) or "none"
+            known = ", ".join(sorted(pipes)) or "none"
             raise problem("no-such-pipe", 404, f"no pipe {asked['id']!r}; pipes: {known}")
         return found
 
@@ -83,7 +88,7 @@ class Desk:
 
     async def restart(self, asked: Asked) -> dict[str, Any]:
         """A pipe begins anew."""
-        self._named(asked).restart()
+        self._restart(self._named(asked).id)
         return self._named(asked).document()
 
     async def drop(self, asked: Asked) -> dict[str, Any]:
@@ -93,8 +98,22 @@ class Desk:
 
     async def stop(self, asked: Asked) -> dict[str, Any]:
         """The process ends."""
+        role = asked.get("role")
+        roles = self._part(role)
+        if role is not None and len(roles) > 1:
+            told = f"agent and fusion are one process here, {os.getpid()}, which ends as a whole"
+            raise problem("illegal-transition", 409, told, remedy="stop it without --role")
         self._stop()
         return {"stopping": True, "pid": os.getpid()}
+
+    def _part(self, role: str | None) -> tuple[str, ...]:
+        roles = self._loaded().roles
+        if role is not None and role not in roles:
+            raise QueryError(
+                f"no {role} runs in process {os.getpid()}, which is {' and '.join(roles)}",
+                remedy=f"--role {roles[0]}, or none",
+            )
+        return roles
 
     async def machines(self, asked: Asked) -> dict[str, Any]:
         """All state machines, in short."""
@@ -117,7 +136,7 @@ class Desk:
         def model_of(kind: str, name: str) -> Any:
             return self._registry.driver(kind, name).Config
 
-        return {"values": effective(self._loaded, model_of)}
+        return {"values": effective(self._loaded(), model_of)}
 
 
 def _short(document: dict[str, Any]) -> dict[str, Any]:
@@ -125,11 +144,12 @@ def _short(document: dict[str, Any]) -> dict[str, Any]:
     return {"name": document["name"], "states": document["states"], "events": events}
 
 
-def problem(slug: str, status: int, detail: str) -> Problem:
+def problem(slug: str, status: int, detail: str, *, remedy: str = "") -> Problem:
     """A refusal, as a problem document.
 
     Args:
-        slug: of its type. status: of HTTP. detail: for people.
+        slug: of its type. status: of HTTP. detail, remedy: for people.
     """
     title = slug.replace("-", " ")
-    return Problem({"type": URN + slug, "title": title, "status": status, "detail": detail})
+    told = {"type": URN + slug, "title": title, "status": status, "detail": detail}
+    return Problem({**told, "remedy": remedy} if remedy else told)

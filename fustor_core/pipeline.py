@@ -58,6 +58,7 @@ class AgentPipeline:
         source, sink: the drivers, used by this pipe alone.
         host: where it runs.
         limits: of its queues. drain_timeout_s: how long a stop may send what is queued.
+        generation: how often it was started. held: a person has paused it before.
         on_move: told of every transition.
         now_us, sleep, jitter: the raw clock, its sleep, and a draw from [0.5, 1].
     """
@@ -72,6 +73,8 @@ class AgentPipeline:
         *,
         limits: Limits | None = None,
         drain_timeout_s: float = 30.0,
+        generation: int = 1,
+        held: bool = False,
         on_move: Callable[[Move[PipelineState]], None] = lambda move: None,
         now_us: Callable[[], int] = boottime_us,
         sleep: Sleep = anyio.sleep,
@@ -80,25 +83,18 @@ class AgentPipeline:
         self.id, self.config, self.host = pipe_id, config, host
         self.source, self.sink = source, sink
         self._stage = Stage(pipe_id, on_move)
-        self.generation, self.audits = 1, 0
-        self._limits = limits or Limits()
+        self.generation, self.audits = generation, 0
+        self.held = held
         self._drain_timeout_s = drain_timeout_s
-        self._now_us, self._sleep, self._jitter = now_us, sleep, jitter
-        self._used = self._over = False
-        self._begin()
-
-    def _begin(self) -> None:
-        """Everything that lives from one start to the next stop."""
-        config = self.config
-        self.outbox = Outbox(self._limits, self._now_us)
-        self.link = Link(self.sink, config.heartbeat_interval_sec, self._now_us)
-        self._post = Post(self.source, self.outbox, self._now_us, self._sleep)
+        self._now_us, self._sleep = now_us, sleep
+        self.outbox = Outbox(limits or Limits(), now_us)
+        self.link = Link(sink, config.heartbeat_interval_sec, now_us)
+        self._post = Post(source, self.outbox, now_us, sleep)
         self._lookout = Lookout(self._post, failed=self.fail, armed=self._stage.signal)
-        self._trouble = Trouble(config, now_us=self._now_us, sleep=self._sleep, jitter=self._jitter)
+        self._trouble = Trouble(config, now_us=now_us, sleep=sleep, jitter=jitter)
         self._courier = Courier(self.link, self._post, self._trouble)
-        self._heart = Heart(self.link, self, self._sleep, config.error_retry_interval)
+        self._heart = Heart(self.link, self, sleep, config.error_retry_interval)
         self._stopping = False
-        self._held = False  # paused by a person
         self._follow = "follow" if config.follower == "realtime" else "stand_by"
         self._scanned: tuple[object, ...] = ()  # what the last whole snapshot holds for
         self._owes_all = True
@@ -130,9 +126,9 @@ class AgentPipeline:
         Raises:
             IllegalTransition: it does not run, or has no session.
         """
-        if not self._held:
+        if not self.held:
             self._stage.move("pause")
-            self._held = True
+            self.held = True
             self.outbox.drop_scans()
             self._turn()
 
@@ -143,45 +139,45 @@ class AgentPipeline:
             IllegalTransition: there is nothing to resume.
         """
         self._stage.move("resume")
-        self._held = False
+        self.held = False
         self._trouble.resume()
         self._turn()
 
     def stop(self) -> None:
-        """End `run`, for good: what is queued is sent, for a while, then the session is closed."""
-        self._over = True
-        self.restart()
-
-    def restart(self) -> None:
-        """Stop and start again, with everything anew."""
+        """End `run`: what is queued is sent, for a while, then the session is closed."""
         self._stopping = True
         self._stage.signal()
 
     def outdated(self) -> None:
-        """The configuration has changed; the flag stays until a restart.
+        """The configuration is not that of this pipe any more; shown until `restored` or a stop.
 
         Raises:
             IllegalTransition: it does not run.
         """
         self._stage.move("config_changed")
 
+    def restored(self) -> None:
+        """The configuration is that of this pipe again.
+
+        Raises:
+            IllegalTransition: it was not `outdated`.
+        """
+        self._stage.move("config_restored")
+
     # -- life
 
     async def run(self) -> None:
-        """Run until `stop`; may be called again after it has raised.
+        """Run until `stop`, once: a new start is a new pipeline, with new drivers.
 
         Raises:
             Exception: a bug, in a driver or here; what fails in ordinary ways is dealt with.
         """
-        while not self._over:
-            if self._used:
-                self._begin()
-            self._used = True
-            try:
-                await self._live()
-            finally:
-                self._stage.collapse()
-            self.generation += 1
+        if self._stopping:
+            return
+        try:
+            await self._live()
+        finally:
+            self._stage.collapse()
 
     async def _live(self) -> None:
         self._stage.move("start")
@@ -323,7 +319,7 @@ class AgentPipeline:
     @property
     def _sends(self) -> bool:
         """Whether the role lets this pipe send at all."""
-        return not self._held and (self.link.leads or self.config.follower == "realtime")
+        return not self.held and (self.link.leads or self.config.follower == "realtime")
 
     # -- heartbeats
 
@@ -365,7 +361,7 @@ class AgentPipeline:
     async def _play_roles(self, work: anyio.CancelScope) -> None:
         while not work.cancel_called:
             with anyio.CancelScope() as self._stint:
-                if self._held:
+                if self.held:
                     if not self._stage.has(P.PAUSED):
                         self._stage.move("pause")
                 elif self.link.leads:

@@ -1,4 +1,4 @@
-"""What `up` and `run` tell while they run: the events of interfaces.md §2."""
+"""What the program tells while it runs: the events of interfaces.md §2."""
 
 from __future__ import annotations
 
@@ -23,35 +23,34 @@ def event(kind: str, **fields: Any) -> dict[str, Any]:
     return {"event": kind, "ts": stamp_text(time.time_ns()), **fields}
 
 
-class Reporter:
+class ViewReporter:
     """Watches one view and tells how its first scan goes, that it is ready, and what it holds.
 
     Args:
         pipeline: the view. about: more fields for ``ready``, asked when it is told.
+        scanned: whether the first scan of every pipe of this process that feeds it is over.
         tell: takes the events.
     """
 
     def __init__(
-        self, pipeline: FusionPipeline, about: Callable[[], Mapping[str, Any]], tell: Tell
+        self,
+        pipeline: FusionPipeline,
+        *,
+        about: Callable[[], Mapping[str, Any]],
+        scanned: Callable[[], bool],
+        tell: Tell,
     ) -> None:
         self._pipeline = pipeline
-        self._about = about
-        self._tell = tell
+        self._about, self._scanned, self._tell = about, scanned, tell
         self._began = time.monotonic()
         self._last: tuple[Any, ...] = ()
-        self.ready = anyio.Event()
 
-    async def run(self, *, scanned: Callable[[], bool]) -> None:
-        """Report until cancelled.
-
-        Args:
-            scanned: whether the first scan of every pipe that feeds the view is over.
-        """
-        while not scanned():
+    async def run(self) -> None:
+        """Report until cancelled."""
+        while not self._scanned():
             self._tell(event("scanning", **self._figures()))
             await anyio.sleep(PAUSE_S)
         self._tell(event("ready", **self._figures(), **self._about()))
-        self.ready.set()
         while True:
             await anyio.sleep(STATUS_S)
             figures = self._figures()
@@ -76,5 +75,55 @@ class Reporter:
             "seconds": round(seconds, 3),
             "files_per_s": round(files / seconds) if seconds else 0,
             "unscanned": quality.get("unscanned_total", 0),
+            "sessions": len(self._pipeline.session_list()),
             "quality": quality,
         }
+
+
+class PipeReporter:
+    """Watches one pipe that feeds a view elsewhere: its state, that it is ready, its trouble.
+
+    Ready is a pipe whose first scan is over, or that follows. A new error is a warning.
+
+    Args:
+        ask: gives its document (Pipe of interfaces.md §2).
+        scanned: whether its first scan is over.
+        socket: where the process answers. tell: takes the events.
+    """
+
+    SHOWN = ("view", "state", "flags", "role", "queue", "unacked_bytes", "watched_dirs")
+
+    def __init__(
+        self,
+        ask: Callable[[], Mapping[str, Any]],
+        *,
+        scanned: Callable[[], bool],
+        socket: str,
+        tell: Tell,
+    ) -> None:
+        self._ask, self._scanned, self._socket, self._tell = ask, scanned, socket, tell
+        self._last: dict[str, Any] = {}
+        self._error: str | None = None
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        ready = False
+        while True:
+            document = self._ask()
+            fields = {"pipe": document["id"], **{key: document[key] for key in self.SHOWN}}
+            self._warn_of(document)
+            if not ready and self._scanned():
+                ready = True
+                self._tell(event("ready", **fields, socket=self._socket))
+            elif fields != self._last:
+                self._tell(event("status", **fields, socket=self._socket))
+            self._last = fields
+            await anyio.sleep(STATUS_S if ready else PAUSE_S)
+
+    def _warn_of(self, document: Mapping[str, Any]) -> None:
+        """An error that is not the last one again."""
+        error = document["last_error"] if document["errors_in_row"] else None
+        if error is not None and error != self._error:
+            told = f"pipe {document['id']}: {error}"
+            self._tell(event("warning", message=told, pipe=document["id"]))
+        self._error = error

@@ -77,6 +77,9 @@ class Plain:
         self._screen.say(text, style)
 
     def _tell_ready(self, event: Event) -> None:
+        if "pipe" in event:
+            self.note(f"ready: {pipe_line(event)}", "green")
+            return
         for number, line in enumerate(ready_lines(event)):
             self.note(line if number == 0 else f"  {line}", "green" if number == 0 else "")
         if event.get("key"):
@@ -105,6 +108,7 @@ class Live(Plain):
         self._progress: Any = None
         self._tasks: dict[str, Any] = {}
         self._views: dict[str, Event] = {}
+        self._pipes: dict[str, Event] = {}
         self._line = False
 
     def take(self, event: Event) -> None:
@@ -114,7 +118,9 @@ class Live(Plain):
             self._show_scan(event)
             return
         if kind in ("ready", "status"):
-            self._views[str(event.get("view"))] = event
+            of_pipe = "pipe" in event
+            held = self._pipes if of_pipe else self._views
+            held[str(event.get("pipe" if of_pipe else "view"))] = event
         if kind == "ready":
             self._end_scan(str(event.get("view")))
         if kind == "stopped":
@@ -159,7 +165,7 @@ class Live(Plain):
             self._progress = None
 
     def _show_status(self) -> None:
-        text = status_line(list(self._views.values()))
+        text = status_line(list(self._views.values()), list(self._pipes.values()))
         width = shutil.get_terminal_size().columns - 1
         while columns(text) > width:
             text = text[:-1]
@@ -231,8 +237,22 @@ def scan_line(event: Event) -> str:
     return ", ".join(parts)
 
 
-def status_line(views: Sequence[Event]) -> str:
-    """All views in a few words."""
+def pipe_line(event: Event) -> str:
+    """One pipe in a few words: ``files → projects: leader, RUNNING|MESSAGE_PHASE, 12 queued``."""
+    flags = "|".join(str(flag) for flag in event.get("flags") or ()) or "STOPPED"
+    role = str(event.get("role") or "no session")
+    told = f"{event.get('pipe')} → {event.get('view')}: {role}, {flags}"
+    queue = int(event.get("queue") or 0)
+    return safe(told) + (f", {figures.count(queue)} queued" if queue else "")
+
+
+def status_line(views: Sequence[Event], pipes: Sequence[Event] = ()) -> str:
+    """All views, and the pipes that feed views elsewhere, in a few words."""
+    told = [_views_line(views)] if views or not pipes else []
+    return "live: " + "; ".join([*told, *map(pipe_line, pipes)])
+
+
+def _views_line(views: Sequence[Event]) -> str:
     files = sum(int(view.get("files") or 0) for view in views)
     size = sum(int(view.get("bytes") or 0) for view in views)
     gaps = sum(_gap_count(view.get("unscanned")) for view in views)
@@ -242,9 +262,12 @@ def status_line(views: Sequence[Event]) -> str:
     changes = sum(float(view.get("changes_per_s") or 0) for view in views)
     if changes:
         parts.append(f"{figures.rate(changes)} changes")
+    sessions = sum(int(view.get("sessions") or 0) for view in views)
+    if sessions:
+        parts.append(figures.counted(sessions, "session"))
     if gaps:
         parts.append(f"{figures.count(gaps)} not scanned")
-    return "live: " + ", ".join(parts)
+    return ", ".join(parts)
 
 
 def invocation(home: Path | None, argv0: str | None = None) -> str:

@@ -38,7 +38,7 @@ from fustor_core.cli.screen import standard_screen
 from fustor_core.errors import FustorError
 
 SUBJECTS = (
-    ("Main job", ("up", "run", "init", "validate")),
+    ("Main job", ("up", "run", "agent", "fusion", "init", "validate")),
     ("Questions", ("view", "status")),
     ("Operation", ("stop", "reload", "pipe", "session", "config")),
     ("Inside", ("machines", "plugin", "doctor")),

@@ -1,4 +1,4 @@
-"""`fustor up` and `fustor run`: the program in the foreground, from arguments or from files."""
+"""`fustor up|run|agent|fusion`: the program in the foreground, from arguments or from files."""
 
 from __future__ import annotations
 
@@ -35,6 +35,23 @@ def join(app: typer.Typer) -> None:
     """Adds the commands of this file to the program."""
     app.command("up")(up)
     app.command("run")(run)
+    app.command("agent")(agent)
+    app.command("fusion")(fusion)
+
+
+Files = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="A file or a folder of them; may be repeated. Left out: those of the state directory.",
+    ),
+]
+History = Annotated[
+    str | None,
+    typer.Option("--state-history", metavar="DIR", help="Record every change of state there."),
+]
 
 
 def up(
@@ -60,10 +77,7 @@ def up(
         str | None,
         typer.Option("--listen", metavar="HOST:PORT", help="On TCP too; prints a key once."),
     ] = None,
-    state_history: Annotated[
-        str | None,
-        typer.Option("--state-history", metavar="DIR", help="Record every change of state there."),
-    ] = None,
+    state_history: History = None,
 ) -> int:
     """Keep a live view of directories and answer questions.
 
@@ -90,33 +104,69 @@ def up(
     return foreground(call, loaded)
 
 
-def run(
-    ctx: typer.Context,
-    files: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-c",
-            "--config",
-            metavar="FILE",
-            help="A file or a folder of them; may be "
-            "repeated. Left out: those of the state directory.",
-        ),
-    ] = None,
+def run(ctx: typer.Context, files: Files = None, state_history: History = None) -> int:
+    """Run the pipes and views of configuration files in one process."""
+    from fustor_core.config import ROLES
+
+    return _run_files(ctx.obj, files, ROLES, state_history)
+
+
+def agent(ctx: typer.Context, files: Files = None, state_history: History = None) -> int:
+    """Run the pipes of configuration files, which push into a fusion server.
+
+    Views, forests and receivers in the same files are left to `fustor fusion`.
+    """
+    from fustor_core.config import AGENT
+
+    return _run_files(ctx.obj, files, (AGENT,), state_history)
+
+
+def fusion(ctx: typer.Context, files: Files = None, state_history: History = None) -> int:
+    """Run the views of configuration files, which agents push into, and answer questions.
+
+    Pipes in the same files are left to `fustor agent`.
+    """
+    from fustor_core.config import FUSION
+
+    return _run_files(ctx.obj, files, (FUSION,), state_history)
+
+
+# What a role cannot do without, and how to come by a first one.
+NEEDED = {"agent": ("pipes", "fustor init --kind agent"),
+          "fusion": ("views", "fustor init --kind fusion")}  # fmt: skip
+
+
+def _run_files(
+    call: Call, files: Sequence[str] | None, roles: Sequence[str], state_history: str | None
 ) -> int:
-    """Run the pipes and views of configuration files."""
+    """Runs the part of some files that these roles take, in the foreground.
+
+    Raises:
+        ConfigErrors: faults in the files. ConfigError: they hold nothing for these roles.
+    """
     from fustor_core.config import load_config
     from fustor_core.registry import Registry
 
-    call: Call = ctx.obj
     paths = chosen_files(call, files or _from_environment())
-    loaded = load_config(paths, os.environ, model_of=model_of(Registry()))
-    if not loaded.config.pipes and not loaded.config.views:
+    history = None if state_history is None else os.path.abspath(state_history)
+    loaded = load_config(
+        paths,
+        os.environ,
+        model_of=model_of(Registry()),
+        overrides={("state", "history"): (history, "--state-history")} if history else None,
+        roles=roles,
+    )
+    needed = [NEEDED[role][0] for role in roles]
+    if not any(getattr(loaded.config, section) for section in needed):
         named = ", ".join(str(path) for path in paths or [call.settings.home])
+        first = NEEDED[roles[0]][1] if len(roles) == 1 else "fustor init"
         raise ConfigError(
-            f"nothing to run: no pipes and no views in {named}",
-            remedy="write a first configuration with `fustor init`, or run `fustor up DIR`",
+            f"nothing to run: no {' and no '.join(needed)} in {named}",
+            remedy=f"write a first configuration with `{first}`, or run `fustor up DIR`",
         )
     _require_roots(loaded)
+    if loaded.left_out:
+        call.screen.note(f"left out of fustor {roles[0]}: {'; '.join(loaded.left_out)}")
     return foreground(call, loaded)
 
 

@@ -24,11 +24,15 @@ from fustor_core.config.model import (
     State,
     View,
 )
+from fustor_core.config.roles import AGENT, FUSION, ROLES
 from fustor_core.config.schema import json_schema
 from fustor_core.config.up import up_config, view_names
 
 __all__ = [
+    "AGENT",
+    "FUSION",
     "ID_PATTERN",
+    "ROLES",
     "Agent",
     "Arbitrator",
     "AuditTiers",

@@ -49,6 +49,7 @@ class Document:
         data: the top mapping, interpolated; {} when it is empty or broken.
         places: by path in `data`.
         secrets: paths whose value came out of a file by ``${file:…}``.
+        referenced: those files, with a digest each.
         errors: all that were found; the rest was read as far as it goes.
     """
 
@@ -57,6 +58,7 @@ class Document:
     data: dict[str, Any] = field(default_factory=dict)
     places: dict[KeyPath, Place] = field(default_factory=dict)
     secrets: set[KeyPath] = field(default_factory=set)
+    referenced: dict[Path, str] = field(default_factory=dict)
     errors: list[ConfigError] = field(default_factory=list)
 
     def error(
@@ -258,6 +260,7 @@ class _Reader:
                 str(error), line, column, key=dotted(path), suggestion=error.suggestion
             )
             return text
-        if done.secret:
+        if done.files:
             self.document.secrets.add(path)
+            self.document.referenced.update(done.files)
         return done.text

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -24,10 +25,15 @@ class InterpolationError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Interpolated:
-    """A value's text; `secret` when a part of it came out of a file."""
+    """A value's text, and the files that parts of it came out of, with a digest each."""
 
     text: str
-    secret: bool = False
+    files: Mapping[Path, str] = field(default_factory=dict)
+
+
+def digest_of(content: bytes) -> str:
+    """What tells whether a file has changed."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def interpolate(text: str, environ: Mapping[str, str], folder: Path) -> Interpolated:
@@ -41,7 +47,7 @@ def interpolate(text: str, environ: Mapping[str, str], folder: Path) -> Interpol
         InterpolationError: no such variable or file, or a ``${`` that never ends.
     """
     parts: list[str] = []
-    secret = False
+    files: dict[Path, str] = {}
     at = 0
     for found in _REFERENCE.finditer(text):
         parts.append(text[at : found.start()])
@@ -53,12 +59,12 @@ def interpolate(text: str, environ: Mapping[str, str], folder: Path) -> Interpol
                 "`${` without its `}`", offset=found.start(), suggestion="$${ for the text itself"
             )
         elif found[1].startswith("file:"):
-            parts.append(_read(found[1][5:], folder, found.start()))
-            secret = True
+            path = folder / found[1][5:].strip()
+            parts.append(_read(path, found.start(), files))
         else:
             parts.append(_variable(found[1], environ, found.start()))
     parts.append(text[at:])
-    return Interpolated("".join(parts), secret)
+    return Interpolated("".join(parts), files)
 
 
 def _variable(reference: str, environ: Mapping[str, str], offset: int) -> str:
@@ -83,8 +89,7 @@ def _variable(reference: str, environ: Mapping[str, str], offset: int) -> str:
     return value
 
 
-def _read(name: str, folder: Path, offset: int) -> str:
-    path = folder / name.strip()
+def _read(path: Path, offset: int, files: dict[Path, str]) -> str:
     try:
         with open(path, "rb") as stream:
             data = stream.read(_FILE_BYTES_MAX + 1)
@@ -97,4 +102,5 @@ def _read(name: str, folder: Path, offset: int) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise InterpolationError(f"{path} is no text", offset=offset) from error
+    files[path] = digest_of(data)
     return text.removesuffix("\n").removesuffix("\r")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,14 @@ from fustor_core.config.document import KeyPath, dotted
 from fustor_core.config.faults import nearest, note_faults
 from fustor_core.config.merging import Merged, config_files, digest, merge_files
 from fustor_core.config.model import Arbitrator, Config, DriverBlock, View
+from fustor_core.config.roles import (
+    FUSION,
+    LOCAL_SINK,
+    ROLES,
+    check_local_sinks,
+    kinds,
+    take_part,
+)
 from fustor_core.errors import ConfigError, PluginError
 
 # What the environment sets stands above the files (interfaces.md §7).
@@ -20,8 +28,6 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "FUSTOR_LOG_LEVEL": ("log", "level"),
     "FUSTOR_LOG_FORMAT": ("log", "format"),
 }
-# The driver whose sink hands batches to a view of the same configuration.
-LOCAL_SINK = "view"
 
 Options = TypeVar("Options", bound=BaseModel)
 ModelOf = Callable[[str, str], type[BaseModel]]
@@ -47,16 +53,61 @@ class ConfigErrors(ConfigError):
         self.errors = tuple(errors)
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a configuration was read, so that it can be read again; see `load_config`."""
+
+    paths: tuple[Path, ...]
+    environ: Mapping[str, str]
+    model_of: ModelOf | None
+    overrides: Overrides
+    roles: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Loaded:
-    """A checked configuration and where each part of it came from."""
+    """A checked configuration and where each part of it came from.
+
+    Attributes:
+        reading: how it was read; None when it is not from files.
+        left_out: what its files hold beside for other roles, for people.
+    """
 
     config: Config
     merged: Merged = field(default_factory=Merged)
+    reading: Reading | None = None
+    left_out: Sequence[str] = ()
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The parts that a process with this configuration takes."""
+        return self.reading.roles if self.reading is not None else ROLES
 
     def changed(self) -> list[Path]:
-        """Files whose content is not what was read."""
-        return [file for file, known in self.merged.files.items() if digest(file) != known]
+        """Files whose content is not what was read, that are new or gone; secrets too."""
+        if self.reading is None:
+            return []
+        known: dict[Path, str | None] = {**self.merged.files, **self.merged.referenced}
+        now, _ = config_files(self.reading.paths)
+        files = {*now, *known}
+        return sorted(file for file in files if file not in known or digest(file) != known[file])
+
+    def again(self) -> Loaded:
+        """The configuration as its files are now; itself when it is not from files.
+
+        Raises:
+            ConfigErrors: as `load_config`.
+        """
+        how = self.reading
+        if how is None:
+            return self
+        return load_config(
+            how.paths,
+            how.environ,
+            model_of=how.model_of,
+            overrides=how.overrides,
+            roles=how.roles,
+        )
 
     def options(self, path: tuple[str, ...], model: type[Options]) -> Options:
         """The options of the driver block at `path` (see `Config.blocks`), as the driver's model.
@@ -79,6 +130,7 @@ def load_config(
     *,
     model_of: ModelOf | None = None,
     overrides: Overrides | None = None,
+    roles: Sequence[str] = ROLES,
 ) -> Loaded:
     """Read, merge and check.
 
@@ -88,11 +140,14 @@ def load_config(
         model_of: kind and name of a driver → its `Config`, raising `PluginError` when there is no
             such driver; None: drivers' options are not checked here.
         overrides: values that stand above the files: path → (value, where it came from).
+        roles: the parts that are wanted; of others only the form is checked.
 
     Raises:
         ConfigErrors: every fault that was found, in the order of the files.
     """
-    loaded, errors = check_config(paths, environ, model_of=model_of, overrides=overrides)
+    loaded, errors = check_config(
+        paths, environ, model_of=model_of, overrides=overrides, roles=roles
+    )
     if loaded is None:
         raise ConfigErrors(errors)
     return loaded
@@ -104,8 +159,10 @@ def check_config(
     *,
     model_of: ModelOf | None = None,
     overrides: Overrides | None = None,
+    roles: Sequence[str] = ROLES,
 ) -> tuple[Loaded | None, list[ConfigError]]:
     """As `load_config`, but returns the faults; the first is None exactly if there are some."""
+    reading = Reading(tuple(paths), environ, model_of, dict(overrides or {}), tuple(roles))
     files, unreadable = config_files(paths)
     merged = merge_files(files, environ)
     merged.errors[:0] = unreadable
@@ -116,12 +173,18 @@ def check_config(
         config = Config.model_validate(merged.data)
     except ValidationError as error:
         note_faults(merged, error, Config)
-    _check_names(merged)
+    if FUSION in roles:
+        _check_names(merged)
+    else:
+        check_local_sinks(merged)
     if model_of is not None:
-        _check_drivers(merged, model_of)
+        _check_drivers(merged, model_of, kinds(roles))
     if config is None or merged.errors:
         return None, _in_order(merged)
-    return Loaded(config, merged), []
+    left_out = take_part(merged, roles)
+    if left_out:
+        config = Config.model_validate(merged.data)
+    return Loaded(config, merged, reading, left_out), []
 
 
 def override(merged: Merged, overrides: Overrides) -> None:
@@ -170,8 +233,10 @@ def _no_view(merged: Merged, view: str, views: Sequence[str], path: KeyPath) -> 
     merged.error(f"{dotted(path)}: no view {view} here", path, suggestion=suggestion, at_value=True)
 
 
-def _check_drivers(merged: Merged, model_of: ModelOf) -> None:
+def _check_drivers(merged: Merged, model_of: ModelOf, wanted: Collection[str]) -> None:
     for kind, name, path, options in _blocks(merged.data):
+        if kind not in wanted:
+            continue
         try:
             model = model_of(kind, name)
         except (PluginError, ConfigError) as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fustor_core.config.document import Document, KeyPath, Place, dotted, read_document
+from fustor_core.config.interpolation import digest_of
 from fustor_core.config.model import SPELLINGS
 from fustor_core.errors import ConfigError
 
@@ -30,6 +30,7 @@ class Merged:
         secrets: paths whose value came out of a file.
         origins: where what no file set came from, by path.
         files: what was read, in order, with a digest each; None for one that is not readable.
+        referenced: the same of files that values came out of.
         errors: found so far.
     """
 
@@ -39,6 +40,7 @@ class Merged:
     secrets: set[KeyPath] = field(default_factory=set)
     origins: dict[KeyPath, str] = field(default_factory=dict)
     files: dict[Path, str | None] = field(default_factory=dict)
+    referenced: dict[Path, str] = field(default_factory=dict)
     errors: list[ConfigError] = field(default_factory=list)
 
     def error(
@@ -105,7 +107,7 @@ def _counts(file: Path) -> bool:
 def digest(file: Path) -> str | None:
     """What tells whether a file has changed; None when it cannot be read."""
     try:
-        return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+        return digest_of(file.read_bytes())
     except OSError:
         return None
 
@@ -132,6 +134,7 @@ def merge_document(merged: Merged, document: Document) -> None:
     for path, place in document.places.items():
         merged.places.setdefault(path, place)
     merged.secrets |= document.secrets
+    merged.referenced |= document.referenced
     merged.errors += document.errors
 
 

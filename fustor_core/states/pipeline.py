@@ -11,7 +11,8 @@ The numbers are wire format (heartbeats, `fustor pipe show`): written out, never
 
 MESSAGE_PHASE means that the snapshot is over and events keep the view current. A phase bit lives
 exactly as long as its task: what ends the task (a lost session, an error, a demotion, a stop) drops
-the bit in the same move. CONF_OUTDATED rides on any of 2…512 until a stop takes it away.
+the bit in the same move. CONF_OUTDATED rides on any of 2…512 until the configuration is as it was,
+or a stop takes it away.
 """
 
 from __future__ import annotations
@@ -137,6 +138,10 @@ PIPELINE = Table(
         Rule("retry", P.ERROR, P.RUNNING | P.RECONNECTING, clear=P.ERROR),
         # Configuration.
         Rule("config_changed", (P.RUNNING, P.ERROR, P.DRAINING), P.CONF_OUTDATED),
+        *(
+            Rule("config_restored", stage | P.CONF_OUTDATED, stage, clear=P.CONF_OUTDATED)
+            for stage in (P.RUNNING, P.ERROR, P.DRAINING)
+        ),
         # Stop.
         Rule("stop", (P.RUNNING, P.ERROR), P.STOPPING, clear=EVERYTHING),
         Rule("drain", P.STOPPING, P.DRAINING, clear=P.STOPPING),

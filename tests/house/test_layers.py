@@ -37,9 +37,9 @@ LAYERS = {
         client registry jobs outbox errands orders documents keeping peers
         fusion_pipe key_files key_store
         fusion phases trouble link stage courier heart lookout pipe_words
-        pipeline reporting driven
+        pipeline berth reporting driven
     """,
-    "L4 wiring": "engine desk forests bootstrap doctor",
+    "L4 wiring": "engine desk forests building premises bootstrap doctor",
     "L5 door": """
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting

@@ -1,0 +1,169 @@
+"""From the configuration to drivers and to what they work in: views, receivers, pipes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fustor_core.config import Loaded
+from fustor_core.contracts import Accept, Attached, Receiver, Sink, Source
+from fustor_core.fusion_pipe import FusionPipeline
+from fustor_core.machine import Move
+from fustor_core.outbox import Limits
+from fustor_core.peers import FusionOptions
+from fustor_core.pipe_words import Host
+from fustor_core.pipeline import AgentPipeline
+from fustor_core.registry import Registry
+from fustor_core.state import StateDirectory, is_inside
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+OWN_STAT = Path("/proc/self/stat")
+START_TIME = 22 - 3  # of the fields behind the program's name (proc(5))
+
+
+def process_name() -> str:
+    """Names this process within the boot: a process id alone comes again."""
+    facts = OWN_STAT.read_text(errors="replace").rpartition(")")[2].split()
+    return f"{os.getpid()}-{facts[START_TIME]}"
+
+
+class Builder:
+    """Makes what runs from the configuration as it is now.
+
+    Args:
+        loaded: the configuration. registry: where drivers come from. state: the directory.
+        part: ``fusion`` or ``agent``, where the API socket is.
+        warn: told sentences, with fields for events. moved: told of transitions.
+
+    Attributes:
+        loaded: replaced by a reload; what is built from then on follows it.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        registry: Registry,
+        state: StateDirectory,
+        part: str,
+        *,
+        warn: Callable[..., None],
+        moved: Callable[[Move[Any]], None],
+    ) -> None:
+        self.loaded = loaded
+        self.key: str | None = None  # of this run, for TCP
+        self._registry, self._state, self._part = registry, state, part
+        self._warn, self._moved = warn, moved
+        self._boot = BOOT_ID.read_text().strip()
+        self._process = process_name()
+
+    def __repr__(self) -> str:
+        return f"<Builder of {', '.join(self.loaded.roles)} in {self._state.home}>"
+
+    def _driver(self, kind: str, name: str, path: tuple[str, ...], **more: Any) -> Any:
+        """A driver with its options from the configuration, and what the program adds."""
+        made = self._registry.driver(kind, name)
+        options = self.loaded.options(path, made.Config)
+        if more:
+            options = options.model_copy(update=more)
+        return made(options)
+
+    # -- fusion
+
+    def view(self, name: str) -> FusionPipeline:
+        """A view with its arbitrator; not opened."""
+        config = self.loaded.config.views[name]
+        path = ("views", name)
+        arbitrator = self._driver("arbitrator", config.arbitrator.driver, (*path, "arbitrator"))
+        return FusionPipeline(
+            self.view_options(name, arbitrator.config),
+            self._driver("view", config.driver, path),
+            arbitrator,
+            self._state.views / name,
+            boot=self._boot,
+            on_move=self._moved,
+            on_alarm=lambda text: self._warn(f"view {name}: {text}", view=name),
+        )
+
+    def view_options(self, name: str, arbitrator: Any) -> FusionOptions:
+        """What the core takes of a view's configuration.
+
+        Args:
+            arbitrator: the options of its arbitrator, as the driver's model.
+        """
+        config = self.loaded.config.views[name]
+        return FusionOptions(
+            view=name,
+            session_timeout_s=config.session_timeout_seconds,
+            audit_interval_s=config.audit_interval_sec,
+            sentinel_interval_s=config.sentinel_interval_sec,
+            max_sessions=config.max_sessions,
+            loose_age_s=getattr(arbitrator, "loose_age", 3600.0),
+            hot_s=getattr(arbitrator, "hot_file_threshold", 30.0),
+            driver=config.driver,
+            arbitrator=config.arbitrator.driver,
+        )
+
+    def receiver(self, name: str) -> Receiver:
+        """A receiver; it listens nowhere yet."""
+        config = self.loaded.config.receivers[name]
+        listed = config.options.get("listen") or []
+        more: dict[str, Any] = {"socket_path": self._state.socket(self._part)}
+        if any(not str(place).startswith("unix") for place in listed):
+            more["key"] = self._bearer()
+        made: Receiver = self._driver("receiver", config.driver, ("receivers", name), **more)
+        return made
+
+    def _bearer(self) -> Any:
+        """The key of this run for TCP; told once, kept nowhere."""
+        import secrets
+
+        from pydantic import SecretStr
+
+        if self.key is None:
+            self.key = f"fst_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
+        return SecretStr(self.key)
+
+    # -- agent
+
+    def pipe(
+        self, name: str, agent: str, door: Accept, *, generation: int, held: bool
+    ) -> AgentPipeline:
+        """A pipe with drivers of its own.
+
+        Args:
+            agent: id of the agent. door: what a sink is given that ends in this process.
+            generation, held: see `AgentPipeline`.
+        """
+        config = self.loaded.config.pipes[name]
+        source = self._source(name)
+        sink: Sink = self._driver("sink", config.sink.driver, ("pipes", name, "sink"))
+        if isinstance(sink, Attached):
+            sink.attach(door)
+        return AgentPipeline(
+            name,
+            config,
+            source,
+            sink,
+            Host(agent, self._boot, self._process, f"fustor/{version('fustor')}"),
+            limits=Limits(spool_bytes=self.loaded.config.agent.spool_bytes),
+            drain_timeout_s=self.loaded.config.agent.drain_timeout,
+            generation=generation,
+            held=held,
+            on_move=self._moved,
+        )
+
+    def _source(self, name: str) -> Source:
+        """A pipe's source; the state directory is left out where it lies below the root."""
+        made = self._registry.driver("source", self.loaded.config.pipes[name].source.driver)
+        options = self.loaded.options(("pipes", name, "source"), made.Config)
+        root = getattr(options, "root", None)
+        home = os.path.realpath(self._state.home)
+        can = "exclude_paths" in type(options).model_fields
+        if root is not None and can and is_inside(Path(os.path.realpath(root)), Path(home)):
+            excluded = [*options.exclude_paths, home]
+            options = options.model_copy(update={"exclude_paths": excluded})
+        source: Source = made(options)
+        return source
