@@ -9,9 +9,9 @@ import anyio
 
 from fustor_core.claims import LEADER_ONLY, Ack, Batch, Owe
 from fustor_core.documents import stamp_text
-from fustor_core.errors import PipeError, SlowDown, StaleEpochError
+from fustor_core.errors import PipeError, SlowDown, StaleEpochError, TooLarge
 from fustor_core.link import Link
-from fustor_core.phases import Post
+from fustor_core.post import Post
 from fustor_core.trouble import Trouble
 
 CLOSE_S = 5.0
@@ -37,12 +37,22 @@ class Courier:
     async def push(self, may_send: Callable[[], bool]) -> None:
         """Wait for the next batch, and send it if that is still allowed then.
 
+        One that is too large for the other end is halved, and sent by the next call.
+
         Raises:
             PipeError: it is not durable at the other end; it stays in the outbox.
         """
-        batch = await self._post.outbox.take()
-        if may_send():
-            self._acknowledged(batch, await self._link.push(batch))
+        outbox = self._post.outbox
+        batch = await outbox.take()
+        if not may_send():
+            return
+        try:
+            ack = await self._link.push(batch, outbox.sent_bytes)
+        except TooLarge:
+            if not outbox.split():
+                raise
+        else:
+            self._acknowledged(batch, ack)
 
     async def drain(self, limit_s: float) -> None:
         """Send what is queued, as long as that goes well."""

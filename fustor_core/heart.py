@@ -7,9 +7,9 @@ from typing import Protocol
 import anyio
 
 from fustor_core.contracts import Answer, Pulse
-from fustor_core.errors import PipeError, SessionObsoletedError
+from fustor_core.errors import PipeError, SessionObsoletedError, SlowDown
 from fustor_core.link import Link, Summoned
-from fustor_core.phases import Sleep, sleep_until
+from fustor_core.waiting import Sleep, sleep_until
 
 
 class Owner(Protocol):
@@ -64,6 +64,8 @@ class Heart:
         except SessionObsoletedError as error:
             if session == link.session_id:
                 self._owner.lose(error)
+        except SlowDown as slow:
+            await self._sleep(min(slow.retry_after_s, self._pause_s))
         except PipeError as error:
             grant = link.grant
             if grant is not None and link.silent_s() > grant.session_timeout_s:

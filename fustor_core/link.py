@@ -9,9 +9,15 @@ import anyio
 
 from fustor_core.claims import Ack, Batch
 from fustor_core.contracts import Answer, Grant, Hello, Pulse, Sessioned, Sink
+from fustor_core.errors import Unreachable
 from fustor_core.pacing import Rhythm, heartbeat_interval_s
+from fustor_core.waiting import Sleep, within
 
 SKIPPED_MAX = 2  # role and commands ride on heartbeats: pushes stand in for so many intervals
+
+PUSH_LIMIT_S = 60.0  # at least; a push that takes longer is given up, and sent again
+SLOWEST_BYTES_S = 16 << 10  # a line that is slower than this is as good as none
+BEAT_LIMIT_S = 1.0  # at least
 
 LEADER = "leader"
 
@@ -31,23 +37,26 @@ class Link:
     Args:
         sink: the driver.
         heartbeat_s: `heartbeat_interval_sec` of the pipe.
-        now_us: the raw clock.
+        now_us, sleep: the raw clock, and its sleep.
 
     Attributes:
         grant: the session as granted; None without one.
         role, epoch: as last told.
         proven: something was answered in this session beside its opening.
+        sessions: how many were granted.
     """
 
-    def __init__(self, sink: Sink, heartbeat_s: float, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self, sink: Sink, heartbeat_s: float, now_us: Callable[[], int], sleep: Sleep
+    ) -> None:
         self.sink = sink
         self.sessioned = isinstance(sink, Sessioned)
         self.grant: Grant | None = None
         self.role = None if self.sessioned else LEADER
         self.epoch = 0
-        self.proven = False
+        self.proven, self.sessions = False, 0
         self._heartbeat_s = heartbeat_s
-        self._now_us = now_us
+        self._now_us, self._sleep = now_us, sleep
         self._rhythm = Rhythm.opened(heartbeat_s, heartbeat_s, 0.0)
         self._proof_s = 0.0
         self._opened = anyio.Event()
@@ -69,6 +78,14 @@ class Link:
     def leads(self) -> bool:
         """Whether this pipe is the leader."""
         return self.role == LEADER
+
+    def audit_interval_s(self, configured_s: float, *, own: bool) -> float:
+        """The pipe's own value, if it was given one, else that of the view.
+
+        Args:
+            own: the pipe was given one.
+        """
+        return configured_s if own or self.grant is None else self.grant.audit_interval_s
 
     def _now_s(self) -> float:
         return self._now_us() / 1e6
@@ -95,6 +112,7 @@ class Link:
             self._heartbeat_s, grant.heartbeat_interval_s, grant.session_timeout_s
         )
         self.grant, self.role, self.epoch = grant, grant.role, grant.epoch
+        self.sessions += 1
         self._proof_s = self._now_s()
         longest = min(SKIPPED_MAX * interval, grant.session_timeout_s)
         self._rhythm = Rhythm.opened(interval, longest, self._proof_s)
@@ -113,13 +131,19 @@ class Link:
         if self.sessioned:
             self.role, self.epoch = None, 0
 
-    async def push(self, batch: Batch) -> Ack:
-        """Send a batch.
+    async def push(self, batch: Batch, size: int) -> Ack:
+        """Send a batch; one that hangs is given up, long after its session may have ended.
+
+        Args:
+            size: in bytes, about.
 
         Raises:
-            PipeError: it is not durable at the other end.
+            PipeError: it is not known to be durable at the other end.
         """
-        ack = await self.sink.send(batch)
+        timeout_s = self.grant.session_timeout_s if self.grant is not None else 0.0
+        limit_s = max(PUSH_LIMIT_S, timeout_s) + size / SLOWEST_BYTES_S
+        late = Unreachable(f"no answer to batch {batch.seq} within {limit_s:.0f} s")
+        ack = await within(limit_s, lambda: self.sink.send(batch), self._sleep, late)
         self.proven = True
         self._proof_s = self._now_s()
         self._rhythm = self._rhythm.pushed(self._proof_s)
@@ -133,7 +157,11 @@ class Link:
         """
         if not isinstance(self.sink, Sessioned):
             return None
-        answer = await self.sink.beat(pulse)
+        sink = self.sink
+        timeout_s = self.grant.session_timeout_s if self.grant is not None else 0.0
+        limit_s = max(BEAT_LIMIT_S, timeout_s / 3)
+        late = Unreachable(f"no answer to a heartbeat within {limit_s:g} s")
+        answer = await within(limit_s, lambda: sink.beat(pulse), self._sleep, late)
         self.proven = True
         self._proof_s = self._now_s()
         self._rhythm = self._rhythm.beaten(self._proof_s)

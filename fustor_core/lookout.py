@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 import anyio
 
 from fustor_core.contracts import Watching
 from fustor_core.errors import FustorError
-from fustor_core.phases import Post, attend, message, prove
+from fustor_core.phases import attend, message, prove
+from fustor_core.post import Post
 
 SourceError = OSError | FustorError
 
@@ -34,7 +36,7 @@ class Lookout:
         self._post = post
         self._failed = failed
         self._armed = armed
-        self._again = anyio.Event()
+        self._again, self._settled = anyio.Event(), anyio.Event()
         self._standing: anyio.CancelScope | None = None
         self._stale = False  # the root was lost: the watch may stand on something else
 
@@ -50,6 +52,22 @@ class Lookout:
             self._standing.cancel()
         self._stale = False
 
+    async def renew(self) -> None:
+        """Enter the watch anew and wait for it; what was scanned has to be scanned again.
+
+        Raises:
+            OSError: it cannot be had; who keeps it has reported why.
+        """
+        self.breaks += 1
+        if self._standing is None:
+            return
+        self.is_armed = False
+        self._settled = anyio.Event()
+        self._standing.cancel()
+        await self._settled.wait()
+        if not self.is_armed:
+            raise OSError(errno.EIO, "the watch could not be entered anew")
+
     async def watch(self) -> None:
         """Keep the watch; returns at once for a source that has none."""
         if not isinstance(self._post.source, Watching):
@@ -61,6 +79,7 @@ class Lookout:
                 continue
             self.is_armed = False
             self.breaks += 1
+            self._settled.set()
             self._post.outbox.owe_root("overflow")
             await self._tell_root()
             again = self._again
@@ -88,6 +107,7 @@ class Lookout:
 
     def _enter(self) -> None:
         self.is_armed = True
+        self._settled.set()
         self._armed()
 
     async def _tell_root(self) -> None:

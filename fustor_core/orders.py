@@ -6,15 +6,16 @@ The same wish counts once, however often it comes. Instants are µs of a clock o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from fustor_core.claims import Key, Owed
-from fustor_core.contracts import Command
+from fustor_core.contracts import Command, view_names
 
 FIRST_US = 50_000  # before an owed directory is listed: others of the same burst come along
 AGAIN_US_MAX = 5_000_000  # one that comes again and again is listed ever more rarely, to this
 KEPT = 10_000  # commands and directories that are remembered
+KINDS = ("scan", "look", "list", "watch")
 
 Name = TypeVar("Name", str, bytes)
 Value = TypeVar("Value")
@@ -54,28 +55,51 @@ class Orders:
         """How many things are to be done."""
         return len(self._looks) + len(self._covers) + len(self._scans) + len(self._lists)
 
-    def take_command(self, command: Command, now_us: int, *, seeks: bool = True) -> None:
+    def take_command(self, command: Command, now_us: int, *, seeks: bool = True) -> str | None:
         """An order that came with a heartbeat; one that came before is not taken twice.
+
+        What leads out of the root is not done, and neither is what cannot be kept.
 
         Args:
             seeks: whether looks and lists are done at all (`sentinel_interval_sec` is not 0).
+
+        Returns:
+            What of it is not done, for people; None when all of it is.
         """
         if command.id in self._known:
-            return
+            return None
         _keep(self._known, command.id, None)
-        if command.kind == "scan":
-            self._scans[command.id] = command
-        for key, path in command.targets:
+        if command.kind not in KINDS:
+            return f"fusion asks for {command.kind!r}, which is not known here"
+        targets: list[tuple[Key | None, bytes]] = []
+        told: str | None = None
+        for key, path in command.targets[: max(0, KEPT - self.waiting)]:
+            try:
+                view_names(path)
+            except ValueError as error:
+                told = f"fusion asks for a {command.kind} that is refused: {error}"
+            else:
+                targets.append((key, path))
+        if len(command.targets) > KEPT - self.waiting:
+            told = f"fusion asks for more than {KEPT} things at once: the rest is left out"
+        if command.kind == "scan" and targets:
+            self._scans[command.id] = replace(command, targets=tuple(targets))
+        for key, path in targets:
             if command.kind == "watch":
                 self._covers[path] = None
             elif command.kind == "look" and seeks:
                 self._looks[path] = None
             elif command.kind == "list" and seeks:
                 self._want(path, key, now_us, deep=command.recursive)
+        return told
 
     def take_owed(self, directories: Iterable[Owed], now_us: int) -> None:
-        """Directories that an acknowledgement has named."""
+        """Directories that an acknowledgement has named; not what leads out of the root."""
         for one in directories:
+            try:
+                view_names(one.path)
+            except ValueError:
+                continue
             self._want(one.path, one.key, now_us, deep=one.deep)
 
     def clear(self) -> None:

@@ -108,6 +108,11 @@ class Outbox:
         return self._events.bytes + self._scans.bytes + self._rest.bytes + self._unacked_bytes
 
     @property
+    def sent_bytes(self) -> int:
+        """Wire bytes of the batch that was handed out."""
+        return self._unacked_bytes
+
+    @property
     def unacked(self) -> Batch | None:
         """The batch that was handed out and not acknowledged."""
         return self._unacked

@@ -7,8 +7,8 @@ outbox. A source that fails raises `OSError` or `FustorError`; then a scan was n
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import suppress
 
 import anyio
 import msgspec
@@ -26,76 +26,33 @@ from fustor_core.claims import (
     Stamp,
     path_key,
 )
-from fustor_core.contracts import Covering, Looking, Rooted, Scope, Source
-from fustor_core.orders import Listable, Orders
-from fustor_core.outbox import Outbox
+from fustor_core.contracts import Covering, Looking, Rooted, Scope
+from fustor_core.orders import Listable
+from fustor_core.post import Post
 from fustor_core.queues import rows_of
+from fustor_core.waiting import sleep_until, within
 
 ROOT_LOOK_S = 2.0
 TELL_S = 1.0  # bad news of the root gets so long to reach the other end before the pipe stops
+ROOT_LIMIT_S = 30.0  # a root that does not answer for so long cannot be used just now
 LOOKS_AT_ONCE = 256
 NO_IDENTITY = "path"  # of sources whose root is a name and no place that could be another
-
-Sleep = Callable[[float], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far the scan that runs has come; goes out with heartbeats.
-
-    Attributes:
-        started_us, progress_us: raw clock, of the beginning and of the last directory.
-    """
-
-    started_us: int
-    progress_us: int
-    directories: int = 0
-    entries: int = 0
-
-    def document(self) -> dict[str, int]:
-        """As `Pulse.scan` carries it."""
-        return {
-            "started_us": self.started_us,
-            "progress_us": self.progress_us,
-            "directories": self.directories,
-        }
-
-
-@dataclass(slots=True)
-class Post:
-    """Where a pipe observes from: what its phases share.
-
-    Attributes:
-        turn: held while a scan runs: a source is promised that scans never overlap.
-        progress: of the scan that runs, else None.
-        proof: the last proof that a root was there.
-        news: set when an order has come in.
-    """
-
-    source: Source
-    outbox: Outbox
-    now_us: Callable[[], int]
-    sleep: Sleep
-    orders: Orders = field(default_factory=Orders)
-    turn: anyio.Lock = field(default_factory=anyio.Lock)
-    progress: Progress | None = None
-    proof: Root | None = None
-    news: anyio.Event = field(default_factory=anyio.Event)
 
 
 async def prove(post: Post) -> Root:
     """Look at the root; of a source whose root has no identity, one that always holds.
 
     Raises:
-        OSError: nothing usable stands there, or another storage than at the last look. Fusion was
-            told, if it could be.
+        OSError: nothing usable stands there, or another storage than at the last look: fusion was
+            told, if it could be. Or nothing has answered (TimeoutError): that says nothing.
     """
     source = post.source
     if not isinstance(source, Rooted):
         now = post.now_us()
         stamp = Stamp(now, now, 0, "s")
         return Root(key=path_key(b"/"), identity=NO_IDENTITY, stamp=stamp, birth="none")
-    root = await source.identity()
+    late = OSError(errno.ETIMEDOUT, f"the root has not answered for {ROOT_LIMIT_S:g} s")
+    root = await within(ROOT_LIMIT_S, source.identity, post.sleep, late)
     if not root.present:
         await _tell(post, root)
         raise OSError(errno.ENODEV, f"the root is not there: {root.reason or 'vanished_root'}")
@@ -129,6 +86,7 @@ async def snapshot(post: Post, *, owe: bool) -> None:
     """
     async with post.turn:
         await _whole(post, Origin.SNAPSHOT, owe=owe)
+        post.stuck = None
 
 
 async def audit(post: Post) -> None:
@@ -139,10 +97,12 @@ async def audit(post: Post) -> None:
     """
     async with post.turn:
         await _whole(post, Origin.AUDIT, owe=False)
+        post.stuck = None
 
 
 async def _whole(post: Post, origin: Origin, *, owe: bool) -> None:
-    before = await prove(post)
+    with post.at_work():
+        before = await prove(post)
     await post.outbox.put(msgspec.structs.replace(before, origin=origin))
     if owe:
         now = post.now_us()
@@ -157,21 +117,22 @@ async def _whole(post: Post, origin: Origin, *, owe: bool) -> None:
 
 async def _scan(post: Post, scope: Scope) -> Key | None:
     """One scan into the outbox; the key of the directory at its top, None when none was read."""
-    now = post.now_us()
-    progress = post.progress = Progress(now, now)
     top: Key | None = None
     claims = post.source.scan(scope)
-    try:
-        async for claim in claims:
-            top = top or claim.dir
-            progress.progress_us = post.now_us()
-            progress.directories += 1
-            progress.entries += rows_of(claim)
-            await post.outbox.put(claim)
-    finally:
-        post.progress = None
-        if isinstance(claims, AsyncGenerator):
-            await claims.aclose()
+    with post.at_work() as work:
+        work.path = scope.path
+        try:
+            async for claim in claims:
+                top = top or claim.dir
+                work.path = claim.path
+                work.directories += 1
+                work.entries += rows_of(claim)
+                work.sends = True
+                await post.outbox.put(claim)
+                work.sends, work.progress_us = False, post.now_us()
+        finally:
+            if isinstance(claims, AsyncGenerator):
+                await claims.aclose()
     return top
 
 
@@ -188,11 +149,14 @@ async def message(post: Post, seen: AsyncIterator[Sequence[Cell | Listing | Owe]
 async def attend(post: Post) -> None:
     """Look at the root again and again; returns at once for a source whose root has no identity.
 
+    A look that hangs is no evidence of anything: the storage may come back as it was.
+
     Raises:
         OSError, FustorError: it is gone, or another storage stands there.
     """
     while isinstance(post.source, Rooted):
-        await prove(post)
+        with suppress(TimeoutError):
+            await prove(post)
         await post.sleep(ROOT_LOOK_S)
 
 
@@ -234,22 +198,9 @@ async def _wait(post: Post, due_us: int | None) -> None:
         await sleep_until(post.news, post.sleep, (due_us - post.now_us()) / 1e6)
 
 
-async def sleep_until(event: anyio.Event, sleep: Sleep, seconds: float) -> None:
-    """Sleep, but no longer than until the event is set."""
-    async with anyio.create_task_group() as group:
-
-        async def hear() -> None:
-            await event.wait()
-            group.cancel_scope.cancel()
-
-        group.start_soon(hear)
-        await sleep(seconds)
-        group.cancel_scope.cancel()
-
-
 async def _list(post: Post, wanted: Listable, origin: Origin) -> None:
     """List a directory; when another one or none stands there, look at the way to it."""
-    async with post.turn:
+    async with post.beside():
         scope = Scope(wanted.path, recursive=wanted.deep, origin=origin, now_us=post.now_us)
         top = await _scan(post, scope)
     if wanted.path != b"/" and (top is None or (wanted.key is not None and top != wanted.key)):
@@ -261,7 +212,9 @@ async def _look(post: Post, paths: Sequence[bytes], origin: Origin) -> None:
     if not isinstance(source, Looking):
         return
     for begin in range(0, len(paths), LOOKS_AT_ONCE):
-        for cell in await source.look(paths[begin : begin + LOOKS_AT_ONCE]):
+        with post.at_work():
+            cells = await source.look(paths[begin : begin + LOOKS_AT_ONCE])
+        for cell in cells:
             await post.outbox.put(msgspec.structs.replace(cell, origin=origin))
 
 

@@ -11,8 +11,7 @@ from fustor_core.claims import Root
 from fustor_core.config.model import Pipe
 from fustor_core.contracts import Hello, Pulse, Reporting, Source, Watching
 from fustor_core.link import Link
-from fustor_core.outbox import Outbox
-from fustor_core.phases import Progress
+from fustor_core.post import Post
 from fustor_core.states.pipeline import PipelineState
 
 UNCOVERED_MAX = 1000
@@ -51,6 +50,7 @@ def hello(pipe_id: str, config: Pipe, source: Source, host: Host, root: Root | N
             "driver": config.source.driver,
             "root_b64": base64.b64encode(place.encode("utf-8", "surrogateescape")).decode(),
             "identity": identity,
+            "birth": root.birth if root is not None else "none",
         },
         line={
             "boot": host.boot,
@@ -64,14 +64,27 @@ def hello(pipe_id: str, config: Pipe, source: Source, host: Host, root: Root | N
     )
 
 
-def pulse(state: PipelineState, outbox: Outbox, progress: Progress | None, source: Source) -> Pulse:
+def uncovered(post: Post, told: Mapping[str, Any]) -> list[bytes]:
+    """Where changes are not seen: no watch, or the storage does not answer.
+
+    Args:
+        told: by `coverage`.
+    """
+    paths = list(told.get("uncovered", ()))
+    if post.stuck is not None and post.stuck not in paths:
+        paths.insert(0, post.stuck)
+    return paths
+
+
+def pulse(state: PipelineState, post: Post) -> Pulse:
     """A heartbeat."""
+    progress = post.progress
     return Pulse(
         state=int(state),
-        queue=outbox.queued,
-        unacked_bytes=outbox.unacked_bytes,
+        queue=post.outbox.queued,
+        unacked_bytes=post.outbox.unacked_bytes,
         scan=progress.document() if progress is not None else None,
-        uncovered=tuple(coverage(source).get("uncovered", ())[:UNCOVERED_MAX]),
+        uncovered=tuple(uncovered(post, coverage(post.source))[:UNCOVERED_MAX]),
     )
 
 
@@ -91,14 +104,13 @@ def flags(state: PipelineState) -> list[str]:
 def document(
     pipe_id: str,
     config: Pipe,
-    source: Source,
     host: Host,
     state: PipelineState,
     link: Link,
-    outbox: Outbox,
+    post: Post,
 ) -> dict[str, Any]:
     """The part of a Pipe (interfaces.md §2) that is not about errors and acknowledgements."""
-    told = coverage(source)
+    told = coverage(post.source)
     place = config.source.options.get("root")
     return {
         "id": pipe_id,
@@ -111,9 +123,9 @@ def document(
         "role": link.role,
         "session_id": link.session_id,
         "epoch": link.epoch,
-        "queue": outbox.queued,
-        "unacked_bytes": outbox.unacked_bytes,
+        "queue": post.outbox.queued,
+        "unacked_bytes": post.outbox.unacked_bytes,
         "watched_dirs": told.get("watched_dirs", 0),
         "watch_limit": told.get("watch_limit"),
-        "uncovered": [path_item(path) for path in told.get("uncovered", ())],
+        "uncovered": [path_item(path) for path in uncovered(post, told)],
     }

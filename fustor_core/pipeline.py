@@ -16,6 +16,7 @@ session, a demotion, a pause, a stop) is made first, then their tasks are cancel
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -38,12 +39,17 @@ from fustor_core.heart import Heart
 from fustor_core.link import Link, Summoned
 from fustor_core.lookout import Lookout, SourceError
 from fustor_core.machine import Move
+from fustor_core.opening import open_session
 from fustor_core.outbox import Limits, Outbox
-from fustor_core.phases import Post, Sleep, audit, look_again, prove, sentinel, snapshot
+from fustor_core.phases import audit, sentinel, snapshot
 from fustor_core.pipe_words import Host
+from fustor_core.post import Post
+from fustor_core.remains import Remains
+from fustor_core.spool import Spool
 from fustor_core.stage import Stage
 from fustor_core.states.pipeline import PIPELINE, PipelineState
 from fustor_core.trouble import Trouble, draw_jitter
+from fustor_core.waiting import Sleep
 
 __all__ = ["AgentPipeline", "FusionPipeline", "PipelineState"]
 
@@ -58,6 +64,7 @@ class AgentPipeline:
         source, sink: the drivers, used by this pipe alone.
         host: where it runs.
         limits: of its queues. drain_timeout_s: how long a stop may send what is queued.
+        spool: where a stop leaves what it could not send; None: nowhere.
         generation: how often it was started. held: a person has paused it before.
         on_move: told of every transition.
         now_us, sleep, jitter: the raw clock, its sleep, and a draw from [0.5, 1].
@@ -73,6 +80,7 @@ class AgentPipeline:
         *,
         limits: Limits | None = None,
         drain_timeout_s: float = 30.0,
+        spool: Spool | None = None,
         generation: int = 1,
         held: bool = False,
         on_move: Callable[[Move[PipelineState]], None] = lambda move: None,
@@ -88,7 +96,7 @@ class AgentPipeline:
         self._drain_timeout_s = drain_timeout_s
         self._now_us, self._sleep = now_us, sleep
         self.outbox = Outbox(limits or Limits(), now_us)
-        self.link = Link(sink, config.heartbeat_interval_sec, now_us)
+        self.link = Link(sink, config.heartbeat_interval_sec, now_us, sleep)
         self._post = Post(source, self.outbox, now_us, sleep)
         self._lookout = Lookout(self._post, failed=self.fail, armed=self._stage.signal)
         self._trouble = Trouble(config, now_us=now_us, sleep=sleep, jitter=jitter)
@@ -99,6 +107,7 @@ class AgentPipeline:
         self._scanned: tuple[object, ...] = ()  # what the last whole snapshot holds for
         self._owes_all = True
         self._lost_cells: list[Cell] = []
+        self._remains = Remains(self._post, self._trouble, spool)
         self._work: anyio.CancelScope | None = None  # all that needs a working session
         self._stint: anyio.CancelScope | None = None  # what belongs to the role alone
 
@@ -111,7 +120,7 @@ class AgentPipeline:
         """Pipe of interfaces.md §2."""
         return {
             **pipe_words.document(
-                self.id, self.config, self.source, self.host, self.state, self.link, self.outbox
+                self.id, self.config, self.host, self.state, self.link, self._post
             ),
             "errors_in_row": self._trouble.errors,
             "backoff_s": self._trouble.backoff_s,
@@ -181,6 +190,7 @@ class AgentPipeline:
 
     async def _live(self) -> None:
         self._stage.move("start")
+        self._remains.take_up()
         async with anyio.create_task_group() as group:
             group.start_soon(self._lookout.watch)
             await self._stage.until(lambda: self._lookout.is_armed or self._trouble.on())
@@ -196,6 +206,7 @@ class AgentPipeline:
         if self._sends:
             await self._courier.drain(self._drain_timeout_s)
         await self._courier.close()
+        self._remains.leave(self._lost_cells)
         self._stage.move("drained")
 
     # -- state
@@ -284,15 +295,11 @@ class AgentPipeline:
                 await self._use_session()
 
     async def _open(self) -> None:
-        """A new session: proof of the root first, then what was lost with the last one."""
-        root = await prove(self._post)
-        said = pipe_words.hello(self.id, self.config, self.source, self.host, root)
-        await self.link.open(said)
-        self.outbox.epoch = self.link.epoch if self.link.leads else 0
-        lost, self._lost_cells = self._lost_cells, []
-        await look_again(self._post, lost)
-        if root is not None:
-            self.outbox.tell_first(root)
+        """A new session, and what was lost with the last one."""
+        lost = list(self._lost_cells)
+        said = partial(pipe_words.hello, self.id, self.config, self.source, self.host)
+        await open_session(self.link, self._post, self._lookout, said, lost)
+        del self._lost_cells[: len(lost)]
 
     async def _probe(self) -> None:
         """One try, while nothing else is sent."""
@@ -325,7 +332,7 @@ class AgentPipeline:
 
     def pulse(self) -> Pulse:
         """What a heartbeat says."""
-        return pipe_words.pulse(self.state, self.outbox, self._post.progress, self.source)
+        return pipe_words.pulse(self.state, self._post)
 
     def answered(self, answer: Answer | None) -> None:
         """What a heartbeat has brought home: the role, and orders."""
@@ -333,9 +340,9 @@ class AgentPipeline:
             return
         self._take_role(answer.role, answer.epoch)
         if self._sends:
-            seeks = self.config.sentinel_interval_sec > 0
+            orders, seeks = self._post.orders, self.config.sentinel_interval_sec > 0
             for command in answer.commands:
-                self._post.orders.take_command(command, self._now_us(), seeks=seeks)
+                self._trouble.note(orders.take_command(command, self._now_us(), seeks=seeks))
             self._post.news.set()
         self._stage.signal()
 
@@ -353,6 +360,7 @@ class AgentPipeline:
         if old == (link.leads, self.outbox.epoch):
             return
         if old[0]:
+            self._trouble.note(self._post.give_up())
             self.outbox.drop_scans()
             if self._stage.sends:
                 self._stage.move(self._follow)
@@ -366,8 +374,11 @@ class AgentPipeline:
                         self._stage.move("pause")
                 elif self.link.leads:
                     await self._attempt(self._lead)
-                elif not self._stage.has(P.PAUSED):
-                    self._stage.move(self._follow)
+                else:
+                    if not self._stage.has(P.PAUSED):
+                        self._stage.move(self._follow)
+                    if self._sends:
+                        self._remains.tell()
                 await anyio.sleep_forever()
 
     async def _lead(self) -> None:
@@ -377,18 +388,13 @@ class AgentPipeline:
             if self._scanned != holds_for:
                 await snapshot(self._post, owe=self._owes_all)
                 self._scanned, self._owes_all = holds_for, False
+                self._remains.forget()
             self._trouble.source_works()
-        interval_s = self._audit_interval_s()
+        own = self.config.chosen("audit_interval_sec")
+        interval_s = self.link.audit_interval_s(self.config.audit_interval_sec, own=own)
         while interval_s > 0:
             await self._sleep(interval_s)
             async with self._stage.phase(P.AUDIT_PHASE, self.fail):
                 await audit(self._post)
                 self.audits += 1
                 self._trouble.source_works()
-
-    def _audit_interval_s(self) -> float:
-        """The pipe's own value, if it was given one, else that of the view."""
-        grant = self.link.grant
-        if grant is None or self.config.chosen("audit_interval_sec"):
-            return self.config.audit_interval_sec
-        return grant.audit_interval_s

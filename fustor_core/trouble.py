@@ -10,7 +10,7 @@ import anyio
 from fustor_core.config.model import Pipe
 from fustor_core.errors import PipeError, Refused, SessionObsoletedError
 from fustor_core.pacing import JITTER_LEAST, Backoff, Duel, Streak
-from fustor_core.phases import Sleep, sleep_until
+from fustor_core.waiting import Sleep, sleep_until
 
 
 def draw_jitter() -> float:
@@ -99,6 +99,10 @@ class Trouble:
             self._duel = self._duel.replaced(self._now_us() / 1e6)
             return self._duel.on or not useful
         return not useful
+
+    def note(self, text: str | None) -> None:
+        """Something that people should know, and that nothing has to wait for; None: nothing."""
+        self.last_error = text or self.last_error
 
     def acknowledged(self, claims: int) -> None:
         """A batch was taken: errors of the way to the sink are over."""

@@ -36,14 +36,17 @@ from fustor_core.contracts.sink import (
     Sink,
 )
 from fustor_core.contracts.source import (
+    Bearing,
     Covering,
     Looking,
+    Overlapping,
     Reporting,
     Rooted,
     Scope,
     Source,
     Watching,
     boottime_us,
+    view_names,
 )
 from fustor_core.contracts.view import (
     Applied,
@@ -66,6 +69,7 @@ __all__ = [
     "Arbitrator",
     "Ask",
     "Attached",
+    "Bearing",
     "Caller",
     "Command",
     "Covering",
@@ -76,6 +80,7 @@ __all__ = [
     "Known",
     "Looking",
     "Moment",
+    "Overlapping",
     "Pack",
     "Page",
     "Pulse",
@@ -95,4 +100,5 @@ __all__ = [
     "Watching",
     "Write",
     "boottime_us",
+    "view_names",
 ]

@@ -34,6 +34,20 @@ def boottime_us() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
+def view_names(path: bytes) -> list[bytes]:
+    """The names of a view path, from the root downward; none for ``/``.
+
+    Whatever comes from the other end of a wire is split here before anything is opened.
+
+    Raises:
+        ValueError: it is no view path: not absolute, or with ``.``, ``..`` or a NUL in it.
+    """
+    names = [name for name in path.split(b"/") if name]
+    if not path.startswith(b"/") or b"\0" in path or b"." in names or b".." in names:
+        raise ValueError(f"{path!r} is no path below the root")
+    return names
+
+
 @dataclass(slots=True)
 class Scope:
     """What a source is asked to scan, and the maker of its listings.
@@ -89,8 +103,8 @@ class Scope:
 class Source(Protocol):
     """Says what is there.
 
-    The engine calls `scan` for the snapshot, each audit and on demand, one scan at a time for each
-    scope, never two overlapping ones. The source yields each directory once, parents before their
+    The engine calls `scan` for the snapshot, each audit and on demand, one scan at a time: a source
+    that can do more is `Overlapping`. The source yields each directory once, parents before their
     children; the iterator's end means that the scope was read whole, an exception that it was not.
     What cannot be read is data: an incomplete `Listing` with its reason, never an exception; a
     directory that is gone again is the `Cell` of its edge.
@@ -121,6 +135,19 @@ class Watching(Protocol):
 
 
 @runtime_checkable
+class Overlapping(Protocol):
+    """A source that may be scanned on demand beside a snapshot or an audit.
+
+    `scans_at_once`: how many scans may run at the same time, of any scopes, the same one included;
+    at least 2. Without it, what a person or fusion asks for waits until the whole scan is over.
+    Two listings of one directory are told apart by the start of the look, whichever comes first.
+    """
+
+    @property
+    def scans_at_once(self) -> int: ...
+
+
+@runtime_checkable
 class Covering(Protocol):
     """A watching source that can be told of directories that other hosts created."""
 
@@ -139,6 +166,21 @@ class Rooted(Protocol):
     """A source whose root has an identity, checked before and after each scan."""
 
     async def identity(self) -> Root: ...
+
+
+@runtime_checkable
+class Bearing(Protocol):
+    """A source of inodes, whose keys hold a birth: of one kind for all agents of a view.
+
+    `bear(kind)` is called in each new session with the kind that the view has (``btime``,
+    ``handle``, ``none``), before anything is sent in it. From then on keys are made so.
+
+    It returns True when they were made otherwise until now: then all keys that were given out
+    mean nothing any more, and the watch is entered anew. It raises `Refused` when the storage
+    cannot have that kind, naming the one that it has.
+    """
+
+    async def bear(self, kind: str) -> bool: ...
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from fustor_core.testing.rig import Rig
 from fustor_core.testing.sink_kit import sink_kit
 from fustor_core.testing.source_kit import source_kit
 from fustor_core.testing.store import MemoryArbitrator, MemoryView
-from fustor_core.testing.tree import MemorySource
+from fustor_core.testing.tree import MemorySource, WideSource
 from fustor_core.testing.view_kit import view_kit
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "MemorySource",
     "MemoryView",
     "Rig",
+    "WideSource",
     "arbitrator_kit",
     "receiver_kit",
     "sink_kit",

@@ -66,6 +66,7 @@ class MemoryDoor:
         self.leader: str | None = None
         self.timeout_s, self.heartbeat_s = 30.0, 10.0
         self.audit_s, self.sentinel_s = 600.0, 120.0
+        self.birth = "btime"
         self.opened: list[Hello] = []
         self.callers: list[Caller] = []  # of each `open`, `beat` and `push`
         self.closed: list[str] = []
@@ -108,6 +109,7 @@ class MemoryDoor:
             audit_interval_s=self.audit_s,
             sentinel_interval_s=self.sentinel_s,
             server_time=self.now_us(),
+            birth=self.birth,
         )
 
     async def beat(self, session_id: str, pulse: Pulse, caller: Caller = HERE) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ from fustor_core.config.model import Pipe
 from fustor_core.outbox import Limits
 from fustor_core.pipe_words import Host
 from fustor_core.pipeline import AgentPipeline
+from fustor_core.spool import Spool
 from fustor_core.testing.clock import ManualClock
 from fustor_core.testing.door import MemoryDoor, MemorySink
 from fustor_core.testing.tree import MemorySource
@@ -26,6 +28,7 @@ class Rig:
 
     Args:
         files: at the start. leads: whether the door lets anybody lead.
+        source: kind of tree. spool: file of the pipe's spool.
         config: fields of the pipe's configuration.
     """
 
@@ -34,13 +37,15 @@ class Rig:
         *,
         files: dict[str, int] | None = None,
         leads: bool = True,
+        source: type[MemorySource] = MemorySource,
         sink: Any = None,
         limits: Limits = QUICK,
         drain_timeout_s: float = LIMIT_S,
+        spool: Path | None = None,
         **config: object,
     ) -> None:
         self.clock = ManualClock()
-        self.source = MemorySource(MemorySource.Config(files=FILES if files is None else files))
+        self.source = source(MemorySource.Config(files=FILES if files is None else files))
         self.source.now_us = self.clock.now_us
         self.door = MemoryDoor(leads=leads)
         self.door.now_us = self.clock.now_us
@@ -65,6 +70,7 @@ class Rig:
             Host("agent-1", boot="boot", process="1"),
             limits=limits,
             drain_timeout_s=drain_timeout_s,
+            spool=Spool(spool),
             on_move=self._note,
             now_us=self.clock.now_us,
             sleep=self.clock.sleep,

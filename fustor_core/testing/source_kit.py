@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +20,10 @@ from fustor_core.claims import (
     split_names,
 )
 from fustor_core.contracts import (
+    Bearing,
     Covering,
     Looking,
+    Overlapping,
     Reporting,
     Rooted,
     Scope,
@@ -29,6 +31,7 @@ from fustor_core.contracts import (
     Watching,
     boottime_us,
 )
+from fustor_core.errors import Refused
 from fustor_core.testing.promises import configured, first, kept, run, well_formed
 
 CHANGE_LIMIT_S = 10.0
@@ -198,6 +201,43 @@ async def check_identity(case: Case) -> None:
     kept("the identity is the same before and after a scan", same, after)
 
 
+async def check_overlap(case: Case) -> None:
+    """Two scans at once."""
+    source = case.source()
+    if not isinstance(source, Overlapping):
+        return
+    kept("`scans_at_once` is at least 2", source.scans_at_once >= 2, source.scans_at_once)
+    alone = [claim.dir for claim in await scanned(case.source(), Scope())]
+    async with aclosing(source.scan(Scope())) as claims:
+        slow = [claim.dir async for claim in _first_of(claims)]
+        beside = [c.dir for c in await scanned(source, Scope(origin=Origin.ON_DEMAND))]
+        slow += [claim.dir async for claim in claims]
+    kept("a scan finds the same beside another one", beside == alone, beside)
+    kept("a scan finds the same while another one runs", slow == alone, slow)
+
+
+async def _first_of(claims: AsyncGenerator[Any, None]) -> AsyncIterator[Any]:
+    async for claim in claims:
+        yield claim
+        return
+
+
+async def check_births(case: Case) -> None:
+    """Keys are made as the view makes them."""
+    source = case.source()
+    if not isinstance(source, Bearing) or not isinstance(source, Rooted):
+        return
+    root = await source.identity()
+    kept("told its own kind of birth, a source changes nothing", not await source.bear(root.birth))
+    again = await source.identity()
+    kept("`identity` says the kind of birth", (again.key, again.birth) == (root.key, root.birth))
+    try:
+        await source.bear("no such kind")
+    except Refused:
+        return
+    kept("a kind of birth that cannot be had is refused", False)
+
+
 async def check_watch(case: Case) -> None:
     """A watch is armed without a scan, does not end, can be left and entered again."""
     source = case.source()
@@ -294,6 +334,8 @@ CHECKS = (
     check_left,
     check_missing,
     check_identity,
+    check_overlap,
+    check_births,
     check_watch,
     check_seen,
     check_look,

@@ -30,6 +30,7 @@ from fustor_core.claims import (
     pack_rows,
 )
 from fustor_core.contracts import Scope, boottime_us
+from fustor_core.errors import Refused
 
 FILE_MODE = stat.S_IFREG | 0o644
 DIR_MODE = stat.S_IFDIR | 0o755
@@ -43,10 +44,9 @@ class Folder:
     ino: int
     names: dict[bytes, Row | Folder] = field(default_factory=dict)
 
-    @property
-    def key(self) -> Key:
+    def key(self, birth: str) -> Key:
         """Its identity; inodes are never used twice here."""
-        return Key(0, self.ino, self.ino)
+        return Key(0, self.ino, 0 if birth == "none" else self.ino)
 
 
 def parts(path: bytes) -> list[bytes]:
@@ -70,13 +70,16 @@ class MemorySource:
     def __init__(self, config: Config) -> None:
         self.now_us: Callable[[], int] = boottime_us
         self.identity_text = "memory:1"
+        self.birth = "btime"
+        self.births: list[str] = []  # what `bear` was told
         self.scans: list[tuple[bytes, bool, Origin]] = []
         self.looked: list[bytes] = []
         self.covered: list[bytes] = []
         self.coverage_document: dict[str, Any] = {}
         self.watches = 0  # how often a watch was entered
         self.running = 0  # scans under way
-        self.overlapped = False  # two scans ran at once, which the engine promises not to do
+        self.overlapped = False  # more scans ran at once than the engine may start
+        self._held: tuple[Origin, ...] = ()
         self._inodes = itertools.count(2)
         self._root = Folder(1)
         self._watchers: list[MemoryObjectSendStream[Seen | Exception]] = []
@@ -100,7 +103,7 @@ class MemorySource:
     async def scan(self, scope: Scope) -> AsyncIterator[Listing | Same]:
         """Each directory of the scope once, parents first."""
         self.scans.append((scope.path, scope.recursive, scope.origin))
-        self.overlapped = self.overlapped or self.running > 0
+        self.overlapped = self.overlapped or self.running >= getattr(self, "scans_at_once", 1)
         self.running += 1
         try:
             async for listing in self._walk(scope):
@@ -114,7 +117,7 @@ class MemorySource:
         queue: list[tuple[bytes, Folder | None]] = [(scope.path.rstrip(b"/") or b"/", None)]
         while queue:
             path, parent = queue.pop(0)
-            await self._pass_gate()
+            await self._pass_gate(scope.origin)
             if self._faults:
                 raise self._faults.pop(0)
             found = self._find(path)
@@ -173,16 +176,26 @@ class MemorySource:
                 folder, walked = node, walked.rstrip(b"/") + b"/" + name
         return cells
 
+    async def bear(self, kind: str) -> bool:
+        """Keys with births, or without; all of them change with the kind."""
+        await anyio.lowlevel.checkpoint()
+        self.births.append(kind)
+        if kind not in ("btime", "none"):
+            raise Refused(f"a tree in memory has no births of the kind {kind!r}")
+        before, self.birth = self.birth, kind
+        return before != kind
+
     async def identity(self) -> Root:
         """Which tree stands here now."""
         await anyio.lowlevel.checkpoint()
         now = self.now_us()
         return Root(
-            key=self._root.key if self._present else Key(0, 0, 0),
+            key=self._root.key(self.birth) if self._present else Key(0, 0, 0),
             identity=self.identity_text if self._present else "",
             stamp=Stamp(now, now, 0, "s"),
             present=self._present,
             reason="" if self._present else "vanished_root",
+            birth=self.birth,
         )
 
     def coverage(self) -> dict[str, Any]:
@@ -227,7 +240,7 @@ class MemorySource:
         below = walked.rstrip(b"/") + b"/" + name
         edge = self._cell(folder, name, walked, "e", Origin.REALTIME)
         self._tell([edge, self._list(below, made, Origin.REALTIME, folder, self.now_us)])
-        return made.key
+        return made.key(self.birth)
 
     def remove(self, path: bytes | str) -> None:
         """Remove a file or a whole directory."""
@@ -263,7 +276,7 @@ class MemorySource:
             now = self.now_us()
             stamp = Stamp(now, now, self._next(), "w")
             owe = Owe(
-                dir=folder.key,
+                dir=folder.key(self.birth),
                 deep=True,
                 reason="overflow",
                 stamp=stamp,
@@ -293,9 +306,9 @@ class MemorySource:
         else:
             self._watcher.send_nowait(error)
 
-    def hold(self) -> anyio.Event:
-        """Scans stop before their next directory; the event says when one stands there."""
-        self._gate, self._at_gate = anyio.Event(), anyio.Event()
+    def hold(self, *origins: Origin) -> anyio.Event:
+        """Scans stop before their next directory, or only these do; the event says when one has."""
+        self._gate, self._at_gate, self._held = anyio.Event(), anyio.Event(), origins
         return self._at_gate
 
     def release(self) -> None:
@@ -304,9 +317,9 @@ class MemorySource:
 
     # -- inside
 
-    async def _pass_gate(self) -> None:
+    async def _pass_gate(self, origin: Origin) -> None:
         await anyio.lowlevel.checkpoint()
-        if not self._gate.is_set():
+        if not self._gate.is_set() and (not self._held or origin in self._held):
             self._at_gate.set()
             await self._gate.wait()
 
@@ -329,7 +342,7 @@ class MemorySource:
         return folder, name, walked
 
     def _value(self, node: Row | Folder) -> bytes:
-        return edge_row(node.key, DIR_MODE) if isinstance(node, Folder) else node.pack()
+        return edge_row(node.key(self.birth), DIR_MODE) if isinstance(node, Folder) else node.pack()
 
     def _next(self) -> int:
         self._ordinal += 1
@@ -341,7 +354,7 @@ class MemorySource:
         node = folder.names.get(name)
         now = self.now_us()
         return Cell(
-            dir=folder.key,
+            dir=folder.key(self.birth),
             name=name,
             value=None if node is None else self._value(node),
             stamp=Stamp(now, now, self._next() if kind == "e" else 0, kind),
@@ -361,19 +374,25 @@ class MemorySource:
         began = now_us()
         names, rows = pack_rows({n: self._value(node) for n, node in folder.names.items()})
         return Listing(
-            dir=folder.key,
+            dir=folder.key(self.birth),
             names=names,
             rows=rows,
             stamp=Stamp(began, now_us(), began, "l"),
             origin=origin,
             path=path,
             own=Row(ino=folder.ino, mode=DIR_MODE).pack(),
-            via=(parent.key, parts(path)[-1]) if parent else None,
+            via=(parent.key(self.birth), parts(path)[-1]) if parent else None,
         )
 
     def _tell(self, claims: Seen) -> None:
         for watcher in self._watchers:
             watcher.send_nowait(claims)
+
+
+class WideSource(MemorySource):
+    """A tree that may be scanned on demand beside a snapshot."""
+
+    scans_at_once = 2
 
 
 def _bytes(path: bytes | str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from fustor_core.claims import Cell, Key, Listing, Origin, Root, Row, Same, Silence, Stamp
 from fustor_core.contracts import Scope, boottime_us
-from fustor_core.testing import BrokenPromise, MemorySource, source_kit
+from fustor_core.testing import BrokenPromise, MemorySource, WideSource, source_kit
 from fustor_core.testing.source_kit import CHECKS
 
 CONFIG = MemorySource.Config(files={"a": 1, "b/c": 2, "b/d/e": 3})
@@ -41,6 +41,10 @@ class Rooms:
 
 def test_the_source_in_memory_keeps_every_promise() -> None:
     source_kit(MemorySource, CONFIG, stir=stir)
+
+
+def test_so_does_one_that_can_do_two_scans_at_once() -> None:
+    source_kit(WideSource, CONFIG, stir=stir)
 
 
 def test_so_does_an_empty_one() -> None:
@@ -153,6 +157,29 @@ class Absent(MemorySource):
         return replace(await super().identity(), present=False)
 
 
+class Crossed(WideSource):
+    """A scan that runs takes the directories of the one beside it away."""
+
+    async def scan(self, scope: Scope) -> AsyncIterator[Listing | Same]:
+        alone = not self.running
+        async with aclosing(super().scan(scope)) as claims:
+            async for claim in claims:
+                yield claim
+                if not alone:
+                    return
+
+
+class Restless(MemorySource):
+    async def bear(self, kind: str) -> bool:
+        await super().bear(kind)
+        return True
+
+
+class Obliging(MemorySource):
+    async def bear(self, kind: str) -> bool:
+        return False
+
+
 def watching(change: Callable[[list[Any]], list[Any]] | None) -> type[MemorySource]:
     """A source whose watched claims are changed on their way out; None: the watch ends at once."""
 
@@ -208,6 +235,9 @@ BROKEN = [
     (OtherRoot, "check_identity", "that of its listing"),
     (Fickle, "check_identity", "same before and after"),
     (Absent, "check_identity", "present"),
+    (Crossed, "check_overlap", "beside another one"),
+    (Restless, "check_births", "changes nothing"),
+    (Obliging, "check_births", "is refused"),
     (watching(None), "check_watch", "never ends by itself"),
     (watching(lambda claims: []), "check_seen", "not empty"),
     (watching(lambda c: [replace(x, origin=Origin.AUDIT) for x in c]), "check_seen", "realtime"),

@@ -337,7 +337,7 @@ def lost(desk: Desk, path: str, **fields: Any) -> Cell:
     """The claim about a name that was sent and not acknowledged."""
     folder, name, walked = desk.source._parent(path)
     return Cell(
-        dir=folder.key,
+        dir=folder.key("btime"),
         name=name,
         value=Row(size=999).pack(),
         stamp=desk.source._cell(folder, name, walked, "e", Origin.REALTIME).stamp,

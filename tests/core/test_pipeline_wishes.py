@@ -168,7 +168,12 @@ async def test_a_session_is_opened_with_all_that_fusion_has_to_know() -> None:
         await rig.reach(66)
     (hello,) = rig.door.opened
     assert (hello.agent_id, hello.pipe, hello.view) == ("agent-1", "p", "memory")
-    assert hello.source == {"driver": "memory", "root_b64": "L3RyZWU=", "identity": "memory:1"}
+    assert hello.source == {
+        "driver": "memory",
+        "root_b64": "L3RyZWU=",
+        "identity": "memory:1",
+        "birth": "btime",
+    }
     assert hello.line == {"boot": "boot", "process": "1", "mount": "memory:1", "cache_bound_s": 0}
     assert hello.can == {"realtime": True, "scan": True}
     assert hello.session_timeout_s == 77

@@ -34,9 +34,9 @@ LAYERS = {
         problems
         state.files state.mounts state.locks state.sockets state.home state
         journal.frames journal.recovery journal.log journal.group journal
-        client registry jobs outbox errands orders documents keeping peers
+        client registry jobs waiting outbox errands orders documents keeping peers
         fusion_pipe key_files key_store
-        fusion phases trouble link stage courier heart lookout pipe_words
+        fusion post phases trouble spool remains link stage courier heart lookout pipe_words opening
         pipeline berth reporting driven
     """,
     "L4 wiring": "engine desk forests building premises bootstrap doctor",

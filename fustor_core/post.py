@@ -1,0 +1,100 @@
+"""Where a pipe observes from: its source, its outbox, and what is under way between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+import anyio
+
+from fustor_core.claims import Root
+from fustor_core.contracts import Overlapping, Source
+from fustor_core.orders import Orders
+from fustor_core.outbox import Outbox
+from fustor_core.waiting import Sleep
+
+HANGS_S = 5.0  # a scan that has not moved for so long hangs
+
+
+@dataclass(slots=True, eq=False)
+class Progress:
+    """How far a piece of work with the source has come; goes out with heartbeats.
+
+    Attributes:
+        started_us, progress_us: raw clock, of the beginning and of the last directory.
+        path: where it was last. sends: it waits for the outbox, not for the source.
+    """
+
+    started_us: int
+    progress_us: int
+    directories: int = 0
+    entries: int = 0
+    path: bytes = b"/"
+    sends: bool = False
+
+    def document(self) -> dict[str, int]:
+        """As `Pulse.scan` carries it."""
+        return {
+            "started_us": self.started_us,
+            "progress_us": self.progress_us,
+            "directories": self.directories,
+        }
+
+
+@dataclass(slots=True)
+class Post:
+    """What the phases of a pipe share.
+
+    Attributes:
+        turn: held while a whole scan runs; see `beside`.
+        works: scans and looks that are under way.
+        stuck: where a scan stood still when the lead was lost; None once one went through again.
+        proof: the last proof that a root was there.
+        news: set when an order has come in.
+    """
+
+    source: Source
+    outbox: Outbox
+    now_us: Callable[[], int]
+    sleep: Sleep
+    orders: Orders = field(default_factory=Orders)
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    works: list[Progress] = field(default_factory=list)
+    stuck: bytes | None = None
+    proof: Root | None = None
+    news: anyio.Event = field(default_factory=anyio.Event)
+
+    @contextmanager
+    def at_work(self) -> Iterator[Progress]:
+        """Something is asked of the source inside; it may hang there."""
+        now = self.now_us()
+        work = Progress(now, now)
+        self.works.append(work)
+        try:
+            yield work
+        finally:
+            self.works.remove(work)
+
+    @property
+    def progress(self) -> Progress | None:
+        """Of the work that has stood still the longest; None when nothing is under way."""
+        return min(self.works, key=lambda work: work.progress_us, default=None)
+
+    def give_up(self) -> str | None:
+        """The lead is lost: what people should know if the storage has not answered; else None."""
+        work = self.progress
+        seconds = (self.now_us() - work.progress_us) / 1e6 if work is not None else 0.0
+        if work is None or work.sends or seconds < HANGS_S:
+            return None
+        self.stuck = work.path
+        where = work.path.decode(errors="backslashreplace")
+        return f"the storage has not answered for {seconds:.0f} s; the last answer was {where}"
+
+    def beside(self) -> AbstractAsyncContextManager[object]:
+        """Held for a scan on demand: a source that cannot do two scans at once does them in turn.
+
+        Claims keep their order either way: two listings of one line are ordered by the start of
+        the look (arbitration.md §3), whichever is sent first.
+        """
+        return nullcontext() if isinstance(self.source, Overlapping) else self.turn
