@@ -290,7 +290,7 @@ def decode_batch(body: bytes | memoryview) -> Batch:
     """
     try:
         batch = _decoder.decode(body)
-    except (msgspec.DecodeError, ValueError, OverflowError) as err:
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as err:
         raise MalformedClaim(f"body is not a batch: {err}") from err
     if batch.protocol != PROTOCOL:
         raise MalformedClaim(

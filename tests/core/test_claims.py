@@ -64,7 +64,18 @@ def test_unknown_trailing_fields_are_ignored() -> None:
     assert decode_batch(msgspec.msgpack.encode([*raw, "more"])).claims == SAID[:1]
 
 
-@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x93\x01\x02\x03", b"[1,2,3,[]]", b"\x00" * 99])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xc1",
+        b"\x93\x01\x02\x03",
+        b"[1,2,3,[]]",
+        b"\x00" * 99,
+        b"\x91" * 50_000,
+        b"\x95\x01\x01\x00\x90" + b"\x91" * 50_000,  # nested in a field that is not known
+    ],
+)
 def test_what_is_no_batch_is_refused(body: bytes) -> None:
     with pytest.raises(MalformedClaim):
         decode_batch(body)

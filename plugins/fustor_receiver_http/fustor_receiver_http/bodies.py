@@ -56,7 +56,7 @@ class Incoming:
     """The body of one request, as it comes.
 
     Attributes:
-        whole: all of it has been received, or there is none.
+        whole: all of it has been received, or there is none. stalled: the rest does not come.
     """
 
     def __init__(self, scope: Scope, receive: Receive, patience_s: float) -> None:
@@ -65,6 +65,7 @@ class Incoming:
         # the parser refuses lengths that are no numbers, and more than one
         self.length = int(lengths[0]) if lengths else None
         self.whole = not chunked and not self.length
+        self.stalled = False
         self._receive = receive
         self._patience_s = patience_s
         self._begun = anyio.current_time()
@@ -80,6 +81,7 @@ class Incoming:
         with anyio.CancelScope(deadline=deadline) as patience:
             message = await self._receive()
         if patience.cancelled_caught:
+            self.stalled = True
             raise Answered(
                 "slow-down",
                 f"the body stopped coming after {self._received} bytes",
@@ -98,7 +100,7 @@ class Incoming:
         """Receives what still comes, for a while: a client that is busy sending reads no reply."""
         left = LINGER_BYTES
         with anyio.move_on_after(LINGER_S):
-            while not self.whole and left > 0:
+            while not self.whole and not self.stalled and left > 0:
                 message = await self._receive()
                 left -= len(message.get("body", b""))
                 self.whole = not message.get("more_body", False)
@@ -172,17 +174,17 @@ async def read_batch(incoming: Incoming, limits: Limits, share: Share, *, packed
         Answered: 413 too large, 400 not to be unpacked, 408. SlowDown: no room. Gone.
     """
     if (incoming.length or 0) > packed_bound(limits.listing_bytes):
-        raise too_large(limits.listing_bytes)
+        raise too_large(limits.batch_bytes, limits.listing_bytes)
     gathering = Gathering(limits, share)
     unpacking = Unpacking() if packed else None
     while not incoming.whole:
         part = await incoming.part()
-        gathering.received(len(part))
         if unpacking is None:
             gathering.add(part)
         else:
             for plain in unpacking.feed(part):
                 gathering.add(plain)
+        gathering.received(len(part))
     if unpacking is not None:
         unpacking.end()
     return gathering.content()
@@ -210,7 +212,7 @@ class Gathering:
         if self._received > packed_bound(self._limit):
             self._widen()
             if self._received > packed_bound(self._limit):
-                raise too_large(self._limit)
+                raise too_large(self._limit, self._limits.listing_bytes)
 
     def add(self, plain: bytes) -> None:
         """So they read, unpacked.
@@ -226,7 +228,7 @@ class Gathering:
         if self._size > self._limit:
             self._widen()
             if self._size > self._limit:
-                raise too_large(self._limit)
+                raise too_large(self._limit, self._limits.listing_bytes)
 
     def content(self) -> bytes:
         """All of it."""
@@ -285,12 +287,19 @@ def packed_bound(size: int) -> int:
     return size + (size >> 8) + 64
 
 
-def too_large(limit: int) -> Answered:
-    """The error for a body that is larger than `limit` bytes (413)."""
+def too_large(limit: int, listing_limit: int | None = None) -> Answered:
+    """The error for a body that is larger than `limit` bytes (413).
+
+    Args:
+        listing_limit: what holds instead for a batch of one listing.
+    """
+    most = f"a body holds {limit} bytes at most here"
+    if listing_limit not in (None, limit):
+        most += f", {listing_limit} if it is one listing"
     return Answered(
         "too-large",
-        f"a body holds {limit} bytes at most here",
-        remedy="send smaller batches",
+        most,
+        remedy="send less at once, or raise max_batch_bytes and max_listing_bytes there",
         fields={"limit": limit},
     )
 
