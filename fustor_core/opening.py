@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 from fustor_core.claims import Cell, Root
@@ -23,12 +23,13 @@ async def open_session(
     post: Post,
     lookout: Lookout,
     say: Callable[[Root], Hello],
-    lost: Sequence[Cell],
+    lost: list[Cell],
 ) -> None:
     """A new session: proof of the root first, then what was lost with the last one.
 
     Args:
-        say: the first words, with the proof. lost: names to look at again.
+        say: the first words, with the proof.
+        lost: names to look at again; emptied when that was begun: what fails then is owed.
 
     Raises:
         OSError, FustorError: there is none; one that was granted is closed again.
@@ -40,10 +41,13 @@ async def open_session(
         if link.grant is not None:
             outbox.allow(link.grant.rows, link.grant.batch_bytes)
             if await _bears_anew(post, link.grant):
-                root, lost = await _begin_anew(post, lookout, owe=link.sessions > 1), ()
+                lost.clear()
+                root = await _begin_anew(post, lookout, owe=link.sessions > 1)
         outbox.epoch = link.epoch if link.leads else 0
         late = OSError(errno.ETIMEDOUT, f"the storage has not answered for {LOOK_LIMIT_S:g} s")
-        await within(LOOK_LIMIT_S, lambda: look_again(post, lost), post.sleep, late)
+        cells = list(lost)
+        lost.clear()
+        await within(LOOK_LIMIT_S, lambda: look_again(post, cells), post.sleep, late)
     except (OSError, FustorError):
         with suppress(PipeError):  # the other end finds out by itself
             await link.close()

@@ -49,7 +49,7 @@ from fustor_core.spool import Spool
 from fustor_core.stage import Stage
 from fustor_core.states.pipeline import PIPELINE, PipelineState
 from fustor_core.trouble import Trouble, draw_jitter
-from fustor_core.waiting import Sleep
+from fustor_core.waiting import Sleep, Turn
 
 __all__ = ["AgentPipeline", "FusionPipeline", "PipelineState"]
 
@@ -102,6 +102,7 @@ class AgentPipeline:
         self._trouble = Trouble(config, now_us=now_us, sleep=sleep, jitter=jitter)
         self._courier = Courier(self.link, self._post, self._trouble)
         self._heart = Heart(self.link, self, sleep, config.error_retry_interval)
+        self._audit = Turn(sleep)
         self._stopping = False
         self._follow = "follow" if config.follower == "realtime" else "stand_by"
         self._scanned: tuple[object, ...] = ()  # what the last whole snapshot holds for
@@ -157,21 +158,21 @@ class AgentPipeline:
         self._stopping = True
         self._stage.signal()
 
-    def outdated(self) -> None:
-        """The configuration is not that of this pipe any more; shown until `restored` or a stop.
+    def outdated(self, *, on: bool = True) -> None:
+        """The configuration is not that of this pipe any more, or (`on` False) is so again.
 
         Raises:
-            IllegalTransition: it does not run.
+            IllegalTransition: it does not run, or was not outdated.
         """
-        self._stage.move("config_changed")
+        self._stage.move("config_changed" if on else "config_restored")
 
-    def restored(self) -> None:
-        """The configuration is that of this pipe again.
-
-        Raises:
-            IllegalTransition: it was not `outdated`.
-        """
-        self._stage.move("config_restored")
+    def adopt(self, config: Pipe) -> None:
+        """Take the intervals and the figures of the back-off of a configuration as they are now."""
+        self.config = config
+        self._trouble.plan(config)
+        self.link.beat_every(config.heartbeat_interval_sec)
+        self._heart.pause_s = config.error_retry_interval
+        self._audit.change(self._audit_interval_s())
 
     # -- life
 
@@ -296,10 +297,8 @@ class AgentPipeline:
 
     async def _open(self) -> None:
         """A new session, and what was lost with the last one."""
-        lost = list(self._lost_cells)
         said = partial(pipe_words.hello, self.id, self.config, self.source, self.host)
-        await open_session(self.link, self._post, self._lookout, said, lost)
-        del self._lost_cells[: len(lost)]
+        await open_session(self.link, self._post, self._lookout, said, self._lost_cells)
 
     async def _probe(self) -> None:
         """One try, while nothing else is sent."""
@@ -390,11 +389,14 @@ class AgentPipeline:
                 self._scanned, self._owes_all = holds_for, False
                 self._remains.forget()
             self._trouble.source_works()
-        own = self.config.chosen("audit_interval_sec")
-        interval_s = self.link.audit_interval_s(self.config.audit_interval_sec, own=own)
-        while interval_s > 0:
-            await self._sleep(interval_s)
+        self._audit.change(self._audit_interval_s())
+        while True:
+            await self._audit.wait()
             async with self._stage.phase(P.AUDIT_PHASE, self.fail):
                 await audit(self._post)
                 self.audits += 1
                 self._trouble.source_works()
+
+    def _audit_interval_s(self) -> float:
+        own = self.config.chosen("audit_interval_sec")
+        return self.link.audit_interval_s(self.config.audit_interval_sec, own=own)

@@ -203,9 +203,9 @@ async def check_identity(case: Case) -> None:
 
 async def check_overlap(case: Case) -> None:
     """Two scans at once."""
-    source = case.source()
-    if not isinstance(source, Overlapping):
+    if not isinstance(case.source(), Overlapping):
         return
+    source = case.source()
     kept("`scans_at_once` is at least 2", source.scans_at_once >= 2, source.scans_at_once)
     alone = [claim.dir for claim in await scanned(case.source(), Scope())]
     async with aclosing(source.scan(Scope())) as claims:
@@ -225,7 +225,7 @@ async def _first_of(claims: AsyncGenerator[Any, None]) -> AsyncIterator[Any]:
 async def check_births(case: Case) -> None:
     """Keys are made as the view makes them."""
     source = case.source()
-    if not isinstance(source, Bearing) or not isinstance(source, Rooted):
+    if not (isinstance(source, Bearing) and isinstance(source, Rooted)):
         return
     root = await source.identity()
     kept("told its own kind of birth, a source changes nothing", not await source.bear(root.birth))
