@@ -1,15 +1,43 @@
 """What of a batch can be taken, and when its looks were in fusion time. Pure.
 
 Stamps are mapped once, on arrival. A claim that cannot be taken is quarantined and named in the
-reply; the rest of its batch counts.
+reply; the rest of its batch counts. Of a listing with rows that cannot be, the other rows count.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fustor_core.claims import Batch, Claim, Listing, Origin, Quarantined, Root, fault, sorted_fault
+import msgspec
+
+from fustor_core.claims import (
+    NAME_BYTES_MAX,
+    ROW_BYTES,
+    Batch,
+    Cell,
+    Claim,
+    Key,
+    Listing,
+    Origin,
+    Owe,
+    Quarantined,
+    Root,
+    fault,
+    is_dir,
+    sorted_fault,
+    split_names,
+)
 from fustor_core.clock import OffsetBounds
+
+NAMED_MOST = 1000
+"""Quarantined claims and rows that a reply names; all of them leave their directory owed."""
+
+STAMP_MOST = 1 << 62
+TEXT_MOST = 4096
+REASON_MOST = 64
+AHEAD_US = 1_000
+_U64 = (1 << 64) - 1
+_I63 = 1 << 63
 
 
 @dataclass(slots=True)
@@ -17,47 +45,151 @@ class Admission:
     """The outcome for one batch.
 
     Attributes:
-        stamps: (lo, hi) of each claim in fusion µs. refused: the quarantined claims.
+        stamps: (lo, hi) of each claim in fusion µs. skipped: indexes of the claims that are
+            quarantined whole. refused: what the reply names.
         root_proven: whether the session's root stands proven after this batch.
         alarm: what a person should hear about the root, "" for nothing.
     """
 
     stamps: list[tuple[int, int]]
+    skipped: list[int]
     refused: list[Quarantined]
     root_proven: bool
     alarm: str = ""
 
 
 def admit(
-    batch: Batch, bounds: OffsetBounds, now_us: int, *, identity: str, root_proven: bool
+    batch: Batch,
+    bounds: OffsetBounds,
+    now_us: int,
+    *,
+    identity: str,
+    root: Key | None,
+    root_proven: bool,
 ) -> Admission:
     """Map all stamps and say which claims cannot be taken.
 
     Args:
         bounds: of the session's line. now_us: fusion time of the arrival.
-        identity: the view's root as first proven, "" before. root_proven: by this session, so far.
+        identity, root: the view's root as first proven, "" and None before.
+        root_proven: by this session, so far.
     """
-    out = Admission([], [], root_proven)
+    out = Admission([], [], [], root_proven)
     for i, claim in enumerate(batch.claims):
-        lo, hi = bounds.map(claim.stamp.f, claim.stamp.t, now_us)
-        out.stamps.append((min(lo, hi), hi))
-        if isinstance(claim, Root):
-            identity = identity or (claim.identity if claim.present else "")
-            out.root_proven = claim.present and claim.identity == identity
-            if not out.root_proven:
-                out.alarm = (
-                    f"the root is not the one that was watched ({_seen(claim)}): nothing is "
-                    "taken from it; if it is right, give it a view of its own (`--name`)"
-                )
+        why = _absurd(claim)
+        lo, hi = (now_us, now_us) if why else bounds.map(claim.stamp.f, claim.stamp.t, now_us)
+        if lo > now_us + AHEAD_US:
+            why, lo, hi = "stamp lies in the future", now_us, now_us
+        out.stamps.append((max(-STAMP_MOST, min(lo, hi)), max(-STAMP_MOST, hi)))
+        if isinstance(claim, Root) and not why:
+            same = claim.identity == (identity or claim.identity) and claim.key == (
+                root or claim.key
+            )
+            out.root_proven = claim.present and same
+            if out.root_proven:
+                identity, root = claim.identity, claim.key
+            else:
+                out.alarm = _alarm(claim, identity)
             continue
-        why = fault(claim) or _unproven(claim, out.root_proven) or _unsorted(claim)
+        why = why or fault(claim) or _unproven(claim, out.root_proven) or _unsorted(claim)
         if why:
-            out.refused.append(Quarantined(i, why, getattr(claim, "name", None)))
+            out.skipped.append(i)
+            _name(out, Quarantined(i, why, getattr(claim, "name", None)))
+        elif isinstance(claim, Listing):
+            for name in bad_rows(claim):
+                _name(out, Quarantined(i, "size is negative", name))
     return out
 
 
-def _seen(claim: Root) -> str:
-    return claim.reason or (f"found {claim.identity}" if claim.present else "nothing is there")
+def bad_rows(claim: Listing) -> list[bytes]:
+    """Names of a well-formed listing whose rows cannot be."""
+    if not claim.rows or max(claim.rows[7::ROW_BYTES]) < 0x80:  # highest byte of each size, in C
+        return []
+    rows = (claim.rows[i : i + ROW_BYTES] for i in range(0, len(claim.rows), ROW_BYTES))
+    return [n for n, row in zip(split_names(claim.names), rows, strict=True) if _bad(row)]
+
+
+def without_bad_rows(claim: Listing) -> Listing:
+    """The listing without the rows that cannot be: incomplete then, so its directory is owed."""
+    bad = frozenset(bad_rows(claim))
+    if not bad:
+        return claim
+    names = split_names(claim.names)
+    kept = [i for i, name in enumerate(names) if name not in bad]
+    return msgspec.structs.replace(
+        claim,
+        names=b"\0".join(names[i] for i in kept),
+        rows=b"".join(claim.rows[i * ROW_BYTES : (i + 1) * ROW_BYTES] for i in kept),
+        complete=False,
+        reason="quarantine",
+        errno=0,
+    )
+
+
+def usable(key: Key) -> bool:
+    """Whether a key fits the columns of an edge, which is how parents name it."""
+    dev, ino, birth = key
+    return -_I63 <= dev < _I63 and 0 <= ino <= _U64 and -_I63 <= birth < _I63
+
+
+def _bad(row: bytes) -> bool:
+    return row[7] >= 0x80 and not is_dir(row)
+
+
+def _name(out: Admission, one: Quarantined) -> None:
+    if len(out.refused) < NAMED_MOST:
+        out.refused.append(one)
+
+
+def _absurd(claim: Claim) -> str:
+    """Why nothing of a claim can be trusted to fit any column, or ""."""
+    stamp = claim.stamp
+    if not (-STAMP_MOST < stamp.f <= stamp.t < STAMP_MOST and -STAMP_MOST < stamp.at < STAMP_MOST):
+        return "stamp is no interval of a clock"
+    if len(stamp.kind) != 1:
+        return "stamp is of an unknown kind"
+    if isinstance(claim, Root):
+        fits = usable(claim.key) and len(claim.identity) <= TEXT_MOST
+        return "" if fits else "root is no key, or its identity too long"
+    if not usable(claim.dir):
+        return "directory key does not fit its columns"
+    if isinstance(claim, Cell):
+        bad = claim.value is not None and len(claim.value) == ROW_BYTES and _bad(claim.value)
+        return "size is negative" if bad else ""
+    if isinstance(claim, Listing):
+        return _absurd_listing(claim)
+    if isinstance(claim, Owe) and len(claim.reason) > REASON_MOST:
+        return "reason is too long"
+    return ""
+
+
+def _absurd_listing(claim: Listing) -> str:
+    if len(claim.reason) > REASON_MOST:
+        return "reason is too long"
+    if not all(map(_is_name, claim.weak)):
+        return "a weak name is no name"
+    if claim.via is not None and not (usable(claim.via[0]) and _is_name(claim.via[1])):
+        return "via is no register"
+    return ""
+
+
+def _is_name(name: bytes) -> bool:
+    return (
+        0 < len(name) <= NAME_BYTES_MAX
+        and b"/" not in name
+        and b"\0" not in name
+        and name not in (b".", b"..")
+    )
+
+
+def _alarm(claim: Root, identity: str) -> str:
+    seen = claim.reason or (f"found {claim.identity}" if claim.present else "nothing is there")
+    if claim.present and claim.identity == identity:
+        seen = f"another directory, or keys made another way: {claim.key}, birth {claim.birth}"
+    return (
+        f"the root is not the one that was watched ({seen}): nothing is "
+        "taken from it; if it is right, give it a view of its own (`--name`)"
+    )
 
 
 def _unproven(claim: Claim, proven: bool) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 DRIFT_PPM = 200
-SAMPLES_KEPT = 8
+SAMPLES_KEPT = 5
 _FOREVER = 1 << 62
 
 
@@ -64,17 +64,42 @@ class FusionClock:
         return raw_us + self.offset_us
 
 
+class PastBounds(msgspec.Struct, array_like=True, frozen=True):
+    """What was known of a line while fusion time ran from `start_us` to `end_us` (one boot).
+
+    Attributes:
+        lows, highs: as in `OffsetBounds`.
+    """
+
+    start_us: int
+    end_us: int
+    lows: list[tuple[int, int]]
+    highs: list[tuple[int, int]]
+
+
 @dataclass(slots=True)
 class OffsetBounds:
     """Bounds on (fusion − raw) of one line, kept from request/response pairs (arbitration.md §8).
 
     Each bound is exact only at its own raw instant and is worth less by the drift bound the
-    further away it is used. `exact_us` is the constant of a line on fusion's own boot clock.
+    further away it is used.
+
+    Attributes:
+        exact_us: the constant of a line on fusion's own boot clock, None for others.
+        lows, highs: (offset at least, or at most; raw instant), of this boot of fusion's clock.
+        start_us: when this boot of fusion's clock began; nothing is known to lie before in the
+            first.
+        floor_us: end of the boot before; looks on fusion's own boot clock were made after it.
+        past: the same of earlier boots. They are combined with these, never replaced by them: how
+            long fusion was down is only guessed.
     """
 
     exact_us: int | None = None
-    lows: list[tuple[int, int]] = field(default_factory=list)  # (offset at least, raw instant)
-    highs: list[tuple[int, int]] = field(default_factory=list)  # (offset at most, raw instant)
+    lows: list[tuple[int, int]] = field(default_factory=list)
+    highs: list[tuple[int, int]] = field(default_factory=list)
+    start_us: int = -_FOREVER
+    floor_us: int = -_FOREVER
+    past: list[PastBounds] = field(default_factory=list)
 
     def request(self, *, sent_raw_us: int, received_us: int) -> None:
         """A request left the agent at `sent_raw_us` and came in at fusion time `received_us`."""
@@ -84,16 +109,46 @@ class OffsetBounds:
         """A reply left fusion at `sent_us` and reached the agent at `received_raw_us`."""
         self.lows = _best(self.lows, (sent_us - received_raw_us, received_raw_us), -1)
 
+    def at(self, raw_us: int) -> tuple[int, int]:
+        """(at least, at most): the offset at a raw instant, as far as this boot's samples say."""
+        if self.exact_us is not None:
+            return self.exact_us, self.exact_us
+        return _low(self.lows, raw_us), _high(self.highs, raw_us)
+
     def map(self, f: int, t: int, arrival_us: int) -> tuple[int, int]:
         """Fusion interval [lo, hi] of the raw interval [f, t]; `hi` is capped by the arrival.
 
         ``lo > hi`` means a broken clock: the caller drops the samples and owes a deep look.
         """
         if self.exact_us is not None:
-            return f + self.exact_us, min(arrival_us, t + self.exact_us)
-        lo = max((b - _drift(f - a) for b, a in self.lows), default=-_FOREVER)
-        hi = min((b + _drift(t - a) for b, a in self.highs), default=_FOREVER)
-        return f + lo if lo > -_FOREVER else -_FOREVER, min(arrival_us, t + hi)
+            lo, hi = f + self.exact_us, t + self.exact_us
+            return max(lo, self.floor_us), min(arrival_us, max(hi, self.floor_us))
+        lo, hi = -_FOREVER, _FOREVER
+        if self.lows and f + (low := _low(self.lows, f)) >= self.start_us:
+            lo = f + low
+        if self.highs:
+            hi = max(t + _high(self.highs, t), self.start_us)
+        for boot in self.past:
+            if boot.lows and f + (low := _low(boot.lows, f)) >= boot.start_us:
+                lo = max(lo, min(f + low, boot.end_us))
+            if boot.highs and t + (high := _high(boot.highs, t)) <= boot.end_us:
+                hi = min(hi, max(t + high, boot.start_us))
+        return lo, min(arrival_us, hi)
+
+    def contradiction_us(self) -> int:
+        """By how much the samples of this boot contradict each other; 0 = not at all."""
+        return max(
+            (b - _drift(a - at) - most for b, a in self.lows for most, at in self.highs),
+            default=0,
+        )
+
+
+def _low(lows: list[tuple[int, int]], raw_us: int) -> int:
+    return max((b - _drift(raw_us - a) for b, a in lows), default=-_FOREVER)
+
+
+def _high(highs: list[tuple[int, int]], raw_us: int) -> int:
+    return min((b + _drift(raw_us - a) for b, a in highs), default=_FOREVER)
 
 
 def _drift(distance_us: int) -> int:
@@ -101,8 +156,10 @@ def _drift(distance_us: int) -> int:
 
 
 def _best(kept: list[tuple[int, int]], new: tuple[int, int], sign: int) -> list[tuple[int, int]]:
-    """The tightest samples and always the newest one (drift makes old ones loose)."""
-    ranked = sorted([*kept, new], key=lambda s: sign * s[0])[: SAMPLES_KEPT - 1]
+    """The samples that say most at the newest one's instant, and always the newest itself."""
+    at = new[1]
+    ranked = sorted([*kept, new], key=lambda s: sign * s[0] + _drift(at - s[1]))
+    ranked = ranked[: SAMPLES_KEPT - 1]
     return ranked if new in ranked else [*ranked, new]
 
 

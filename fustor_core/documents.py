@@ -12,6 +12,7 @@ from fustor_core.contracts import Moment
 from fustor_core.fold import Evidence
 from fustor_core.jobs import Job
 from fustor_core.leadership import Leadership
+from fustor_core.peers import Peer
 from fustor_core.sessions import Session
 
 TYPES = {
@@ -46,8 +47,10 @@ def wall_at(at_us: int, moment: Moment) -> str:
     return stamp_text(moment.wall_ns - (moment.now_us - at_us) * 1000)
 
 
-def session_document(session: Session, led: Leadership, moment: Moment) -> dict[str, Any]:
-    """Session of interfaces.md §2."""
+def session_document(
+    session: Session, peer: Peer, led: Leadership, moment: Moment
+) -> dict[str, Any]:
+    """Session of interfaces.md §2; a bound of `offset_us` is null while it is not known."""
     return {
         "session_id": session.session_id,
         "agent_id": session.agent_id,
@@ -63,7 +66,7 @@ def session_document(session: Session, led: Leadership, moment: Moment) -> dict[
         "key_id": session.key_id,
         "client_ip": session.client_ip,
         "can": {"realtime": session.realtime, "scan": session.scan},
-        "offset_us": [0, 0],
+        "offset_us": list(peer.line.offsets()),
     }
 
 

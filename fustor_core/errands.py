@@ -1,16 +1,27 @@
-"""What fusion asks of agents: looks that a view owes, and scans on demand (commands ride home)."""
+"""What fusion asks of agents: looks that a view owes, directories to watch, scans on demand.
+
+All of it rides home in replies to heartbeats, which may be lost: what was not seen done is asked
+for again.
+"""
 
 from __future__ import annotations
 
 import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from fustor_core.claims import Key
+from fustor_core.claims import Batch, Cell, Key, Listing, Owed, edge_key, is_dir
 from fustor_core.contracts import Command, Moment, Seeking
-from fustor_core.jobs import Jobs
 
 LOOKS_AT_ONCE = 2000
 LOOK_AGAIN_US = 30_000_000
+OWED_KEPT = 1000
+WATCHES_KEPT = 10_000
+WATCHES_AT_ONCE = 2000
+
+Where = Callable[[Key], bytes | None]
+"""The view path of a directory, None when it has none."""
 
 
 @dataclass(slots=True)
@@ -24,30 +35,23 @@ class Errands:
     asked: dict[tuple[str, bytes], int] = field(default_factory=dict)
     looked_us: int = 0
 
-    def commands(
-        self, view: object, jobs: Jobs, agent: str, moment: Moment, interval_s: float
-    ) -> tuple[Command, ...]:
-        """The commands for the reply to a heartbeat.
+    def looks(self, view: object, moment: Moment, interval_s: float) -> list[Command]:
+        """The looks that the view owes, for the reply to a leader's heartbeat.
 
         Args:
-            view: asked for its looks when it can say them. jobs: scans on demand.
-            agent: who beats. interval_s: `sentinel_interval_sec`, 0 = no looks.
+            view: asked for its looks when it can say them.
+            interval_s: `sentinel_interval_sec`, 0 = no looks.
         """
-        if not isinstance(view, Seeking):
-            return ()
         now = moment.now_us
-        out = [
-            Command(job.id, "scan", ((None, job.path),), job.recursive)
-            for job in jobs.to_send(agent, now)
-        ]
-        if interval_s > 0 and now - self.looked_us >= interval_s * 1e6:
-            looks = self._looks(view, moment)
-            out.extend(looks)
-            if sum(len(c.targets) for c in looks) < LOOKS_AT_ONCE:
-                self.looked_us = now  # else the round goes on with the next heartbeat
-        return tuple(out)
+        due = interval_s > 0 and now - self.looked_us >= interval_s * 1e6
+        if not isinstance(view, Seeking) or not due:
+            return []
+        looks = self._wanted(view, moment)
+        if sum(len(c.targets) for c in looks) < LOOKS_AT_ONCE:
+            self.looked_us = now  # else the round goes on with the next heartbeat
+        return looks
 
-    def _looks(self, view: Seeking, moment: Moment) -> list[Command]:
+    def _wanted(self, view: Seeking, moment: Moment) -> list[Command]:
         now = moment.now_us
         self.asked = {k: t for k, t in self.asked.items() if now - t < LOOK_AGAIN_US}
         targets: dict[tuple[str, bool], list[tuple[Key | None, bytes]]] = {}
@@ -60,3 +64,94 @@ class Errands:
             Command(uuid.uuid4().hex, kind, tuple(found), recursive)
             for (kind, recursive), found in targets.items()
         ]
+
+
+class Passed:
+    """Listings that are owed, and that whoever brought it to light cannot make: the leader does."""
+
+    def __init__(self) -> None:
+        self._owed: deque[Owed] = deque(maxlen=OWED_KEPT)  # what falls out, the sentinel finds
+
+    def add(self, owed: Iterable[Owed]) -> None:
+        """Keep them for the leader's next heartbeat."""
+        self._owed.extend(owed)
+
+    def commands(self) -> list[Command]:
+        """For the leader; each is given out once."""
+        out = []
+        for deep in (False, True):
+            targets = tuple((one.key, one.path) for one in self._owed if one.deep is deep)
+            if targets:
+                out.append(Command(uuid.uuid4().hex, "list", targets, deep))
+        self._owed.clear()
+        return out
+
+
+class Watches:
+    """Directories that one agent should watch too, since others have told of them.
+
+    They belong to the agent's line, not to its session: the process keeps its watches when the
+    session is lost, and needs to hear what came meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[Key, None] = {}
+        self._top: bytes | None = None  # too many: all below this, instead
+        self._last: Command | None = None  # its reply may have been lost: said twice
+
+    def __repr__(self) -> str:
+        return f"<Watches {len(self._keys)} top={self._top!r}>"
+
+    def add(self, keys: Iterable[Key], where: Where) -> None:
+        """Directories that hang somewhere new."""
+        if self._top is not None:
+            self._widen(keys, where)
+            return
+        self._keys.update(dict.fromkeys(keys))
+        if len(self._keys) > WATCHES_KEPT:
+            self._widen(self._keys, where)
+            self._keys = {}
+
+    def claimed(self, batch: Batch) -> None:
+        """What the agent itself tells of, it watches already."""
+        if not self._keys:
+            return
+        for claim in batch.claims:
+            if isinstance(claim, Listing):
+                self._keys.pop(claim.dir, None)
+            elif isinstance(claim, Cell) and claim.value is not None and is_dir(claim.value):
+                self._keys.pop(edge_key(claim.value), None)
+
+    def commands(self, where: Where) -> list[Command]:
+        """For the reply to a heartbeat."""
+        out = [] if self._last is None else [self._last]
+        self._last = self._next(where)
+        return out if self._last is None else [*out, self._last]
+
+    def _next(self, where: Where) -> Command | None:
+        if self._top is not None:
+            top, self._top = self._top, None
+            return Command(uuid.uuid4().hex, "watch", ((None, top),), True)
+        some = list(self._keys)[:WATCHES_AT_ONCE]
+        for key in some:
+            del self._keys[key]
+        found = [(key, path) for key in some if (path := where(key)) is not None]
+        return Command(uuid.uuid4().hex, "watch", tuple(found)) if found else None
+
+    def _widen(self, keys: Iterable[Key], where: Where) -> None:
+        for key in keys:
+            if self._top == b"/":
+                return
+            path = where(key)
+            if path is not None:
+                self._top = path if self._top is None else _above(self._top, path)
+
+
+def _above(a: bytes, b: bytes) -> bytes:
+    """The nearest directory above both view paths, or one of them."""
+    parts = []
+    for one, other in zip(a.split(b"/")[1:], b.split(b"/")[1:], strict=False):
+        if one != other:
+            break
+        parts.append(one)
+    return b"/" + b"/".join(p for p in parts if p)

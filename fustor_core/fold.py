@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from fustor_core.admission import usable, without_bad_rows
 from fustor_core.arbitration import order
 from fustor_core.claims import (
     ROW_BYTES,
@@ -24,6 +25,7 @@ from fustor_core.claims import (
     Owed,
     Root,
     Stamp,
+    edge_key,
     edge_row,
     is_dir,
     unpack_row,
@@ -36,6 +38,7 @@ from fustor_core.registers import NO_LINE, Seen, seen_of
 SLICE_ROWS = 1000
 LAG_SAMPLES = 16
 EVIDENCE_KEPT = 20_000
+NO_STAMP = Stamp(0, 0, 0, "s")
 _SCANS = frozenset({Origin.SNAPSHOT, Origin.AUDIT})
 
 
@@ -58,9 +61,15 @@ class Evidence:
 
 @dataclass(slots=True)
 class Folded:
-    """What a batch did, filled while the fold runs."""
+    """What a batch did, filled while the fold runs.
+
+    Attributes:
+        edges: directories that hang somewhere new, but for those that a first listing of their
+            parent has brought.
+    """
 
     owed: list[Owed] = field(default_factory=list)
+    edges: list[Key] = field(default_factory=list)
     rows: int = 0
     changes: int = 0
 
@@ -99,7 +108,7 @@ class Fold:
         rows = 0
         for i, claim in enumerate(batch.claims):
             if i in skipped:
-                self._quarantine(claim, head, stamps[2 * i], stamps[2 * i + 1])
+                self._quarantine(claim, head)
                 continue
             stamp = claim.stamp
             seen = Seen(
@@ -110,12 +119,15 @@ class Fold:
                 self._root(claim, seen)
                 continue
             if isinstance(claim, Listing):
+                claim = without_bad_rows(claim)
                 rows += len(claim.rows) // ROW_BYTES
                 if claim.via is not None:
-                    self._via(claim, facts)
+                    self._via(claim, facts, done)
             known = view.known(claim.dir)
             verdict = self.arbitrator.judge(known, claim, facts)
             view.apply(verdict)
+            if verdict.rule != "first" or isinstance(claim, Cell):
+                done.edges.extend(_new_edges(verdict))
             self._remember(claim, verdict, head, batch.seq)
             rows += 1
             if rows >= SLICE_ROWS:
@@ -148,7 +160,7 @@ class Fold:
             return
         if not self.identity:
             self.identity, self.root = claim.identity, claim.key
-        if claim.identity != self.identity:
+        if (claim.identity, claim.key) != (self.identity, self.root):
             return  # another storage: whatever it shows says nothing about this view
         if claim.origin is Origin.AUDIT:
             self._audit_began = seen.lo
@@ -160,7 +172,7 @@ class Fold:
         verdict.scan = claim.origin in _SCANS
         self.view.apply(verdict)
 
-    def _via(self, claim: Listing, facts: Facts) -> None:
+    def _via(self, claim: Listing, facts: Facts, done: Folded) -> None:
         """The edge under which the directory was opened, as a stat within the same stamp.
 
         An edge that is known already is left alone: forgetting a confirmation is always safe.
@@ -186,17 +198,26 @@ class Fold:
         )
         seen = seen_of(cell.stamp, facts.seen.lo, facts.seen.hi, facts.seen.line)
         facts = Facts(seen, facts.arrival_us, facts.storage_ns, facts.exact)
-        self.view.apply(self.arbitrator.judge(known, cell, facts))
+        verdict = self.arbitrator.judge(known, cell, facts)
+        self.view.apply(verdict)
+        done.edges.extend(_new_edges(verdict))
 
-    def _quarantine(self, claim: Claim, head: BatchHead, lo: int, hi: int) -> None:
-        """A claim that was not taken leaves its directory owed."""
-        if isinstance(claim, Root):
+    def _quarantine(self, claim: Claim, head: BatchHead) -> None:
+        """A claim that was not taken leaves its directory owed; the root, when it names none.
+
+        Nothing in such a claim is trusted, its stamp neither: what it knew, it knew when it came.
+        A scan of a directory that nobody knows has taken nothing away: its edge owes it a listing.
+        """
+        key = self.root if isinstance(claim, Root) or not usable(claim.dir) else claim.dir
+        if isinstance(claim, Root) or key is None:
             return
-        stamp = claim.stamp
-        seen = Seen(lo, hi, head.line, stamp.f, stamp.t, stamp.at, "s")
-        owe = Owe(dir=claim.dir, deep=False, reason="quarantine", stamp=stamp, origin=claim.origin)
-        facts = Facts(seen, head.arrival_us, 0)
-        self.view.apply(self.arbitrator.judge(self.view.known(claim.dir), owe, facts))
+        known = self.view.known(key)
+        if known is None and claim.origin is not Origin.REALTIME:
+            return
+        now = head.arrival_us
+        seen = Seen(now, now, NO_LINE, 0, 0, 0, "m")
+        owe = Owe(dir=key, deep=False, reason="quarantine", stamp=NO_STAMP, origin=claim.origin)
+        self.view.apply(self.arbitrator.judge(known, owe, Facts(seen, now, 0)))
 
     def _remember(self, claim: Claim, verdict: Verdict, head: BatchHead, seq: int) -> None:
         if isinstance(claim, Root) or (verdict.scan and not verdict.writes):
@@ -252,3 +273,14 @@ class Fold:
         """Drop unseated directories (a journalled decision)."""
         if isinstance(self.view, Seeking):
             self.view.forget(keys)
+
+
+def _new_edges(verdict: Verdict) -> Iterator[Key]:
+    """The directories that a verdict hangs where they did not hang before."""
+    for write in verdict.writes:
+        new, old = write.new.value, write.old.value if write.old is not None else None
+        if new is None or not is_dir(new):
+            continue
+        key = edge_key(new)
+        if old is None or not is_dir(old) or edge_key(old) != key:
+            yield key

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import msgspec
 
-from fustor_core.claims import Key
+from fustor_core.claims import Ack, Key, Quarantined
 from fustor_core.clock import SavedClock
+from fustor_core.lines import LineRow
 
 T = TypeVar("T")
 
@@ -20,6 +21,9 @@ EPOCH = 2
 FORGET = 3
 CONFIRM = 4
 OWE = 5
+CLOCK = 6
+OPENING = 7
+ENDING = 8
 
 
 class BatchHead(msgspec.Struct, array_like=True, frozen=True):
@@ -28,8 +32,9 @@ class BatchHead(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         session, agent: who sent it. line: number of its line, 0 for none.
         arrival_us: fusion time, wall_ns: wall time of its arrival.
-        skipped: indexes of claims that were quarantined.
+        skipped: indexes of claims that were quarantined whole.
         stamps: lo and hi of each claim, two little-endian 64-bit integers.
+        refused: what the reply names as quarantined. proven: the session's root, after this batch.
     """
 
     session: str
@@ -39,6 +44,8 @@ class BatchHead(msgspec.Struct, array_like=True, frozen=True):
     wall_ns: int
     skipped: list[int]
     stamps: bytes
+    refused: tuple[Quarantined, ...] = ()
+    proven: bool = False
 
 
 class Epoch(msgspec.Struct, array_like=True, frozen=True):
@@ -72,21 +79,87 @@ class OweLook(msgspec.Struct, array_like=True, frozen=True):
     wall_ns: int
 
 
+class Clock(msgspec.Struct, array_like=True, frozen=True):
+    """How fusion time runs since a start.
+
+    Attributes:
+        saved: to resume it. start_us: since when it runs with this constant.
+        floor_us: when it ended to run with the one before.
+    """
+
+    saved: SavedClock
+    start_us: int
+    floor_us: int
+
+
+class SessionRow(msgspec.Struct, array_like=True, frozen=True):
+    """A session as it is kept: what it was granted, and how far it came.
+
+    Attributes:
+        created_us, active_us: fusion time of its opening and of its last durable batch.
+        line: number of its line. acked, reply: the last acknowledged batch, and its reply.
+        proven: its root stands proven.
+    """
+
+    session: str
+    agent: str
+    pipe: str
+    created_us: int
+    active_us: int
+    timeout_us: int
+    realtime: bool
+    scan: bool
+    key_id: str
+    client_ip: str
+    line: LineRow
+    acked: int = 0
+    reply: Ack | None = None
+    proven: bool = False
+
+
+class Opening(msgspec.Struct, array_like=True, frozen=True):
+    """A session that is granted, or goes on with another line.
+
+    Attributes:
+        birth: how its source makes keys, "" when it did not say.
+    """
+
+    row: SessionRow
+    birth: str = ""
+
+
+class Ending(msgspec.Struct, array_like=True, frozen=True):
+    """Sessions that are over, and keys whose agents are bound no longer."""
+
+    sessions: list[str]
+    keys: list[str]
+
+
 class Meta(msgspec.Struct, array_like=True, frozen=True):
     """What fusion keeps at each checkpoint of a view.
 
     Attributes:
-        clock: to resume fusion time. epoch: the last durable one.
+        clock: fusion time. epoch: the last durable one; holder: the session that it was given to.
         identity: the proven root's, "" before the first proof. root: its key.
+        birth: how the view's keys are made, "" before that is known.
         next_line: number of the next line. lag: the logical clock's samples.
+        lines, sessions: all that are known. bound: agent id → key id.
     """
 
-    clock: SavedClock
+    clock: Clock
     epoch: int
+    holder: str
     identity: str
     root: Key | None
+    birth: str
     next_line: int
     lag: list[int]
+    lines: list[LineRow]
+    sessions: list[SessionRow]
+    bound: dict[str, str]
+
+
+Record = Epoch | Forget | Confirm | OweLook | Clock | Opening | Ending | Meta
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -105,7 +178,7 @@ def read_batch_frame(frame: memoryview) -> tuple[BatchHead, memoryview]:
     return _head(frame[4 : 4 + size]), frame[4 + size :]
 
 
-def encode(record: Epoch | Forget | Confirm | OweLook | Meta) -> bytes:
+def encode(record: Record) -> bytes:
     """A record as bytes."""
     return _pack(record)
 

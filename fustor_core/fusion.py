@@ -54,7 +54,6 @@ class Fusion:
         self.keys = keys or KeyStore()
         self._about = about
         self._started = time.monotonic()
-        self._of_session: dict[str, FusionPipeline] = {}
         self._own: dict[str, Do] = {
             "sessions": self._sessions,
             "scan": self._scan,
@@ -69,37 +68,42 @@ class Fusion:
         }
 
     def __repr__(self) -> str:
-        return f"<Fusion views={sorted(self.pipelines)} sessions={len(self._of_session)}>"
+        return f"<Fusion views={sorted(self.pipelines)}>"
 
     # ---- Accept
 
     async def open(self, hello: Hello, caller: Caller = HERE) -> Grant:
         """Open a session with the view that the pipe names."""
         pipeline = self._pipeline(hello.view)
-        grant = await pipeline.open_session(hello)
-        self._of_session[grant.session_id] = pipeline
-        return grant
+        bound = pipeline.keeping.roll.key_of(hello.agent_id)
+        if bound and not self.keys.lasts(bound):
+            pipeline.standing.release(bound)  # else no key could ever take the place of another
+        return await pipeline.open_session(hello, caller)
 
     async def beat(self, session_id: str, pulse: Pulse, caller: Caller = HERE) -> Answer:
         """A heartbeat."""
-        return await self._session(session_id).beat(session_id, pulse)
+        return await self._session(session_id).beat(session_id, pulse, caller)
 
     async def push(self, session_id: str, batch: Batch, body: bytes, caller: Caller = HERE) -> Ack:
         """A batch; durable and applied when this returns."""
-        return await self._session(session_id).push(session_id, batch, body)
+        return await self._session(session_id).push(session_id, batch, body, caller)
 
     async def close(self, session_id: str, caller: Caller = HERE) -> None:
         """End a session; unknown ones too."""
-        pipeline = self._of_session.pop(session_id, None)
+        pipeline = self._find(session_id)
         if pipeline is not None:
-            await pipeline.close_session(session_id)
+            await pipeline.close_session(session_id, caller)
 
     async def summoned(self, session_id: str) -> None:
         """Return when the session should come by for commands before its next heartbeat is due."""
-        await self._session(session_id).summoned(session_id)
+        await self._session(session_id).standing.summons.called(session_id)
+
+    def _find(self, session_id: str) -> FusionPipeline | None:
+        views = self.pipelines.values()
+        return next((v for v in views if v.standing.sessions.knows(session_id)), None)
 
     def _session(self, session_id: str) -> FusionPipeline:
-        pipeline = self._of_session.get(session_id)
+        pipeline = self._find(session_id)
         if pipeline is None:
             raise SessionObsoletedError(f"session {session_id!r} is not known", reason="unknown")
         return pipeline
@@ -126,9 +130,14 @@ class Fusion:
 
     async def keep_keys(self) -> None:
         """End the sessions of each key that ends, until cancelled."""
-        await self.keys.run(self._key_over)
+        try:
+            await self.keys.run(self.revoke)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.keys.write_uses()
 
-    async def _key_over(self, key_id: str) -> None:
+    async def revoke(self, key_id: str) -> None:
+        """A key is good no longer: its sessions end in every view."""
         for pipeline in list(self.pipelines.values()):
             await pipeline.revoke(key_id)
 
@@ -205,24 +214,22 @@ class Fusion:
         wanted = arguments.get("view")
         return {
             "sessions": [
-                session_document(session, pipeline.leadership, pipeline.moment())
+                session_document(session, peer, pipeline.standing.leadership, moment)
                 for name, pipeline in sorted(self.pipelines.items())
                 if wanted in (None, name)
-                for session, _ in pipeline.session_list()
+                for moment in [pipeline.moment()]
+                for session, peer in pipeline.session_list()
             ]
         }
 
     async def _scan(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         pipeline = self._pipeline(arguments["view"])
         path, recursive = arguments["path"], bool(arguments.get("recursive", True))
-        if not await pipeline.owe(path, deep=recursive):
+        job = await pipeline.scan(path, recursive=recursive)
+        if job is None:
             raise QueryError(
                 f"{path!r} is no directory of this view", remedy="scan the directory above it"
             )
-        job = pipeline.jobs.add(
-            path, recursive=recursive, now_us=pipeline.now_us(), head=pipeline.changes
-        )
-        pipeline.summon()
         return job_document(job, pipeline.options.view, pipeline.moment())
 
     async def _jobs(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,20 +237,20 @@ class Fusion:
             "jobs": [
                 job_document(job, name, pipeline.moment())
                 for name, pipeline in self.pipelines.items()
-                for job in pipeline.jobs
+                for job in pipeline.standing.summons.jobs
             ],
         }
 
     async def _job(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         for pipeline in self.pipelines.values():
-            job = pipeline.jobs.get(arguments["id"])
+            job = pipeline.standing.summons.jobs.get(arguments["id"])
             if job is not None:
                 return job_document(job, pipeline.options.view, pipeline.moment())
         raise NoSuchJob(f"no job {arguments['id']!r}")
 
     async def _cancel(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         for pipeline in self.pipelines.values():
-            job = pipeline.jobs.cancel(arguments["id"], pipeline.now_us())
+            job = pipeline.standing.summons.jobs.cancel(arguments["id"], pipeline.now_us())
             if job is not None:
                 return job_document(job, pipeline.options.view, pipeline.moment())
         raise NoSuchJob(f"no job {arguments['id']!r}")

@@ -14,17 +14,20 @@ import anyio
 import anyio.to_thread
 
 from fustor_core import frames
-from fustor_core.claims import decode_batch
+from fustor_core.claims import Ack, Batch, Root, decode_batch
 from fustor_core.clock import FusionClock, LogicalClock, SavedClock
 from fustor_core.contracts import Durable, Moment, Seeking, View, boottime_us
 from fustor_core.errors import DiskFull
-from fustor_core.fold import Fold
-from fustor_core.frames import Meta
+from fustor_core.fold import Fold, Folded
+from fustor_core.frames import BatchHead, Meta
 from fustor_core.journal import GroupCommit, Journal, Payload
+from fustor_core.lines import LineRow, Lines
+from fustor_core.roll import Roll
 
 CHECKPOINT_S = 2.0
 CHECKPOINT_DIRECTORIES = 5000
 FORGET_AT_ONCE = 1000
+FIRST_BOOT = -(1 << 62)  # fusion time has no beginning before its first boot
 
 
 class Keeping:
@@ -32,23 +35,29 @@ class Keeping:
 
     Args:
         view: the driver. fold: its fold. folder: the view's folder in the state directory.
-        boot: boot id of the operating system.
+        boot: boot id of the operating system. lines: how many lines are remembered.
 
     Attributes:
-        clock: fusion time. epoch: the last durable one. next_line: number of the next line.
+        clock: fusion time. roll: the sessions that outlive this process. lines: their clocks.
         turn: passed from batch to batch; set while no batch is being applied.
         disk_full: the last write found no room.
     """
 
-    def __init__(self, view: View, fold: Fold, folder: Path, boot: str) -> None:
+    def __init__(
+        self, view: View, fold: Fold, folder: Path, boot: str, *, lines: int = 1000
+    ) -> None:
         self.view = view
         self.fold = fold
         self.folder = folder
         self.boot = boot
         self.clock = FusionClock(boot, 0)
-        self.epoch = 0
-        self.next_line = 1
+        self.roll = Roll()
+        self.lines = Lines(boot, 0, start_us=0, floor_us=0, most=lines)
         self.applied_lsn = 0
+        self._lines_most = lines
+        self._next_line = 1
+        self._was: frames.Clock | None = None
+        self._since = FIRST_BOOT, FIRST_BOOT
         self.disk_full = False
         self.turn = anyio.Event()
         self.turn.set()
@@ -66,25 +75,59 @@ class Keeping:
         if isinstance(self.view, Durable):
             lsn, raw = self.view.open(self.folder, name)
         meta = frames.decode(raw, Meta) if raw else None
-        self.clock = FusionClock.resume(
-            meta.clock if meta else None,
-            boot=self.boot,
-            raw_us=boottime_us(),
-            wall_us=time.time_ns() // 1000,
-        )
+        kept: list[LineRow] = []
+        self._was = meta.clock if meta else None
         if meta is not None:
-            self.epoch, self.next_line = meta.epoch, meta.next_line
+            self.roll.epoch, self.roll.holder = meta.epoch, meta.holder
+            self.roll.birth = meta.birth
+            self.roll.restore(meta.sessions, meta.bound)
             self.fold.identity, self.fold.root = meta.identity, meta.root
             self.fold.lag = LogicalClock(meta.lag)
+            self._next_line, kept = meta.next_line, meta.lines
         self.journal = Journal.open(self.folder / "journal", after=lsn or None)
         self.applied_lsn = lsn
-        last_us = 0
         for number, kind, frame in self.journal.replay(lsn):
-            last_us = max(last_us, self._replay(kind, frame))
+            self._replay(kind, frame)
             self.applied_lsn = number
-        if last_us > self.clock.at(boottime_us()):  # the journal knows a later time than the meta
-            self.clock = FusionClock(self.boot, last_us - boottime_us())
+        self._resume([*kept, *(row.line for row in self.roll.rows())])
         self.commits = GroupCommit(self.journal)
+
+    def _resume(self, kept: list[LineRow]) -> None:
+        """Fusion time goes on, and the lines with it."""
+        was, raw_us, wall_us = self._was, boottime_us(), time.time_ns() // 1000
+        saved = was.saved if was else None
+        self.clock = FusionClock.resume(saved, boot=self.boot, raw_us=raw_us, wall_us=wall_us)
+        now = self.clock.at(raw_us)
+        same = saved is not None and self.clock.offset_us == saved.offset_us
+        start_us, floor_us, rebooted = FIRST_BOOT, FIRST_BOOT, None
+        if was is not None and same:
+            start_us, floor_us = was.start_us, was.floor_us
+        elif was is not None and saved is not None:
+            start_us, floor_us = now, saved.high_us
+            rebooted = was.start_us, saved.high_us
+        self._since = start_us, floor_us
+        self.lines = Lines(
+            self.boot,
+            self.clock.offset_us,
+            start_us=start_us,
+            floor_us=floor_us,
+            most=self._lines_most,
+        )
+        known = {row.name: row for row in kept}
+        known |= {row.name: row for row in kept if row.lows or row.highs or row.past}
+        self.lines.restore(known.values(), rebooted=rebooted)
+        self.lines.next_number = max(self.lines.next_number, self._next_line)
+        if not same:
+            try:
+                self.journal.append(frames.CLOCK, frames.encode(self._clock_now()))
+                self.journal.sync()
+            except DiskFull:
+                self.disk_full = True  # the next checkpoint keeps it
+
+    def _clock_now(self) -> frames.Clock:
+        wall_us = time.time_ns() // 1000
+        saved = SavedClock(self.boot, self.clock.offset_us, self.now_us(), wall_us)
+        return frames.Clock(saved, *self._since)
 
     def damage(self) -> list[str]:
         """What the start could not read back, as sentences."""
@@ -94,29 +137,63 @@ class Keeping:
             lost += [f"the journal was damaged: {d}" for d in recovery.damage if d.needed]
         return lost
 
-    def _replay(self, kind: int, frame: memoryview) -> int:
-        """One frame of the journal into the view; returns its fusion time."""
+    def _replay(self, kind: int, frame: memoryview) -> None:
+        """One frame of the journal into the view."""
         if kind == frames.BATCH:
-            head, body = frames.read_batch_frame(frame)
-            storage = self.fold.lag.watermark(head.wall_ns)
-            moment = Moment(head.arrival_us, head.wall_ns, storage, None, True, 0)
-            for _ in self.fold.batch(head, decode_batch(body), moment):
-                pass
-            self.next_line = max(self.next_line, head.line + 1)
-            return head.arrival_us
-        if kind == frames.EPOCH:
-            self.epoch = max(self.epoch, frames.decode(frame, frames.Epoch).epoch)
+            self._replay_batch(frame)
+        elif kind == frames.EPOCH:
+            self.roll.led(frames.decode(frame, frames.Epoch))
+        elif kind == frames.OPENING:
+            opening = frames.decode(frame, frames.Opening)
+            self.roll.opened(opening)
+            self._next_line = max(self._next_line, opening.row.line.number + 1)
+            self._passed(opening.row.created_us)
+        elif kind == frames.ENDING:
+            self.roll.ended(frames.decode(frame, frames.Ending))
+        elif kind == frames.CLOCK:
+            began, was = frames.decode(frame, frames.Clock), self._was
+            if was is None or was.start_us != began.start_us:  # else the checkpoint knows more
+                self._was = began
         elif kind == frames.FORGET:
             self.fold.forget(frames.decode(frame, frames.Forget).keys)
         elif kind == frames.CONFIRM:
             word = frames.decode(frame, frames.Confirm)
             self.fold.confirm(word)
-            return word.at_us
+            self._passed(word.at_us, word.wall_ns)
         elif kind == frames.OWE:
             asked = frames.decode(frame, frames.OweLook)
             self.fold.owe(asked)
-            return asked.at_us
-        return 0
+            self._passed(asked.at_us, asked.wall_ns)
+
+    def _replay_batch(self, frame: memoryview) -> None:
+        head, body = frames.read_batch_frame(frame)
+        storage = self.fold.lag.watermark(head.wall_ns)
+        moment = Moment(head.arrival_us, head.wall_ns, storage, None, True, 0)
+        batch, folded = decode_batch(body), Folded()
+        for part in self.fold.batch(head, batch, moment):
+            folded = part
+        self.took(head, batch, folded, head.arrival_us)
+        self._next_line = max(self._next_line, head.line + 1)
+        self._passed(head.arrival_us, head.wall_ns)
+
+    def took(self, head: BatchHead, batch: Batch, folded: Folded, now_us: int) -> Ack:
+        """A batch is durable and applied; returns what its session is told."""
+        row = self.roll.get(head.session)
+        owed = tuple(folded.owed) if row is None or row.scan else ()
+        reply = Ack(batch.seq, now_us, head.refused, owed)
+        self.roll.took(head, reply)
+        if not self.roll.birth and head.proven:
+            roots = [c for c in batch.claims if isinstance(c, Root) and c.present]
+            self.roll.birth = roots[-1].birth if roots else ""
+        return reply
+
+    def _passed(self, at_us: int, wall_ns: int = 0) -> None:
+        """The journal knows a later time than what was saved of the clock."""
+        was = self._was
+        if was is not None and at_us > was.saved.high_us:
+            wall_us = wall_ns // 1000 or was.saved.wall_us + at_us - was.saved.high_us
+            saved = SavedClock(was.saved.boot, was.saved.offset_us, at_us, wall_us)
+            self._was = frames.Clock(saved, was.start_us, was.floor_us)
 
     def now_us(self) -> int:
         """Fusion time now."""
@@ -172,13 +249,7 @@ class Keeping:
             while not self.turn.is_set():  # between two batches
                 await self.turn.wait()
             lsn = self.applied_lsn
-            wall_us = time.time_ns() // 1000
-            clock = SavedClock(self.boot, self.clock.offset_us, self.now_us(), wall_us)
-            fold = self.fold
-            meta = Meta(
-                clock, self.epoch, fold.identity, fold.root, self.next_line, fold.lag.samples()
-            )
-            work = self.view.checkpoint(lsn, frames.encode(meta))
+            work = self.view.checkpoint(lsn, frames.encode(self._meta()))
             try:
                 with anyio.CancelScope(shield=True):  # a copy that was taken must be written
                     await anyio.to_thread.run_sync(work)
@@ -188,6 +259,22 @@ class Keeping:
                 self.disk_full = True
                 return
             self.journal.drop_until(lsn)
+
+    def _meta(self) -> Meta:
+        fold, roll = self.fold, self.roll
+        return Meta(
+            clock=self._clock_now(),
+            epoch=roll.epoch,
+            holder=roll.holder,
+            identity=fold.identity,
+            root=fold.root,
+            birth=roll.birth,
+            next_line=self.lines.next_number,
+            lag=fold.lag.samples(),
+            lines=self.lines.rows(),
+            sessions=roll.rows(),
+            bound=roll.bound(),
+        )
 
     def close(self) -> None:
         """Close the files; what was not checkpointed is in the journal."""

@@ -182,6 +182,10 @@ class KeyStore:
         end_us = keys.next_end_us(self._table, now)
         return USE_WRITTEN_S if end_us is None else min((end_us - now) / 1e6, CLOCK_LOOK_S)
 
+    def lasts(self, key_id: str) -> bool:
+        """Whether a key is good and stays so: not over, not on its way out after a rotation."""
+        return self._good(key_id) and self._table[key_id].revoked_us is None
+
     def _good(self, key_id: str) -> bool:
         key = self._table.get(key_id)
         return key is not None and key.good(self._now_us())

@@ -20,7 +20,7 @@ Time is fusion time in µs and comes as an argument.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -135,13 +135,16 @@ class Step:
     moves: tuple[Move[LeadershipState], ...] = ()
 
 
-def elect(now: Leadership, sessions: Iterable[Session], at_us: int) -> Step:
+def elect(
+    now: Leadership, sessions: Iterable[Session], at_us: int, *, prefer: Container[str] = ()
+) -> Step:
     """Choose a leader where there is none; nothing happens where there is one.
 
     Args:
         now: the leadership.
         sessions: the view's live sessions; of those that can scan, the oldest is chosen.
         at_us: fusion time.
+        prefer: sessions that come before all others: they hear of it soon.
     """
     if not now.open:
         return Step(now)
@@ -150,7 +153,7 @@ def elect(now: Leadership, sessions: Iterable[Session], at_us: int) -> Step:
     if not fit:
         gone = now.state is LeadershipState.LAPSED and not able
         return _moved(now, "vacate") if gone else Step(now)
-    chosen = min(fit, key=lambda session: (session.created_at, session.session_id))
+    chosen = min(fit, key=lambda s: (s.session_id not in prefer, s.created_at, s.session_id))
     step = _moved(now, "elect")
     elected = replace(
         step.leadership,

@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from fustor_core.clock import OffsetBounds
 from fustor_core.contracts import Pulse
 from fustor_core.errands import Errands
+from fustor_core.jobs import Able
+from fustor_core.lines import Line
+from fustor_core.states.pipeline import PipelineState as P
+
+HUNG_US = 30_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +32,66 @@ class FusionOptions:
 
 @dataclass(slots=True)
 class Peer:
-    """What fusion remembers of a session beside the session table."""
+    """What fusion remembers of a session beside the session table.
+
+    Attributes:
+        known: it was heard of since this process began.
+        quick: it beats often, so that it hears soon that it leads.
+        told_leader: by the last reply. led: it has beaten as a leader at work since; paused: it has
+            beaten as one that is not.
+        moved_us: since when its scan shows what it shows.
+    """
 
     agent: str
-    line: int
-    bounds: OffsetBounds
+    line: Line
     root_proven: bool = False
+    known: bool = True
+    quick: bool = False
     pulse: Pulse | None = None
     errands: Errands = field(default_factory=Errands)
     summons: anyio.Event | None = None
+    told_leader: bool = False
+    led: bool = False
+    paused: bool = False
+    moved_us: int = 0
+
+    def beaten(self, pulse: Pulse, now_us: int) -> None:
+        """A heartbeat came."""
+        if self.pulse is None or pulse.scan != self.pulse.scan:
+            self.moved_us = now_us
+        self.pulse = pulse
+
+    @property
+    def sends(self) -> bool:
+        """Whether its pipe sends what it is asked for: it is not paused, standing by, in error."""
+        if self.pulse is None:
+            return True
+        state = P(self.pulse.state)
+        resting = P.PAUSED in state and P.MESSAGE_PHASE not in state
+        return P.RUNNING in state and P.RECONNECTING not in state and not resting
+
+    def able(self, session: str, *, leads: bool, now_us: int) -> Able | None:
+        """What it can do for a scan on demand, None when it can do nothing."""
+        pulse = self.pulse
+        scan = pulse.scan if pulse is not None else None
+        hung = scan is not None and now_us - self.moved_us > HUNG_US
+        if hung or not self.root_proven or not self.sends:
+            return None
+        progress = None if scan is None else tuple(sorted(scan.items()))
+        queue = pulse.queue if pulse is not None else 0
+        return Able(session, self.agent, leads, scan is None, queue, progress)
+
+    def gives_up(self) -> bool:
+        """After a heartbeat as leader: whether a person has paused its pipe.
+
+        A pulse may have been on its way when it was told that it leads: one alone, of a session
+        that was never seen leading, says nothing.
+        """
+        if self.pulse is None or not self.told_leader:
+            return False
+        if P.PAUSED not in P(self.pulse.state):
+            self.led, self.paused = True, False
+            return False
+        sure = self.led or self.paused
+        self.paused = True
+        return sure

@@ -172,6 +172,10 @@ class Sessions:
         """The session of that id while it is in the table, expired by the clock or not."""
         return self._live.get(session_id)
 
+    def knows(self, session_id: str) -> bool:
+        """Whether it is in the table, or was until a while ago."""
+        return session_id in self._live or session_id in self._gone
+
     def admit(self, session_id: str, now_us: int) -> Session:
         """The live session of that id, for a request that names it.
 

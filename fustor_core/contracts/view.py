@@ -172,3 +172,10 @@ class Seeking(Protocol):
     def confirm(self, path: bytes, *, reject: bool) -> list[dict[str, Any]]: ...
 
     def alarms(self) -> list[str]: ...
+
+
+@runtime_checkable
+class Locating(Protocol):
+    """A view that knows where a directory is: its path, None when it has none or is not shown."""
+
+    def where(self, key: Key) -> bytes | None: ...

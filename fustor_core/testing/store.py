@@ -201,6 +201,10 @@ class MemoryView:
     def flush(self, limit_s: float) -> None:
         """Nothing is dirty."""
 
+    def where(self, key: Key) -> bytes | None:
+        """The path of a directory."""
+        return next((path for path, at in self._walk() if at.key == key), None)
+
     def read(self, query: Query, moment: Moment) -> Iterator[Page]:
         """Answers to ``stat``, ``ls``, ``du`` and ``status``.
 

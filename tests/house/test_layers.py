@@ -28,14 +28,15 @@ LAYERS = {
         fustor_core
     """,
     "L2 decisions": """
-        pacing sequence sessions leadership arbitration admission frames fold keys queues owing
+        pacing sequence sessions leadership arbitration lines admission frames roll
+        fold keys queues owing
     """,
     "L3 doings": """
         problems
         state.files state.mounts state.locks state.sockets state.home state
         journal.frames journal.recovery journal.log journal.group journal
-        client registry jobs waiting outbox errands orders documents keeping peers
-        fusion_pipe key_files key_store
+        client registry jobs waiting outbox errands orders peers documents keeping
+        summons standing fusion_pipe key_files key_store
         fusion post phases trouble spool remains link stage courier heart lookout pipe_words opening
         pipeline berth reporting driven
     """,

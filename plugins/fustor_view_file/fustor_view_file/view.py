@@ -138,6 +138,12 @@ class FileView:
         parent, name, _ = self.registers.tree.find(path)
         return (parent.key, name) if parent is not None else None
 
+    def where(self, key: Key) -> bytes | None:
+        """The path of a directory that hangs below the root."""
+        directory = self.registers.tree.dirs.get(key)
+        shown = directory is not None and self.registers.tree.visible(directory)
+        return directory.path() if directory is not None and shown else None
+
     def pending(self, path: bytes) -> tuple[int, int]:
         """(listings that are owed and can be had, entries) at and below a path."""
         directory = self.registers.tree.directory_at(path)

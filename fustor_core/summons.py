@@ -1,0 +1,112 @@
+"""What each session of a view is asked for, and the call that brings one by at once.
+
+Scans on demand, directories to watch, listings and looks that are owed; see `errands` and `jobs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import anyio
+
+from fustor_core.claims import Batch, Key
+from fustor_core.contracts import Command, Moment, View
+from fustor_core.contracts.view import Locating
+from fustor_core.errands import Passed, Watches
+from fustor_core.jobs import Jobs
+from fustor_core.peers import FusionOptions, Peer
+
+AWAY_MOST = 50
+"""Lines without a session whose watches are remembered."""
+
+
+class Summons:
+    """What the sessions of one view are asked for.
+
+    Args:
+        options: of the view. view: the driver. peers: by session id; the owner keeps it.
+
+    Attributes:
+        jobs: scans on demand. passed: listings for the leader, found by sessions that cannot.
+    """
+
+    def __init__(self, options: FusionOptions, view: View, peers: dict[str, Peer]) -> None:
+        self.jobs = Jobs(options.view)
+        self.passed = Passed()
+        self._interval_s = options.sentinel_interval_s
+        self._view = view
+        self._peers = peers
+        self._watches: dict[int, Watches] = {}  # by number of the line
+
+    def __repr__(self) -> str:
+        return f"<Summons of {len(self._peers)} sessions, {self.jobs!r}>"
+
+    def commands(
+        self, session_id: str, peer: Peer, now_us: int, leads: Moment | None
+    ) -> tuple[Command, ...]:
+        """For the reply to a heartbeat: a handful, each with a bounded number of targets.
+
+        Args:
+            leads: the moment when it is the leader's heartbeat, else None.
+        """
+        if not peer.sends:
+            return ()
+        out: list[Command] = []
+        watches = self._watches.get(peer.line.number)
+        if watches is not None and isinstance(self._view, Locating):
+            out += watches.commands(self._view.where)
+        out += self.jobs.commands(session_id, now_us)
+        if leads is not None:
+            out += self.passed.commands()
+            out += peer.errands.looks(self._view, leads, self._interval_s)
+        return tuple(out)
+
+    def place(self, sessions: Iterable[str], leader: str | None, now_us: int) -> None:
+        """Give each scan on demand to the one of these sessions that can do it best."""
+        if not self.jobs.waiting:
+            return
+        able = [self._peers[s].able(s, leads=s == leader, now_us=now_us) for s in sessions]
+        self.call(self.jobs.place([one for one in able if one is not None], now_us))
+
+    # ---- watches
+
+    def attend(self, peer: Peer) -> None:
+        """This session watches: it is told of directories that others find."""
+        number = peer.line.number
+        self._watches[number] = self._watches.pop(number, Watches())
+        live = {one.line.number for one in self._peers.values()}
+        away = [number for number in self._watches if number not in live]
+        for number in away[: max(0, len(away) - AWAY_MOST)]:
+            del self._watches[number]
+
+    def moved(self, number: int, peer: Peer) -> None:
+        """A line has another number now."""
+        if number in self._watches:
+            self._watches[peer.line.number] = self._watches.pop(number)
+
+    def found(self, sender: Peer | None, batch: Batch, edges: Sequence[Key]) -> None:
+        """A batch is applied, and has hung these directories somewhere new."""
+        number = sender.line.number if sender is not None else 0
+        if number in self._watches:
+            self._watches[number].claimed(batch)
+        if edges and isinstance(self._view, Locating):
+            for other, watches in self._watches.items():
+                if other != number:
+                    watches.add(edges, self._view.where)
+
+    # ---- calls
+
+    async def called(self, session_id: str) -> None:
+        """Return when there is something for this session's next heartbeat."""
+        peer = self._peers.get(session_id)
+        if peer is not None:
+            peer.summons = peer.summons or anyio.Event()
+            await peer.summons.wait()
+
+    def call(self, sessions: Iterable[str]) -> None:
+        """Let sessions of this process come by at once."""
+        for session_id in sessions:
+            peer = self._peers.get(session_id)
+            if peer is not None and peer.summons is not None:
+                peer.summons.set()
+                peer.summons = None
