@@ -23,6 +23,7 @@ from fustor_core.errors import NoSuchView
 from fustor_core.forests import Forests
 from fustor_core.fusion import Fusion
 from fustor_core.fusion_pipe import FusionPipeline
+from fustor_core.key_store import KeyStore
 from fustor_core.machine import Move
 from fustor_core.pipeline import AgentPipeline
 from fustor_core.premises import Premises
@@ -105,7 +106,12 @@ class House:
             restart=premises.restart_pipe,
             stop=self.stopping.set,
         )
-        self.fusion = premises.fusion = Fusion({}, outer=desk.commands(), about=self._about)
+        keys = KeyStore(self.state.fusion if FUSION in self.roles else None)
+        keys.open()
+        if self.loaded.reading is None and _is_beyond_sockets(self.loaded):
+            premises.key = keys.lend()  # `up` has no moment to make one before
+        outer = desk.commands()
+        self.fusion = premises.fusion = Fusion({}, outer=outer, about=self._about, keys=keys)
         forests = Forests(lambda: self.loaded.config.forests, self.fusion.query)
         self.fusion.outer |= forests.commands()
         for name in config.views:
@@ -129,6 +135,7 @@ class House:
         """Serve until `stop`, or until somebody asks for the end over the socket."""
         async with anyio.create_task_group() as ends:
             ends.start_soon(_pass_on, stop, self.stopping)
+            ends.start_soon(self.fusion.keep_keys, name="keys")
             await self.premises.live(self.stopping)
             ends.cancel_scope.cancel()
 
@@ -169,6 +176,13 @@ class House:
         self.registry.hooks.fustor_transition(
             machine=move.machine, subject=move.subject, event=move.event, old=move.old, new=move.new
         )
+
+
+def _is_beyond_sockets(loaded: Loaded) -> bool:
+    """Whether anything listens on TCP."""
+    receivers = loaded.config.receivers.values()
+    places = [str(place) for one in receivers for place in one.options.get("listen") or ()]
+    return any(not place.startswith("unix") for place in places)
 
 
 async def _pass_on(one: anyio.Event, other: anyio.Event) -> None:

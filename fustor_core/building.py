@@ -53,7 +53,6 @@ class Builder:
         moved: Callable[[Move[Any]], None],
     ) -> None:
         self.loaded = loaded
-        self.key: str | None = None  # of this run, for TCP
         self._registry, self._state, self._part = registry, state, part
         self._warn, self._moved = warn, moved
         self._boot = BOOT_ID.read_text().strip()
@@ -109,22 +108,10 @@ class Builder:
     def receiver(self, name: str) -> Receiver:
         """A receiver; it listens nowhere yet."""
         config = self.loaded.config.receivers[name]
-        listed = config.options.get("listen") or []
-        more: dict[str, Any] = {"socket_path": self._state.socket(self._part)}
-        if any(not str(place).startswith("unix") for place in listed):
-            more["key"] = self._bearer()
-        made: Receiver = self._driver("receiver", config.driver, ("receivers", name), **more)
+        here = self._state.socket(self._part)
+        path = ("receivers", name)
+        made: Receiver = self._driver("receiver", config.driver, path, socket_path=here)
         return made
-
-    def _bearer(self) -> Any:
-        """The key of this run for TCP; told once, kept nowhere."""
-        import secrets
-
-        from pydantic import SecretStr
-
-        if self.key is None:
-            self.key = f"fst_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
-        return SecretStr(self.key)
 
     # -- agent
 

@@ -37,7 +37,8 @@ class Client:
     """One server.
 
     Args:
-        server: ``unix:/path/of/socket``, ``http://host:port`` or ``https://host:port``.
+        server: ``unix:/path/of/socket``, ``http://host:port`` or ``https://host:port``; then
+            SSL_CERT_FILE of the environment may name the CAs that are trusted.
         key: bearer key, for TCP.
         timeout_s: longest silence of the server within one request.
         trace: told a line about each request.
@@ -193,6 +194,8 @@ class Client:
 
     def _failure(self, error: Exception) -> FustorError:
         """What an error of httpx means to the caller; the connection is given up."""
+        import ssl
+
         import httpx
 
         self.close()
@@ -200,6 +203,17 @@ class Client:
         if late and not isinstance(error, httpx.ConnectTimeout):
             return TimedOut(f"no answer from {self.server} in time", remedy="give more --timeout")
         cause = _os_error(error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Unreachable(
+                f"the certificate of {self.server} is not trusted: {cause.verify_message}",
+                remedy="is the address right? If its CA is your own, name the file with that CA:"
+                " SSL_CERT_FILE=/path/of/ca.pem",
+            )
+        if isinstance(cause, ssl.SSLError):
+            return Unreachable(
+                f"no TLS with {self.server}: {cause.reason or cause}",
+                remedy="does it speak https there, and does it take clients without certificate?",
+            )
         if cause is not None and cause.errno in (errno.EACCES, errno.EPERM):
             return _denied(self.server)
         absent = cause is not None and cause.errno in (errno.ECONNREFUSED, errno.ENOENT)

@@ -76,7 +76,7 @@ class Premises:
     Attributes:
         views, receivers, berths: what there is, by name.
         fusion: the door to the views; given before anything is added.
-        agent: id of the agent, for pipes.
+        agent: id of the agent, for pipes. key: of this run, for people; "" = there is none.
         scanned: pipes whose first scan is over.
     """
 
@@ -88,6 +88,7 @@ class Premises:
         self.receivers: dict[str, Receiver] = {}
         self.berths: dict[str, Berth] = {}
         self.agent = ""
+        self.key = ""
         self.scanned: set[str] = set()
         self._tell, self._socket = tell, socket
         self._of_views, self._doors, self._reports = Kept(), Kept(), Kept()
@@ -296,7 +297,7 @@ class Premises:
         urls = [address for address in addresses if not address.startswith("unix:")]
         fields: dict[str, Any] = {"socket": self._socket}
         if urls:
-            fields |= {"url": urls[0], "key": self.builder.key}
+            fields |= {"url": urls[0]} | ({"key": self.key} if self.key else {})
         for pipe in self.pipes.values():
             if pipe.config.view == view and isinstance(pipe.source, Reporting):
                 fields |= {"root": str(pipe.config.source.options.get("root", ""))}

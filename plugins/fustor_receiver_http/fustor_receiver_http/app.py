@@ -16,11 +16,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fustor_core.contracts import Accept, Ask
-from fustor_receiver_http import control, forests, health, problems, queries
+from fustor_receiver_http import control, forests, health, keys, problems, queries
 from fustor_receiver_http.bodies import Limits
 from fustor_receiver_http.documents import Document
 from fustor_receiver_http.ingest import SESSIONS, Ingest
 from fustor_receiver_http.operations import describe
+from fustor_receiver_http.scopes import Gate, hide_views, permit
 from fustor_receiver_http.streams import Streams
 
 QUIET = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
@@ -105,6 +106,7 @@ def build(accept: Accept, ask: Ask, streams: Streams, limits: Limits) -> Front:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        dependencies=[Depends(permit(ask))],
         redirect_slashes=False,
         telemetry=QUIET,  # type: ignore[arg-type]  # older versions have no such argument
     )
@@ -112,11 +114,14 @@ def build(accept: Accept, ask: Ask, streams: Streams, limits: Limits) -> Front:
     api.include_router(queries.routes(ask, streams), dependencies=once)
     api.include_router(control.routes(ask), dependencies=once)
     api.include_router(forests.routes(ask), dependencies=once)
+    api.include_router(keys.routes(ask), dependencies=once)
     api.include_router(health.routes(ask, streams, meter))
     _describe(api)
     problems.join(api, lambda: list(api.openapi()["paths"]))
+    hide_views(api)
     ingest = ServerErrorMiddleware(Ingest(accept, limits), handler=problems.failed)
-    return Front(api, meter, {SESSIONS: ingest, f"{SESSIONS}/": ingest})
+    hot = {place: Gate(place, ingest) for place in (SESSIONS, f"{SESSIONS}/")}
+    return Front(api, meter, hot)
 
 
 def _describe(api: FastAPI) -> None:

@@ -14,16 +14,19 @@ The names, with their arguments:
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
 from fustor_core.client import BASE
-from fustor_core.contracts import Ask
+from fustor_core.contracts import Ask, Right
 from fustor_receiver_http.documents import Document, body_of, body_schema
 from fustor_receiver_http.parameters import Parameters, Path, PathBytes, Placed, chosen_path
+from fustor_receiver_http.scopes import access_of, covered_of, everything
 
 
 class ScanBody(Placed):
@@ -55,6 +58,24 @@ class SessionParameters(Parameters):
     view: str | None = Field(None, description="of this view only")
 
 
+Shown = Callable[[Request, dict[str, Any]], dict[str, Any]]
+
+
+def _whole(request: Request, document: dict[str, Any]) -> dict[str, Any]:
+    """A list that tells of no view."""
+    return document
+
+
+def _shown(
+    request: Request, document: dict[str, Any], name: str, right: Right = "read", pipe: str = ""
+) -> dict[str, Any]:
+    """A document with those items of a list that the key covers (see `covered_of`)."""
+    access = access_of(request.scope)
+    if everything(access):
+        return document
+    return {**document, name: covered_of(access, right, document.get(name) or (), pipe=pipe)}
+
+
 def routes(ask: Ask) -> APIRouter:
     """The routes that are no queries."""
     router = APIRouter(prefix=BASE)
@@ -69,26 +90,30 @@ def _lists(router: APIRouter, ask: Ask) -> None:
 
     @router.get("/views", tags=["read"], summary="All views")
     async def views(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
-        return Document({"views": ask.views()})
+        return Document({"views": covered_of(access_of(request.scope), "read", ask.views())})
 
     @router.get("/status", tags=["read"], summary="The whole process")
     async def status(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
-        return Document(ask.status())
+        access, document = access_of(request.scope), ask.status()
+        views = covered_of(access, "read", document["views"])
+        pipes = covered_of(access, "read", document.get("pipes") or (), pipe="id")
+        return Document({**document, "views": views, "pipes": pipes})
 
     @router.get("/sessions", tags=["read"], summary="Standing of agent pipes with views")
     async def sessions(request: Request, asked: Annotated[SessionParameters, Query()]) -> Response:
-        return Document(await ask.command("sessions", {"view": asked.view}))
+        document = await ask.command("sessions", {"view": asked.view})
+        return Document(_shown(request, document, "sessions", pipe="pipe"))
 
-    def plain(path: str, summary: str, tag: str = "read") -> None:
+    def plain(path: str, summary: str, tag: Right = "read", shown: Shown = _whole) -> None:
         @router.get(f"/{path}", tags=[tag], summary=summary, name=path)
         async def listed(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
-            return Document(await ask.command(path, {}))
+            return Document(shown(request, await ask.command(path, {})))
 
-    plain("pipes", "All pipes")
+    plain("pipes", "All pipes", shown=partial(_shown, name="pipes", pipe="id"))
     plain("machines", "The state machines")
     plain("plugins", "The plugins that are installed")
     plain("config", "The configuration in force, secrets left out", "admin")
-    plain("jobs", "Scans that were asked for", "scan")
+    plain("jobs", "Scans that were asked for", "scan", partial(_shown, name="jobs", right="scan"))
 
     def named(path: str, command: str, argument: str, summary: str, tag: str = "read") -> None:
         @router.get(f"/{path}/{{{argument}}}", tags=[tag], summary=summary, name=command)

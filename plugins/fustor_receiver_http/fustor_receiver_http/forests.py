@@ -12,6 +12,7 @@ from fustor_core.client import BASE
 from fustor_core.contracts import Ask
 from fustor_receiver_http.documents import Document
 from fustor_receiver_http.parameters import Parameters, Placed
+from fustor_receiver_http.scopes import access_of, limits
 
 
 class BestParameters(Placed):
@@ -26,13 +27,14 @@ def routes(ask: Ask) -> APIRouter:
 
     @router.get("", summary="All forests")
     async def forests(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
-        return Document(await ask.command("forests", {}))
+        return Document(await ask.command("forests", limits(access_of(request.scope))))
 
     @router.get("/{forest}/best", summary="Which view holds the best copy of a path")
     async def best(
         forest: str, request: Request, asked: Annotated[BestParameters, Query()]
     ) -> Response:
         arguments = {"forest": forest, "path": asked.place(), "by": asked.by}
+        arguments |= limits(access_of(request.scope))
         return Document(await ask.command("best", arguments))
 
     return router

@@ -1,36 +1,55 @@
-"""What stands before the application on TCP: the Host check, then the key.
+"""What stands before the application: who asks, and what that may do.
 
-The Unix socket needs neither: the file system says who can open it.
+On TCP the Host is checked, then the key. The Unix socket needs neither: the file system says who
+can open it, and that may everything.
 """
 
 from __future__ import annotations
 
-import hmac
+import math
 from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fustor_core.contracts import Access, Ask
+from fustor_core.errors import Unauthorized
 from fustor_receiver_http.problems import refuse
+from fustor_receiver_http.scopes import ACCESS, NOBODY, OPEN
+from fustor_receiver_http.throttle import Throttle
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-OPEN_TO_ALL = frozenset({"/livez", "/readyz", "/startupz", "/version"})
+
+
+class Owner:
+    """Lets every request pass: who can open the socket has all rights.
+
+    Args:
+        app: what follows.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ACCESS] = Access()
+        await self._app(scope, receive, send)
 
 
 class Guard:
-    """Lets a request pass that names an allowed host and carries the key.
+    """Lets a request pass that names an allowed host and shows a good key.
 
     Args:
         app: what is guarded.
         hosts: allowed names beside those of loopback, without port.
-        key: the bearer key.
+        ask: knows the keys.
+        throttle: counts the wrong ones.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], key: str) -> None:
-        if not key:
-            raise ValueError("an empty key guards nothing")
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], ask: Ask, throttle: Throttle) -> None:
         self._app = app
         self._hosts = LOOPBACK_NAMES | {host_name(host) for host in hosts}
-        self._key = key.encode()
+        self._ask = ask
+        self._throttle = throttle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -44,23 +63,44 @@ class Guard:
                 f"this server is not {named or 'without a name'}",
                 remedy="use an address that it listens on, or add the name to allowed_hosts",
             )
-        elif scope["path"] not in OPEN_TO_ALL and not self._admits(scope):
-            await refuse(
+        elif scope["path"] in OPEN:
+            scope[ACCESS] = NOBODY
+            await self._app(scope, receive, send)
+        else:
+            await self._keyed(scope, receive, send)
+
+    async def _keyed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = [key for name, value in scope["headers"] if (key := _key(name, value))]
+        wait_s = 0.0
+        # Two keys are no key: a proxy and the application might look at different ones.
+        if len(given) == 1:
+            try:
+                scope[ACCESS] = self._ask.access(given[0].decode("latin-1"))
+            except Unauthorized:
+                client = scope.get("client")
+                wait_s = self._throttle.wrong(client[0] if client else "")
+            else:
+                return await self._app(scope, receive, send)
+        if wait_s:
+            return await refuse(
                 scope,
                 receive,
                 send,
-                "unauthorized",
-                "no key, or not the right one",
-                remedy="send Authorization: Bearer KEY; `fustor` takes it with --key-file",
-                headers={"WWW-Authenticate": "Bearer"},
+                "slow-down",
+                "too many wrong keys came from this address",
+                remedy="put the key right; one that is good is answered at once",
+                headers={"Retry-After": str(math.ceil(wait_s))},
+                fields={"retry_after_s": round(wait_s, 3)},
             )
-        else:
-            await self._app(scope, receive, send)
-
-    def _admits(self, scope: Scope) -> bool:
-        given = [key for name, value in scope["headers"] if (key := _key(name, value))]
-        # two keys are no key: a proxy and the application might look at different ones
-        return len(given) == 1 and hmac.compare_digest(given[0], self._key)
+        return await refuse(
+            scope,
+            receive,
+            send,
+            "unauthorized",
+            "no key, or none that is known here, not expired and not revoked",
+            remedy="send Authorization: Bearer KEY; `fustor` takes it with --key-file",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
 
 
 def host_name(host: str) -> str:

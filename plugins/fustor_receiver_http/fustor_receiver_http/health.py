@@ -27,9 +27,10 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from fustor_core.claims import PROTOCOL
-from fustor_core.contracts import Ask
+from fustor_core.contracts import Access, Ask
 from fustor_core.errors import FustorError
 from fustor_receiver_http.documents import Document
+from fustor_receiver_http.scopes import access_of, covered_of
 from fustor_receiver_http.streams import Streams
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
@@ -56,6 +57,7 @@ class Meter:
     """
 
     def __init__(self, ask: Ask, streams: Streams) -> None:
+        self._ask = ask
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "fustor_http_requests",
@@ -76,7 +78,6 @@ class Meter:
         open_streams.set_function(lambda: len(streams))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self._registry.register(Figures(ask))
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered.
@@ -87,16 +88,19 @@ class Meter:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def page(self) -> bytes:
-        """All metrics in the text format."""
-        return generate_latest(self._registry)
+    def page(self, access: Access) -> bytes:
+        """The metrics in the text format; of views and pipes those that a key covers."""
+        figures = CollectorRegistry()
+        figures.register(Figures(self._ask, access))
+        return generate_latest(self._registry) + generate_latest(figures)
 
 
 class Figures(Collector):
-    """The figures of views and pipes, read when they are asked for."""
+    """The figures of those views and pipes that a key covers, read when they are asked for."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, access: Access) -> None:
         self._ask = ask
+        self._access = access
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: the names are known when the figures are."""
@@ -108,9 +112,11 @@ class Figures(Collector):
             status = self._ask.status()
         except FustorError:
             return  # /readyz tells why
-        views = {str(view["view"]): view for view in status.get("views") or ()}
+        seen = covered_of(self._access, "read", status.get("views") or ())
+        views = {str(view["view"]): view for view in seen}
         qualities = {name: view.get("quality") or {} for name, view in views.items()}
-        pipes = {str(pipe["id"]): pipe for pipe in status.get("pipes") or ()}
+        fed = covered_of(self._access, "read", status.get("pipes") or (), pipe="id")
+        pipes = {str(pipe["id"]): pipe for pipe in fed}
         yield from _families("view", OF_VIEW, views)
         yield from _families("view", OF_QUALITY, qualities)
         yield from _families("pipe", OF_PIPE, pipes)
@@ -145,7 +151,8 @@ def routes(ask: Ask, streams: Streams, meter: Meter) -> APIRouter:
 
     @router.get("/readyz", summary="Every view answers; ?verbose lists the checks")
     async def readyz(request: Request) -> Response:
-        checks = [_views(ask), _open(streams), *_each_view(ask)]
+        seen = _each_view(ask, access_of(request.scope))
+        checks = [_views(ask), _open(streams), *seen]
         return _judged(checks, verbose="verbose" in request.query_params)
 
     @router.get("/version", summary="Versions of the program and of its protocol")
@@ -158,8 +165,8 @@ def routes(ask: Ask, streams: Streams, meter: Meter) -> APIRouter:
         return Document(document)
 
     @router.get("/metrics", summary="Metrics in the text format of Prometheus")
-    async def metrics() -> Response:
-        return Response(meter.page(), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(request: Request) -> Response:
+        return Response(meter.page(access_of(request.scope)), media_type=CONTENT_TYPE_LATEST)
 
     return router
 
@@ -185,10 +192,10 @@ def _open(streams: Streams) -> dict[str, Any]:
     return {"name": "server", "ok": not streams.stopped, "detail": detail}
 
 
-def _each_view(ask: Ask) -> list[dict[str, Any]]:
-    """What each view says of itself; information, since it answers either way."""
+def _each_view(ask: Ask, access: Access) -> list[dict[str, Any]]:
+    """What each view that a key covers says of itself; it answers either way."""
     try:
-        known = ask.views()
+        known = covered_of(access, "read", ask.views())
     except FustorError:
         return []
     checks = []

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from fustor_core import wire
 from fustor_core.claims import MEDIA_TYPE, decode_batch
 from fustor_core.client import BASE
-from fustor_core.contracts import Accept, Access, Caller
+from fustor_core.contracts import Accept, Caller
 from fustor_core.errors import Forbidden, FustorError
 from fustor_receiver_http.bodies import (
     Gone,
@@ -25,9 +25,9 @@ from fustor_receiver_http.bodies import (
 )
 from fustor_receiver_http.documents import JSON
 from fustor_receiver_http.problems import Answered, response_of
+from fustor_receiver_http.scopes import access_of, shown_to
 
 SESSIONS = f"{BASE}/pipe/sessions"
-ACCESS = "fustor.access"  # where the guard writes who asks
 HELLO_BYTES_MAX = 64 << 10
 PULSE_BYTES_MAX = 1 << 20
 
@@ -165,9 +165,8 @@ def caller_of(scope: Scope) -> Caller:
     """
     sent_us, echo = wire.read_clock(_header(scope, wire.SENT), _header(scope, wire.ECHO))
     client = scope.get("client")
-    access = scope.get(ACCESS)
     return Caller(
-        access=access if access is not None else Access(),
+        access=access_of(scope),
         client_ip=client[0] if client else "",
         sent_us=sent_us,
         echo=echo,
@@ -221,7 +220,7 @@ def _unsupported(header: str, *supported: str) -> Answered:
 
 async def _refuse(scope: Scope, incoming: Incoming, send: Send, error: FustorError) -> None:
     """Answers with a problem; a body that was not wanted to its end ends the connection."""
-    reply = response_of(error, scope["path"])
+    reply = response_of(shown_to(access_of(scope), error), scope["path"])
     if not incoming.whole:
         reply.headers["Connection"] = "close"
     await send(

@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from fustor_core.errors import (
@@ -27,6 +28,7 @@ from fustor_core.errors import (
     IllegalTransition,
     MalformedClaim,
     NoSuchJob,
+    NoSuchKey,
     NoSuchView,
     PluginError,
     QueryError,
@@ -55,6 +57,7 @@ SLUGS: dict[str, tuple[int, str]] = {
     "no-such-view": (404, "No such view"),
     "no-such-forest": (404, "No such forest"),
     "no-such-job": (404, "No such job"),
+    "no-such-key": (404, "No such key"),
     "no-such-pipe": (404, "No such pipe"),
     "no-such-machine": (404, "No such state machine"),
     "no-such-route": (404, "No such route"),
@@ -237,6 +240,7 @@ _MEMBERS = frozenset({"type", "title", "status", "detail", "instance", "remedy"}
 _PLAIN: tuple[tuple[type[FustorError], str, int | None, tuple[str, ...]], ...] = (
     (NoSuchView, "no-such-view", None, ("view", "known")),
     (NoSuchJob, "no-such-job", None, ()),
+    (NoSuchKey, "no-such-key", None, ()),
     (CursorTooOld, "cursor-too-old", None, ("cursor",)),
     (QueryError, "malformed", None, ()),
     (UnsupportedProtocol, "unsupported-protocol", None, ("supported",)),
@@ -310,18 +314,25 @@ def parameter_names(request: Request) -> list[str]:
     )
 
 
+def _methods(request: Request) -> list[str]:
+    """The methods that the path of a request has, over all routes."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return sorted(found)
+
+
 def _unrouted(request: Request, error: HTTPException, routes: list[str]) -> Response:
     path = request.url.path
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        detail = f"{request.method} is not for {path}"
-        remedy = f"allowed: {allowed}" if allowed else ""
+        allowed = ", ".join(_methods(request))
         return ProblemResponse(
             "method-not-allowed",
-            detail,
-            remedy=remedy,
+            f"{request.method} is not for {path}",
+            remedy=f"allowed: {allowed}",
             instance=path,
-            headers=dict(error.headers or {}),
+            headers={"Allow": allowed},
         )
     if error.status_code == 404:
         meant = nearest(path, routes)

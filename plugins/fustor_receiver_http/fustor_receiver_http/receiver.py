@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Sequence
@@ -12,14 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fustor_core.contracts import Accept, Ask
 from fustor_core.errors import ConfigError
 from fustor_core.state import bind_socket
 from fustor_core.units import Seconds, Size
+from fustor_receiver_http.tls import Tls, server_context
 
 if TYPE_CHECKING:
+    import ssl
+
     from starlette.types import ASGIApp
 
     from fustor_receiver_http.server import Server
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 UNIX = "unix"
 BACKLOG = 2048
 PORT_MAX = (1 << 16) - 1
+log = logging.getLogger("fustor.receiver.http")
 
 Address = tuple[str, int]
 
@@ -41,7 +46,7 @@ class Place:
 
 
 class HttpReceiver:
-    """Queries, status and health over HTTP, on a Unix socket and, with a key, on TCP.
+    """Queries, status and health over HTTP, on a Unix socket and, for keys, on TCP.
 
     `bind` may be called before `serve`, so that addresses are known and taken before anything is
     announced; `serve` does it otherwise. `ready` is set while requests are accepted.
@@ -58,7 +63,7 @@ class HttpReceiver:
         socket_path: Path | None = Field(
             None, description="where `unix` is; the program puts its state directory's there"
         )
-        key: SecretStr | None = Field(None, description="bearer key; TCP needs one")
+        tls: Tls = Field(default_factory=Tls, description="TLS for all that is TCP")
         behind_proxy: bool = Field(
             False, description="a proxy before it does TLS: TCP beyond loopback is allowed"
         )
@@ -101,6 +106,7 @@ class HttpReceiver:
         self.ready = anyio.Event()
         self._bound: list[tuple[Place, socket.socket]] = []
         self._taken = ExitStack()
+        self._tls: ssl.SSLContext | None = None
 
     def __repr__(self) -> str:
         where = ", ".join(self.addresses) or "nowhere"
@@ -109,8 +115,9 @@ class HttpReceiver:
     @property
     def addresses(self) -> list[str]:
         """What a client gives as ``--server``, for each place that is bound."""
+        scheme = "http" if self._tls is None else "https"
         return [
-            f"unix:{place.path}" if place.path else f"http://{_shown(place.host)}:{place.port}"
+            f"unix:{place.path}" if place.path else f"{scheme}://{_shown(place.host)}:{place.port}"
             for place, _ in self._bound
         ]
 
@@ -118,11 +125,12 @@ class HttpReceiver:
         """Takes every address and listens; clients wait from then on.
 
         Raises:
-            ConfigError: an address that cannot be, is in use, or needs a key or TLS.
+            ConfigError: an address that cannot be, is in use, or needs TLS, or TLS that cannot be.
             StateError: the Unix socket cannot be made.
         """
         if self._bound:
             return
+        self._tls = server_context(self.config.tls)
         with ExitStack() as taken:
             bound = []
             for place in (place_of(text, self.config.socket_path) for text in self.config.listen):
@@ -141,13 +149,15 @@ class HttpReceiver:
         # what only a running server needs: configuration is read without it
         from fustor_receiver_http.app import build
         from fustor_receiver_http.bodies import Limits
-        from fustor_receiver_http.guard import Guard
+        from fustor_receiver_http.guard import Guard, Owner
         from fustor_receiver_http.server import Server
         from fustor_receiver_http.streams import Streams
+        from fustor_receiver_http.throttle import Throttle
 
         self.bind()
         config = self.config
-        streams = Streams(heartbeat_s=config.heartbeat, stall_s=config.stall)
+        streams = Streams(heartbeat_s=config.heartbeat, stall_s=config.stall, ended=ask.ended)
+        throttle = Throttle(anyio.current_time, log.warning)
         limits = Limits(
             batch_bytes=config.max_batch_bytes,
             listing_bytes=config.max_listing_bytes,
@@ -157,12 +167,17 @@ class HttpReceiver:
         front = build(accept, ask, streams, limits)
         servers = []
         for place, listening in self._bound:
-            app: ASGIApp = front
+            app: ASGIApp = Owner(front)
             if place.path is None:
-                assert config.key is not None  # `bind` has seen to it
                 hosts = [place.host, *config.allowed_hosts]
-                app = Guard(front, hosts=hosts, key=config.key.get_secret_value())
-            server = Server(app, listening, behind_proxy=config.behind_proxy, grace_s=config.grace)
+                app = Guard(front, hosts=hosts, ask=ask, throttle=throttle)
+            server = Server(
+                app,
+                listening,
+                behind_proxy=config.behind_proxy,
+                grace_s=config.grace,
+                tls=self._tls if place.path is None else None,
+            )
             servers.append(server)
         try:
             async with anyio.create_task_group() as group:
@@ -193,21 +208,14 @@ class HttpReceiver:
             listening.listen(BACKLOG)
             return place, listening
         config = self.config
-        if config.key is None or not config.key.get_secret_value():
-            raise ConfigError(
-                f"listening on {place.host}:{place.port} needs a key: other users of the host"
-                " reach it, too",
-                key="key",
-                remedy="set `key`, or listen on `unix` only",
-            )
         families = _resolved(place)
         beyond = [address[0] for _, address in families if not _is_loopback(address[0])]
-        if beyond and not config.behind_proxy:
+        if beyond and self._tls is None and not config.behind_proxy:
             raise ConfigError(
                 f"listening on {beyond[0]} would send keys over the network in the clear",
                 key="listen",
-                remedy="listen on 127.0.0.1, or put a proxy with TLS before it and set"
-                " `behind_proxy: true`",
+                remedy="give it a certificate, `tls: {cert: …, key: …}`, or listen on 127.0.0.1,"
+                " or put a proxy with TLS before it and set `behind_proxy: true`",
             )
         return _bind_tcp(place, families)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -53,10 +54,17 @@ class Server(uvicorn.Server):
         listening: bound and listening; closed at the end.
         behind_proxy: trust the proxy's word for the address of the client.
         grace_s: how long requests may go on after `stop`; whole seconds.
+        tls: None = plain.
     """
 
     def __init__(
-        self, app: ASGIApp, listening: socket.socket, *, behind_proxy: bool, grace_s: int
+        self,
+        app: ASGIApp,
+        listening: socket.socket,
+        *,
+        behind_proxy: bool,
+        grace_s: int,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -76,6 +84,7 @@ class Server(uvicorn.Server):
             )
         )
         self._listening = listening
+        self._tls = tls
         self._stop = anyio.Event()
         self.accepting = anyio.Event()
 
@@ -95,6 +104,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to accept."""
+        self.config.ssl = self._tls
         await super().startup(sockets=sockets)
         self.accepting.set()
 

@@ -1,13 +1,14 @@
 """Answers that are sent while they are made: lines of JSON (NDJSON), or server-sent events.
 
 A stream ends when its source does, when the client goes away, when the client takes nothing for
-`stall_s`, and when the server stops. A silent stream sends a blank line every `heartbeat_s`, so
-that a client that has vanished is noticed; nothing else is done in between.
+`stall_s`, when the key that opened it is good no longer, and when the server stops. A silent
+stream sends a blank line every `heartbeat_s`, so that a client that has vanished is noticed;
+nothing else is done in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any, TypeVar
 
@@ -20,9 +21,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from fustor_core.contracts import Ask, Page
-from fustor_core.errors import FustorError
+from fustor_core.errors import FustorError, Unauthorized
 from fustor_receiver_http.problems import line_of
+from fustor_receiver_http.scopes import access_of
 
+FAREWELL_S = 0.5  # for the last line to a client whose key has ended
 NDJSON = "application/x-ndjson"
 SSE = "text/event-stream"
 
@@ -35,9 +38,17 @@ class Streams:
 
     Args:
         heartbeat_s: longest silence. stall_s: longest time that a client may take nothing.
+        ended: returns when a key is good no longer.
     """
 
-    def __init__(self, *, heartbeat_s: float, stall_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        heartbeat_s: float,
+        stall_s: float,
+        ended: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self.ended = ended
         self.heartbeat_s = heartbeat_s
         self.stall_s = stall_s
         self.stopped = False
@@ -81,6 +92,7 @@ class Stream(Response):
         self._encode = _events if sse else _encoder.encode_lines
         self._blank = b":\n\n" if sse else b"\n"
         self._making = CancelScope()
+        self._last: list[dict[str, Any]] = []
         self._sent_at = 0.0
 
     def end(self) -> None:
@@ -94,6 +106,9 @@ class Stream(Response):
             async with anyio.create_task_group() as group:
                 whole = group.cancel_scope
                 group.start_soon(_watch, receive, whole)
+                key_id = access_of(scope).key_id
+                if key_id:
+                    group.start_soon(self._until_ended, key_id, whole)
                 send = self._bounded(send, whole)
                 await send(
                     {
@@ -117,7 +132,17 @@ class Stream(Response):
                 async with closing(_told(self._chunks, self._encode)) as chunks:
                     async for chunk in chunks:
                         await send(_body(chunk))
+            if self._last:
+                await send(_body(self._encode(self._last)))
             group.cancel_scope.cancel()
+
+    async def _until_ended(self, key_id: str, whole: CancelScope) -> None:
+        """Ends it when its key does, whether or not the client takes the last line."""
+        await self._streams.ended(key_id)
+        self._last = [line_of(Unauthorized("the key has expired or was revoked"))]
+        self.end()
+        await anyio.sleep(FAREWELL_S)
+        whole.cancel()
 
     async def _beat(self, send: Send) -> None:
         while True:

@@ -15,13 +15,14 @@ import httpx
 import pytest
 from fustor_receiver_http import HttpReceiver
 
-from fustor_core.contracts import Page, Query
+from fustor_core.contracts import Access, Page, Query
 from fustor_core.errors import CursorTooOld, FustorError, NoSuchView, QueryError
+from fustor_core.key_store import KeyStore
 from fustor_core.problems import Problem
 from fustor_core.state import socket_address
 from fustor_core.testing import MemoryDoor
 
-KEY = "fst_test_a-secret-of-the-tests"
+KEY = "fst_test_a-secret-of-the-tests"  # this one may everything
 LIMIT_S = 20.0
 LARGEST = (1 << 64) - 1
 QUALITY = {"as_of": "2026-01-01T00:00:00Z", "complete": True, "stale": False, "age_s": 0.25}
@@ -36,6 +37,7 @@ class MemoryAsk:
     """Answers from memory: one view `v`, a feed of changes, commands that are written down.
 
     Attributes:
+        keys: those that are known beside `KEY`. lists: what a command lists, else it is said back.
         asked: every question. told: every command. following: how many follow now.
         wakes: how often a follower went on. faults: verb or command → what it raises.
         given: how many pages of lists were made.
@@ -43,6 +45,7 @@ class MemoryAsk:
     """
 
     def __init__(self) -> None:
+        self.keys = KeyStore()
         self.renew()
 
     def renew(self) -> None:
@@ -55,17 +58,26 @@ class MemoryAsk:
         self.hold = False
         self.gate: anyio.Event | None = None
         self.begun = anyio.Event()
-        self.ended = anyio.Event()
+        self.over = anyio.Event()
         self.following = 0
         self.wakes = 0
         self.floor = 0
         self.given = 0
         self.feed: list[dict[str, Any]] = []
         self.documents: dict[str, dict[str, Any]] = {}
+        self.lists: dict[str, dict[str, Any]] = {}
         self._news = anyio.Event()
         self._arrivals = anyio.Event()
 
     # -- the contract `Ask`
+
+    def access(self, bearer: str) -> Access:
+        """What `KEY` and those of `keys` may do."""
+        return Access("test") if bearer == KEY else self.keys.access(bearer)
+
+    async def ended(self, key_id: str) -> None:
+        """`KEY` stays good."""
+        await self.keys.ended("" if key_id == "test" else key_id)
 
     async def query(self, view: str, query: Query) -> AsyncIterator[Page]:
         """Pages of `page_items` for lists, else one."""
@@ -96,7 +108,7 @@ class MemoryAsk:
                 await anyio.lowlevel.checkpoint()
             yield Page([], name, {**base, "next_cursor": None})
         finally:
-            self.ended.set()
+            self.over.set()
 
     async def follow(
         self, view: str, path: bytes, since: str | None
@@ -136,7 +148,7 @@ class MemoryAsk:
         """Writes the command down and says it back."""
         self.told.append((name, dict(arguments)))
         self._raise(name)
-        return {"id": "7", "did": name}
+        return self.lists.get(name) or {"id": "7", "did": name}
 
     # -- what tests do to it
 
@@ -209,6 +221,10 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": True}
 
 
+async def _nothing(key_id: str) -> None:
+    """No session is bound to a key here."""
+
+
 @asynccontextmanager
 async def serving(
     path: Path, *, tcp: bool = False, socket: Path | None = None, **options: Any
@@ -217,12 +233,11 @@ async def serving(
     path = socket or path
     listen = ["unix", "127.0.0.1:0"] if tcp else ["unix"]
     config = {"listen": listen, "socket_path": path, "grace": 1, **options}
-    if tcp:
-        config.setdefault("key", KEY)
     receiver = HttpReceiver(HttpReceiver.Config.model_validate(config))
     ask, door = MemoryAsk(), MemoryDoor()
     async with anyio.create_task_group() as group:
         group.start_soon(receiver.serve, door, ask)
+        group.start_soon(ask.keys.run, _nothing)
         with anyio.fail_after(LIMIT_S):
             await receiver.ready.wait()
         with socket_address(path) as address:

@@ -60,6 +60,26 @@ COMMANDS: list[tuple[str, str, Any, str, dict[str, Any], int]] = [
         {"view": "v", "path": ODD, "recursive": True},
         202,
     ),
+    ("GET", "/keys", None, "keys", {}, 200),
+    (
+        "POST",
+        "/keys",
+        None,
+        "key-create",
+        {"scopes": ["read"], "views": ["*"], "pipes": ["*"], "expires_s": None},
+        201,
+    ),
+    (
+        "POST",
+        "/keys",
+        {"scopes": ["push", "scan"], "views": ["a*"], "pipes": ["p"], "expires": "2d"},
+        "key-create",
+        {"scopes": ["push", "scan"], "views": ["a*"], "pipes": ["p"], "expires_s": 172_800.0},
+        201,
+    ),
+    ("DELETE", "/keys/7", None, "key-revoke", {"id": "7"}, 200),
+    ("POST", "/keys/7/rotate", None, "key-rotate", {"id": "7", "overlap_s": 0.0}, 201),
+    ("POST", "/keys/7/rotate", {"overlap": 5}, "key-rotate", {"id": "7", "overlap_s": 5.0}, 201),
     ("POST", "/views/v/scan", None, "scan", {"view": "v", "path": b"/", "recursive": True}, 202),
     (
         "POST",
@@ -127,6 +147,13 @@ REFUSED: list[tuple[str, bytes, str, int, str]] = [
     ("/views/v/confirm", b'{"root": "/", "root_b64": "Lw"}', "application/json", 400, "malformed"),
     ("/stop", b'{"role": "king"}', "application/json", 400, "malformed"),
     ("/pipes/p/pause", b'{"x": 1}', "application/json", 400, "malformed"),
+    ("/keys", b'{"scopes": ["king"]}', "application/json", 400, "malformed"),
+    ("/keys", b'{"scopes": []}', "application/json", 400, "malformed"),
+    ("/keys", b'{"scopes": "read"}', "application/json", 400, "malformed"),
+    ("/keys", b'{"expires": 0}', "application/json", 400, "malformed"),
+    ("/keys", b'{"expires": 1e300}', "application/json", 400, "malformed"),
+    ("/keys", b'{"expires": "NaN"}', "application/json", 400, "malformed"),
+    ("/keys/7/rotate", b'{"overlap": -1}', "application/json", 400, "malformed"),
 ]
 
 
@@ -218,10 +245,10 @@ async def test_every_route_is_described_and_tried(served: Any) -> None:
 
 
 def _template(path: str) -> str:
-    kinds = {"views": "view", "pipes": "id", "jobs": "id", "machines": "name", "forests": "forest"}
+    kinds = {"views": "view", "machines": "name", "forests": "forest"}
     first, *rest = path.strip("/").split("/")
     if rest:
-        rest[0] = "{" + kinds[first] + "}"
+        rest[0] = "{" + kinds.get(first, "id") + "}"
     return "/" + "/".join([first, *rest])
 
 

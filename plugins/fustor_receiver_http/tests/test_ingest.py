@@ -13,7 +13,8 @@ import pytest
 from fustor_receiver_http import HttpReceiver
 from fustor_receiver_http.app import Api
 from fustor_receiver_http.bodies import Limits
-from fustor_receiver_http.ingest import ACCESS, PULSE_BYTES_MAX, SESSIONS, Ingest, caller_of
+from fustor_receiver_http.ingest import PULSE_BYTES_MAX, SESSIONS, Ingest, caller_of
+from fustor_receiver_http.scopes import ACCESS, NOBODY
 
 from fustor_core import wire
 from fustor_core.claims import MEDIA_TYPE, PROTOCOL, Ack, Batch, encode_batch
@@ -144,6 +145,7 @@ async def test_an_address_on_tcp_is_told(served: Any) -> None:
 def test_who_asks_is_what_the_guard_says() -> None:
     access = Access("k", frozenset({"push"}), ("a*",), ("p",))
     assert caller_of({"headers": [], "client": None, ACCESS: access}).access is access
+    assert caller_of({"headers": [], "client": None}).access is NOBODY
 
 
 @pytest.mark.parametrize(

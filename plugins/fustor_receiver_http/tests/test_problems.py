@@ -17,6 +17,7 @@ from fustor_core.errors import (
     IllegalTransition,
     MalformedClaim,
     NoSuchJob,
+    NoSuchKey,
     NoSuchView,
     PluginError,
     QueryError,
@@ -48,6 +49,7 @@ TABLE: list[tuple[FustorError, int, str, dict[str, Any]]] = [
     (TooLarge("m", limit=9), 413, "too-large", {"limit": 9}),
     (NoSuchView("x", ["v"]), 404, "no-such-view", {"view": "x", "known": ["v"]}),
     (NoSuchJob("m"), 404, "no-such-job", {}),
+    (NoSuchKey("m"), 404, "no-such-key", {}),
     (SequenceGap("m", expected=4), 409, "sequence-gap", {"expected": 4}),
     (StateInUse("m", pid=12), 409, "view-locked", {"pid": 12}),
     (

@@ -73,7 +73,7 @@ async def test_all_pages_become_one_document_with_exact_integers(served: Any) ->
     assert document["next_cursor"] is None
     assert document["view"] == "v"
     assert str(served.ask.entries[0]["ino"]) in reply.text
-    assert served.ask.ended.is_set()
+    assert served.ask.over.is_set()
 
 
 async def test_names_of_any_bytes_can_be_asked_for(served: Any) -> None:

@@ -130,9 +130,9 @@ async def test_a_client_that_goes_ends_the_work_at_once(served: Any) -> None:
     served.ask.hold = True
     async with lines(served.unix, FIND, LINES) as following:
         assert json.loads(await following())["path"] == "/0"
-        assert not served.ask.ended.is_set()
+        assert not served.ask.over.is_set()
     with anyio.fail_after(LIMIT_S):
-        await served.ask.ended.wait()
+        await served.ask.over.wait()
 
 
 async def test_a_client_that_goes_ends_a_document_too(served: Any) -> None:
@@ -145,7 +145,7 @@ async def test_a_client_that_goes_ends_a_document_too(served: Any) -> None:
         await served.ask.begun.wait()
     await stream.aclose()
     with anyio.fail_after(LIMIT_S):
-        await served.ask.ended.wait()
+        await served.ask.over.wait()
     assert served.ask.given < pages
 
 
@@ -205,7 +205,7 @@ async def test_a_client_that_takes_nothing_is_given_up(serve: Any) -> None:
                 f"GET {FIND} HTTP/1.1\r\nHost: x\r\nAccept: {LINES['Accept']}\r\n\r\n".encode()
             )
             with anyio.fail_after(LIMIT_S):
-                await served.ask.ended.wait()
+                await served.ask.over.wait()
         assert served.ask.given < len(served.ask.entries) // served.ask.page_items
 
 

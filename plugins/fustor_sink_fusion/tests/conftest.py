@@ -56,7 +56,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 async def serving(path: Path, door: MemoryDoor | None = None, **options: Any) -> AsyncIterator[Any]:
     """A receiver on a Unix socket and on TCP; options are those of its configuration."""
     door = door or MemoryDoor()
-    config = {"listen": ["unix", "127.0.0.1:0"], "socket_path": path, "grace": 1, "key": KEY}
+    config = {"listen": ["unix", "127.0.0.1:0"], "socket_path": path, "grace": 1}
     receiver = HttpReceiver(HttpReceiver.Config.model_validate(config | options))
     async with anyio.create_task_group() as group:
         group.start_soon(receiver.serve, door, NoAnswers())
