@@ -44,6 +44,7 @@ class _Source(msgspec.Struct):
     driver: Word = ""
     root_b64: Text = ""
     identity: Text = ""
+    birth: Word = ""
 
 
 class _Can(msgspec.Struct):

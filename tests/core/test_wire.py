@@ -20,7 +20,7 @@ HELLO = Hello(
     agent_id="host-1",
     pipe="p",
     view="v",
-    source={"driver": "fs", "root_b64": "L2Q=", "identity": "x"},
+    source={"driver": "fs", "root_b64": "L2Q=", "identity": "x", "birth": "btime"},
     line={"boot": "b", "process": "1", "mount": "m", "cache_bound_s": 3.0},
     can={"realtime": True, "scan": False},
     session_timeout_s=12.5,

@@ -93,7 +93,7 @@ class Resolver:
         self._cached = lister.cache_bound_us > 0
         self._tree = tree
         self._links = links
-        self._ordinal = 0
+        self._ordinal = boottime_us()  # grows over all watches of a line, whoever began them
         self._unfound: dict[Place, int] = {}  # links in directories that are elsewhere; until when
 
     def resolve(self, drain: Drain, waiting: set[Touch]) -> Outcome:
