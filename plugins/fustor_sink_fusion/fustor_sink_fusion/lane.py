@@ -102,19 +102,16 @@ class Lane:
         """A client.
 
         Raises:
-            OSError: a file that it needs cannot be read, the certificates for example.
+            Unreachable: the certificates cannot be read. OSError: the folder of the socket cannot.
         """
         options = self._options
         headers = {"Accept-Encoding": "identity", "User-Agent": "fustor"}
         if options.key is not None:
             headers["Authorization"] = f"Bearer {options.key.get_secret_value()}"
-        local, base, verify = None, options.url, False
+        local, base = None, options.url
         if options.url.startswith(UNIX):
             path = Path(options.url.removeprefix(UNIX))
             local, base = self._held.enter_context(socket_address(path)), "http://localhost"
-        context: ssl.SSLContext | bool = verify
-        if base.startswith("https:"):
-            context = ssl.create_default_context(cafile=options.ca)
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
         self._client = httpx.AsyncClient(
             base_url=base,
@@ -123,10 +120,27 @@ class Lane:
             follow_redirects=False,
             trust_env=False,  # a proxy of the environment would see the key
             transport=httpx.AsyncHTTPTransport(
-                verify=context, uds=local, limits=limits, trust_env=False
+                verify=self._trusted(), uds=local, limits=limits, trust_env=False
             ),
         )
         return self._client
+
+    def _trusted(self) -> ssl.SSLContext | bool:
+        """What certificates are checked with; read anew for each connection.
+
+        Raises:
+            Unreachable: they cannot be read.
+        """
+        options = self._options
+        if not options.url.startswith("https:"):
+            return False  # nothing to check, and loading them takes a while
+        try:
+            return ssl.create_default_context(cafile=options.ca)
+        except OSError as error:
+            raise Unreachable(
+                f"{options.url}: the certificates of {options.ca or 'the system'} cannot be read:"
+                f" {error.strerror or error}; `ca` names a PEM file"
+            ) from error
 
     def _unreachable(self, error: Exception) -> Unreachable:
         """What an error of the connection means, and what to do."""
@@ -143,8 +157,6 @@ class Lane:
                 f"no answer from {url} within {self._options.timeout:g} s; is it reachable and not"
                 " overloaded? `timeout` gives it longer"
             )
-        if isinstance(cause, OSError) and cause.filename:
-            return Unreachable(f"{url}: cannot read {cause.filename}: {cause.strerror}")
         reason = _reason(cause) or str(error) or type(error).__name__
         denied = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM)
         remedy = (

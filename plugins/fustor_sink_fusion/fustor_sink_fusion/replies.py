@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from fustor_core.errors import (
     FustorError,
-    NoSuchView,
     PipeError,
     QueryError,
     Refused,
@@ -17,7 +16,7 @@ from fustor_core.errors import (
 from fustor_core.problems import MEDIA_TYPE, Problem, error_of, problem_document
 
 SLOW_S = 1.0
-SAFE = ("retry-after",)
+SLOWEST_S = 60.0  # nobody makes a pipe wait for longer
 
 
 def error_for(url: str, status: int, body: bytes, headers: Mapping[str, str]) -> PipeError:
@@ -52,25 +51,22 @@ def wrong_content(url: str) -> Unreachable:
 def _of_fusion(url: str, error: FustorError) -> PipeError:
     """What an error that fusion has told means to a pipe."""
     problem = error if isinstance(error, Problem) else error.__cause__
+    document = problem.document if isinstance(problem, Problem) else {}
     slug = problem.slug if isinstance(problem, Problem) else ""
-    status = problem.status if isinstance(problem, Problem) else 0
     text = f"{url}: {error.message}" + (f"; {error.remedy}" if error.remedy else "")
-    if slug == "too-large" or status == 413:
-        limit = problem.document.get("limit") if isinstance(problem, Problem) else None
+    if slug == "too-large":
+        limit = document.get("limit")
         return TooLarge(text, limit=limit if isinstance(limit, int) else None)
-    if isinstance(error, SlowDown) or (isinstance(error, PipeError) and not _final(error)):
+    if isinstance(error, SlowDown):
+        wait_s = error.retry_after_s
+        return SlowDown(text, retry_after_s=wait_s if 0 < wait_s <= SLOWEST_S else SLOW_S)
+    if isinstance(error, PipeError) and not isinstance(error, Refused):
         return error
-    if isinstance(error, NoSuchView):
+    if slug == "no-such-view":
         return Unreachable(f"{text}; or add it there")
-    if isinstance(error, Refused | QueryError) or slug in ("unsupported-protocol", "misdirected"):
-        return Refused(text)
-    if slug == "unsupported-media" or status in (400, 401, 403, 415, 421):
+    if isinstance(error, Refused | QueryError) or slug == "unsupported-media":
         return Refused(text)
     return Unreachable(text)
-
-
-def _final(error: PipeError) -> bool:
-    return isinstance(error, Refused | Unreachable)
 
 
 def _of_a_stranger(url: str, status: int, headers: Mapping[str, str]) -> PipeError:
@@ -84,10 +80,8 @@ def _of_a_stranger(url: str, status: int, headers: Mapping[str, str]) -> PipeErr
         )
     if status == 429:
         wait = headers.get("retry-after", "")
-        return SlowDown(
-            f"{url} is busy (status 429)",
-            retry_after_s=float(wait) if wait.isdigit() and len(wait) < 6 else SLOW_S,
-        )
+        wait_s = float(wait) if wait.isdecimal() else SLOW_S
+        return SlowDown(f"{url} is busy (status 429)", retry_after_s=min(wait_s, SLOWEST_S))
     if status >= 500:
         return Unreachable(f"{url} answers with status {status}; is fusion up behind that address?")
     return wrong_content(url)
