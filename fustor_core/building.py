@@ -17,6 +17,7 @@ from fustor_core.peers import FusionOptions
 from fustor_core.pipe_words import Host
 from fustor_core.pipeline import AgentPipeline
 from fustor_core.registry import Registry
+from fustor_core.spool import Spool
 from fustor_core.state import StateDirectory, is_inside
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -137,6 +138,7 @@ class Builder:
             Host(agent, self._boot, self._process, f"fustor/{version('fustor')}"),
             limits=Limits(spool_bytes=self.loaded.config.agent.spool_bytes),
             drain_timeout_s=self.loaded.config.agent.drain_timeout,
+            spool=Spool(self._state.agent / "spool" / f"{name}.owed"),
             generation=generation,
             held=held,
             on_move=self._moved,

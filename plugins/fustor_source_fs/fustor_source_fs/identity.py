@@ -15,6 +15,9 @@ import struct
 from typing import NamedTuple
 
 from fustor_core.claims import Key
+from fustor_core.errors import Refused
+
+BIRTHS = ("btime", "handle")  # beside "none"; the first one that a root has is its own choice
 
 _AT_EMPTY_PATH = 0x1000
 _LOOK_FLAGS = 0x100 | 0x800 | _AT_EMPTY_PATH  # no symlink followed, no automount triggered
@@ -145,6 +148,29 @@ class Prober:
             return 0
         (size,) = struct.unpack_from("I", handle)
         return _hash63(handle.raw[4 : 8 + size])
+
+
+def refuse_birth(path: bytes, kind: str) -> None:
+    """See that the directory at a host path has births of a kind.
+
+    Raises:
+        Refused: it has none, or there is no such kind.
+        OSError: it cannot be looked at.
+    """
+    prober = Prober(kind)
+    fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sight = prober.sight(fd)
+        if kind == "none" or (kind in BIRTHS and prober.birth_of(sight, fd)):
+            return
+        found = [one for one in BIRTHS if Prober(one).birth_of(sight, fd)] or ["none"]
+    finally:
+        os.close(fd)
+    raise Refused(
+        f"the view's keys are made with births of the kind {kind!r}; the file system of"
+        f" {os.fsdecode(path)!r} has {', '.join(found)}",
+        remedy="use a kernel and mount that have it, or drop the view and let this agent be first",
+    )
 
 
 def mount_part(path: bytes) -> int:

@@ -55,11 +55,12 @@ class RootProof:
 
     Args:
         path: host path of the root; a symbolic link at its end is followed, none below it.
+        birth: kind of the births in keys; "" = the best that the root has.
     """
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, path: bytes, birth: str = "") -> None:
         self.path = path
-        self.birth = ""
+        self.birth = birth
         self.key: Key | None = None
         self.storage: Storage | None = None
         self._marker = b""

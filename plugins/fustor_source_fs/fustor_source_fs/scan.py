@@ -66,6 +66,11 @@ class Scan:
         """End at once; what was read and not taken is thrown away."""
         self.chunks.close()
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread has not ended yet."""
+        return self._thread.is_alive()
+
     def join(self) -> None:
         """Wait until the thread is over; not for ever, a look may hang."""
         self._thread.join(JOIN_S)

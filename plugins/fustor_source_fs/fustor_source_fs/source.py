@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, Literal
 
 import anyio
@@ -13,12 +15,13 @@ from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fustor_core.claims import Cell, Origin, Root
-from fustor_core.contracts import Scope, boottime_us
+from fustor_core.contracts import Scope, boottime_us, view_names
 from fustor_core.errors import FustorError
 from fustor_source_fs.agenda import WatchClaim
+from fustor_source_fs.apart import Apart, apart
 from fustor_source_fs.channel import Channel
 from fustor_source_fs.exclusion import Exclusion, view_paths
-from fustor_source_fs.identity import Prober
+from fustor_source_fs.identity import Prober, refuse_birth
 from fustor_source_fs.inotify import watch_limit
 from fustor_source_fs.listing import Lister
 from fustor_source_fs.looking import look
@@ -28,6 +31,8 @@ from fustor_source_fs.walk import WalkClaim
 from fustor_source_fs.watch import OUT_CLAIMS_MAX, Watcher
 
 LEFT_OUT_MAX = 1000
+HUNG_MAX = 4  # scans that were left and hang in the kernel; more are not begun
+HANGS_US = 1_000_000  # a look at the root that takes longer is waited for, not made twice
 
 
 class WatchError(FustorError):
@@ -73,10 +78,15 @@ class FsConfig(BaseModel):
 class FsSource:
     """A directory tree on Linux; has all optional powers of a source.
 
-    Several scans of different scopes may run at once, beside the watcher and looks.
+    Every path that it is asked for is walked name by name from the proven root, no symbolic link
+    followed; one with ``..`` in it is none of its paths, and nothing is done.
+
+    Attributes:
+        scans_at_once: so many scans of any scopes may run beside the watcher and looks.
     """
 
     Config = FsConfig
+    scans_at_once = 4
 
     def __init__(self, config: FsConfig) -> None:
         self._config = config
@@ -86,13 +96,22 @@ class FsSource:
         self._exclusion = Exclusion(config.exclude, paths)
         self._watcher: Watcher | None = None
         self._left_out: dict[bytes, str] = {}
+        self._birth = ""  # as told; "" = as the root has it
+        self._probe: tuple[RootProof, Apart[Root]] | None = None
+        self._hung: list[Scan] = []
 
     async def scan(self, scope: Scope) -> AsyncIterator[WalkClaim]:
         """Each directory of the scope once, parents first; names that vanished meanwhile as cells.
 
         Raises:
             RootVanished: the root is not proven, before or after: the scan was not whole.
+            OSError: too many scans before it hang still, the storage does not answer.
         """
+        self._hung = [scan for scan in self._hung if scan.alive]
+        if len(self._hung) >= HUNG_MAX:
+            raise OSError(errno.EIO, f"{len(self._hung)} scans hang, the storage does not answer")
+        if not _inside(scope.path):
+            return
         if scope.path == b"/" and scope.recursive:
             self._left_out.clear()
         scan = Scan(scope, self._proof, self._lister, self._watcher, self._note_left_out)
@@ -105,6 +124,8 @@ class FsSource:
             scan.stop()
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(scan.join)
+            if scan.alive:
+                self._hung.append(scan)
 
     def watch(self) -> AbstractAsyncContextManager[AsyncIterator[list[WatchClaim]]]:
         """See changes happen; the root is armed on entering, other directories as they are listed.
@@ -120,14 +141,14 @@ class FsSource:
         if self._watcher is not None:
             raise WatchError(f"{self._config.root!r} is watched by this source already")
         # What stands there now is proven anew: whether it is the right storage, fusion decides.
-        self._proof = RootProof(self._proof.path)
+        self._proof = RootProof(self._proof.path, self._birth)
         out: Channel[list[WatchClaim]] = Channel(OUT_CLAIMS_MAX)
         watcher = self._new_watcher(out)
         if watcher is None:
             yield _taken(out)
             return
         try:
-            await to_thread.run_sync(watcher.start)
+            await apart(watcher.start)
             self._watcher = watcher
             yield _taken(out)
         finally:
@@ -138,7 +159,7 @@ class FsSource:
     async def cover(self, paths: Sequence[bytes]) -> None:
         """Watch and list directories that another host made; their listings come out of `watch`."""
         if self._watcher is not None:
-            for path in paths:
+            for path in filter(_inside, paths):
                 self._watcher.cover(path)
 
     async def look(
@@ -150,11 +171,34 @@ class FsSource:
             RootVanished: the root is not proven.
         """
         lister = self._lister(boottime_us, lambda: False)
-        return await to_thread.run_sync(look, self._proof, lister, paths, origin)
+        inside = list(filter(_inside, paths))
+        return await apart(partial(look, self._proof, lister, inside, origin))
 
     async def identity(self) -> Root:
-        """Which storage stands at the root's path just now."""
-        return await to_thread.run_sync(self._proof.claim, Prober())
+        """Which storage stands at the root's path just now.
+
+        A look that hangs is waited for by all who ask meanwhile: there is one such thread.
+        """
+        proof, probe = self._probe or (None, None)
+        hangs = probe is not None and not probe.over and boottime_us() - probe.since_us > HANGS_US
+        if probe is None or proof is not self._proof or not hangs:
+            proof = self._proof
+            probe = Apart(partial(proof.claim, Prober()))
+            self._probe = proof, probe
+        return await probe.result()
+
+    async def bear(self, kind: str) -> bool:
+        """Make keys with this kind of birth from now on, the one that the view has.
+
+        Raises:
+            Refused: the root's file system has no births of this kind.
+        """
+        if kind == self._proof.birth:
+            self._birth = kind
+            return False
+        await apart(partial(refuse_birth, self._proof.path, kind))
+        self._birth, self._proof = kind, RootProof(self._proof.path, kind)
+        return True
 
     def coverage(self) -> dict[str, Any]:
         """How well the tree is watched, and what is left out by choice."""
@@ -195,6 +239,14 @@ class FsSource:
 
     def __repr__(self) -> str:
         return f"FsSource({self._config.root!r}, {self._watcher!r})"
+
+
+def _inside(path: bytes) -> bool:
+    try:
+        view_names(path)
+    except ValueError:
+        return False
+    return True
 
 
 async def _taken(out: Channel[list[WatchClaim]]) -> AsyncIterator[list[WatchClaim]]:
