@@ -134,13 +134,19 @@ class Lane:
         options = self._options
         if not options.url.startswith("https:"):
             return False  # nothing to check, and loading them takes a while
+        place, name = options.ca, "ca"
         try:
-            return ssl.create_default_context(cafile=options.ca)
+            context = ssl.create_default_context(cafile=options.ca)
+            if options.cert is not None:
+                place, name = options.cert, "cert"
+                # without an answer of ours, OpenSSL asks the terminal for a pass phrase
+                context.load_cert_chain(options.cert, password=lambda: b"")
         except OSError as error:
             raise Unreachable(
-                f"{options.url}: the certificates of {options.ca or 'the system'} cannot be read:"
-                f" {error.strerror or error}; `ca` names a PEM file"
+                f"{options.url}: {place or 'the certificates of the system'} cannot be used:"
+                f" {error.strerror or error}; `{name}` names a PEM file"
             ) from error
+        return context
 
     def _unreachable(self, error: Exception) -> Unreachable:
         """What an error of the connection means, and what to do."""

@@ -74,6 +74,9 @@ class Options(BaseModel):
     ca: Path | None = Field(
         None, description="PEM file of certificates to trust instead of the system's"
     )
+    cert: Path | None = Field(
+        None, description="PEM file of a certificate and its private key, if the server wants one"
+    )
     timeout: Seconds = Field(
         10.0, gt=0, description="longest silence of the server within one request"
     )
@@ -99,8 +102,9 @@ class Options(BaseModel):
     def _whole(self) -> Self:
         if self.key is None and not self.url.startswith(UNIX):
             raise ValueError("a server on TCP needs `key`, on loopback too")
-        if self.ca is not None and not self.url.startswith("https:"):
-            raise ValueError("`ca` is for https:// only")
+        for name in ("ca", "cert"):
+            if getattr(self, name) is not None and not self.url.startswith("https:"):
+                raise ValueError(f"`{name}` is for https:// only")
         return self
 
     @property

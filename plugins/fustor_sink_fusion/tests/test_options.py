@@ -107,8 +107,9 @@ def test_a_key_is_told_to_nobody() -> None:
 def test_certificates_are_for_tls() -> None:
     assert options("https://h", ca="/etc/ca.pem").ca is not None
     for url in ("http://127.0.0.1", "unix:/s"):
-        with pytest.raises(ValidationError, match="for https:// only"):
-            options(url, ca="/etc/ca.pem")
+        for name in ("ca", "cert"):
+            with pytest.raises(ValidationError, match=f"`{name}` is for https:// only"):
+                options(url, **{name: "/etc/a.pem"})
 
 
 @pytest.mark.parametrize(
