@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fustor_core.cli.failure import usage
+from fustor_core.cli.names import quoted
 from fustor_core.cli.paths import Place, Watched, resolve, watched
 from fustor_core.cli.screen import Screen
-from fustor_core.client import TIMEOUT_S, Client, local_server, path_params
+from fustor_core.client import TIMEOUT_S, UNIX, Client, local_server, path_params
 
 PAGE_ROWS = 10_000  # the most that the server gives in one page
 
@@ -78,7 +80,8 @@ class Call:
             settings = self.settings
             server = settings.server or local_server(settings.home, agent_first=agent_first)
             trace = self.screen.note if settings.verbose else None
-            found = Client(server, key=self._key(), timeout_s=self.request_s, trace=trace)
+            key = None if server.startswith(UNIX) else self._key()
+            found = Client(server, key=key, timeout_s=self.request_s, trace=trace)
             self._clients[agent_first] = found
         return found
 
@@ -159,9 +162,17 @@ class Call:
         if path is None:
             return None
         try:
-            text = path.read_text(encoding="utf-8").strip()
+            with open(path, encoding="utf-8") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                text = file.read().strip()
         except (OSError, ValueError) as error:
             raise usage(f"cannot read the key file {path}: {error}") from error
+        if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise usage(
+                f"others may read the key file {path} (mode {stat.S_IMODE(mode):04o})",
+                remedy=f"chmod 600 {quoted(os.fsencode(path))}; if somebody may have read it,"
+                " change the key with `fustor key rotate`",
+            )
         if not text or len(text.split()) > 1:
             raise usage(
                 f"{path} does not hold one key", remedy="its only line is fst_<id>_<secret>"

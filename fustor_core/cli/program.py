@@ -20,6 +20,7 @@ from fustor_core.cli import (
     doctor,
     failure,
     inside,
+    keys,
     pipes,
     running,
     up,
@@ -40,7 +41,7 @@ from fustor_core.errors import FustorError
 SUBJECTS = (
     ("Main job", ("up", "run", "agent", "fusion", "init", "validate")),
     ("Questions", ("view", "status")),
-    ("Operation", ("stop", "reload", "pipe", "session", "config")),
+    ("Operation", ("stop", "reload", "pipe", "session", "key", "config")),
     ("Inside", ("machines", "plugin", "doctor")),
 )
 
@@ -67,8 +68,9 @@ def build() -> Any:
     for part in (up, running, configuring, doctor):
         part.join(app)
     app.add_typer(view, name="view")
-    for name, made in {**pipes.groups(), **inside.groups(), **configuring.groups()}.items():
-        app.add_typer(made, name=name)
+    for part in (pipes, keys, inside, configuring):
+        for name, made in part.groups().items():
+            app.add_typer(made, name=name)
     return get_command(app)
 
 
