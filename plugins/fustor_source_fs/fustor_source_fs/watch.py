@@ -27,6 +27,7 @@ LOOSE_US = 2 * PAIRING_US
 SEARCH_SHARE = 10  # at most one part in this many of the time goes into looking for hard links
 OUT_CLAIMS_MAX = 100_000  # waiting to be taken; then events are left to gather
 NAMED_MAX = 1000  # paths given out by `coverage`
+ASK_S = 0.05  # the event loop waits no longer for the registry
 JOIN_S = 5.0
 _REMOVED_AT_ONCE = 2000
 _IDLE_S = 3600.0
@@ -67,6 +68,12 @@ class Watcher:
         self._halves: dict[int, tuple[Node, Touch, int]] = {}
         self._loose: dict[Node, int] = {}
         self._search_at_us = 0
+        self._said: dict[str, Any] = {
+            "watched_dirs": 0,
+            "watch_limit": watch_limit(),
+            "uncovered": [b"/"],
+            "uncovered_dirs": 0,
+        }
         self._thread = threading.Thread(target=self._run, name="fustor-watch", daemon=True)
 
     def start(self) -> None:
@@ -133,20 +140,29 @@ class Watcher:
                 self._forget(dropped)
 
     def coverage(self) -> dict[str, Any]:
-        """How well the tree is watched; `uncovered_dirs` counts all, `uncovered` names the tops."""
-        with self.tree.lock:
+        """How well the tree is watched; `uncovered_dirs` counts all, `uncovered` names the tops.
+
+        Called on the event loop. The registry is held while a directory is looked at, which may
+        hang: then what was said last is said again.
+        """
+        if not self.tree.lock.acquire(timeout=ASK_S):
+            return self._said
+        try:
             missing = self.tree.uncovered
             tops = [node for node in missing if node.parent not in missing]
             paths = [p for n in tops[:NAMED_MAX] if (p := self.tree.path(n)) is not None]
             watched, uncovered = len(self.tree.by_wd), len(missing)
             if self.tree.root is None:
                 paths = [b"/"]
-        return {
+        finally:
+            self.tree.lock.release()
+        self._said = {
             "watched_dirs": watched,
             "watch_limit": watch_limit(),
             "uncovered": sorted(paths),
             "uncovered_dirs": uncovered,
         }
+        return self._said
 
     def _stir(self) -> None:
         self._stirred.set()

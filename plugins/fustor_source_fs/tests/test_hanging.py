@@ -135,6 +135,28 @@ async def test_a_root_that_hangs_is_looked_at_once(root: Path, free: threading.E
     assert (await it.identity()).present
 
 
+async def test_what_is_watched_can_be_asked_while_a_look_hangs(
+    root: Path, free: threading.Event
+) -> None:
+    (root / "d").mkdir()
+    it = FsSource(FsConfig(root=str(root)))
+    async with it.watch():
+        assert [claim async for claim in it.scan(Scope())]
+        before = it.coverage()
+        assert it._watcher is not None
+        lock, held = it._watcher.tree.lock, threading.Event()
+
+        def hang() -> None:
+            with lock:
+                held.set()
+                free.wait()
+
+        threading.Thread(target=hang, daemon=True).start()
+        assert await asyncio.to_thread(held.wait, DEADLINE_S)
+        assert it.coverage() == before
+        free.set()
+
+
 EXITS = """
 import asyncio, sys, threading
 from fustor_core.contracts import Scope
