@@ -7,7 +7,7 @@ way in, `push`; whatever feeds the view, in this process or far away, comes thro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from fustor_core.contracts import (
     Query,
     Seeking,
     View,
+    boottime_us,
 )
 from fustor_core.documents import evidence_document, view_status
 from fustor_core.errors import DiskFull, SequenceGap, SlowDown, StateError
@@ -60,6 +61,7 @@ class FusionPipeline:
         boot: boot id of the operating system.
         on_move: told of every transition (machine, subject, event, old, new).
         on_alarm: told sentences that a person should hear.
+        raw_us, sleep: CLOCK_BOOTTIME, and the sleep that goes by it.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class FusionPipeline:
         boot: str,
         on_move: Callable[[Move[Any]], None] = lambda move: None,
         on_alarm: Callable[[str], None] = lambda text: None,
+        raw_us: Callable[[], int] = boottime_us,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self.options = options
         self.view = view
@@ -81,7 +85,7 @@ class FusionPipeline:
         self.state = PipelineState.STOPPED
         self.fed = anyio.Event()  # replaced after each batch: followers wait for it
         lines = LINES_A_SESSION * options.max_sessions
-        self.keeping = Keeping(view, self.fold, folder, boot, lines=lines)
+        self.keeping = Keeping(view, self.fold, folder, boot, lines=lines, raw_us=raw_us)
         self.standing = Standing(
             options,
             view,
@@ -89,6 +93,7 @@ class FusionPipeline:
             lambda: self.owe(b"/", deep=True),
             on_move=on_move,
             on_alarm=on_alarm,
+            sleep=sleep,
         )
         self.changes = 0
         self._alarm = ""  # about the root, told once
@@ -98,6 +103,11 @@ class FusionPipeline:
         return f"<FusionPipeline {self.options.view} {self.state!r} {self.standing!r}>"
 
     # ---- life
+
+    def adopt(self, options: FusionOptions) -> None:
+        """Take other timeouts and intervals while it serves."""
+        self.options = options
+        self.standing.adopt(options)
 
     def open(self) -> None:
         """Read the state and replay the journal; synchronous, before anything is served.

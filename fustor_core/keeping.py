@@ -36,6 +36,7 @@ class Keeping:
     Args:
         view: the driver. fold: its fold. folder: the view's folder in the state directory.
         boot: boot id of the operating system. lines: how many lines are remembered.
+        raw_us: the raw clock.
 
     Attributes:
         clock: fusion time. roll: the sessions that outlive this process. lines: their clocks.
@@ -44,12 +45,20 @@ class Keeping:
     """
 
     def __init__(
-        self, view: View, fold: Fold, folder: Path, boot: str, *, lines: int = 1000
+        self,
+        view: View,
+        fold: Fold,
+        folder: Path,
+        boot: str,
+        *,
+        lines: int = 1000,
+        raw_us: Callable[[], int] = boottime_us,
     ) -> None:
         self.view = view
         self.fold = fold
         self.folder = folder
         self.boot = boot
+        self._raw_us = raw_us
         self.clock = FusionClock(boot, 0)
         self.roll = Roll()
         self.lines = Lines(boot, 0, start_us=0, floor_us=0, most=lines)
@@ -89,12 +98,12 @@ class Keeping:
         for number, kind, frame in self.journal.replay(lsn):
             self._replay(kind, frame)
             self.applied_lsn = number
-        self._resume([*kept, *(row.line for row in self.roll.rows())])
+        self._resume(kept)
         self.commits = GroupCommit(self.journal)
 
     def _resume(self, kept: list[LineRow]) -> None:
         """Fusion time goes on, and the lines with it."""
-        was, raw_us, wall_us = self._was, boottime_us(), time.time_ns() // 1000
+        was, raw_us, wall_us = self._was, self._raw_us(), time.time_ns() // 1000
         saved = was.saved if was else None
         self.clock = FusionClock.resume(saved, boot=self.boot, raw_us=raw_us, wall_us=wall_us)
         now = self.clock.at(raw_us)
@@ -114,7 +123,9 @@ class Keeping:
             most=self._lines_most,
         )
         known = {row.name: row for row in kept}
-        known |= {row.name: row for row in kept if row.lows or row.highs or row.past}
+        for line in [row.line for row in self.roll.rows()]:
+            if line.name not in known or known[line.name].number < line.number:
+                known[line.name] = line
         self.lines.restore(known.values(), rebooted=rebooted)
         self.lines.next_number = max(self.lines.next_number, self._next_line)
         if not same:
@@ -197,7 +208,7 @@ class Keeping:
 
     def now_us(self) -> int:
         """Fusion time now."""
-        return self.clock.at(boottime_us())
+        return self.clock.at(self._raw_us())
 
     async def commit(self, kind: int, payload: Payload) -> int:
         """Make one frame durable.

@@ -10,9 +10,9 @@ import base64
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
-import anyio
 import msgspec
 
 from fustor_core import frames, leadership
@@ -63,6 +63,7 @@ class Standing:
         *,
         on_move: Callable[[Move[Any]], None],
         on_alarm: Callable[[str], None],
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self.options = options
         self.view = view
@@ -71,7 +72,7 @@ class Standing:
         self.summons = Summons(options, view, self.peers)
         self.heard_us: int | None = None
         self.root_path: bytes | None = None
-        self._owe, self._on_move, self._on_alarm = owe, on_move, on_alarm
+        self._owe, self._on_move, self._on_alarm, self._sleep = owe, on_move, on_alarm, sleep
         self._watched_since_us: int | None = None
         self._over: list[str] = []  # sessions that are over, and keys: to be journalled
         self._keys_over: list[str] = []
@@ -98,6 +99,14 @@ class Standing:
         lease = leadership.lease_us(timeout_us)
         holder = roll.holder if self.sessions.get(roll.holder) else None
         self.leadership = leadership.restored(options.view, lease, roll.epoch, holder, now)
+
+    def adopt(self, options: FusionOptions) -> None:
+        """Take other options; sessions keep the timeout that they were granted."""
+        self.options, self.summons.interval_s = options, options.sentinel_interval_s
+        timeout_us = int(options.session_timeout_s * 1e6)
+        self.sessions.timeout_us, self.sessions.most = timeout_us, options.max_sessions
+        lease = leadership.lease_us(timeout_us)
+        self.leadership = replace(self.leadership, lease_us=lease)
 
     # ---- asking
 
@@ -309,7 +318,7 @@ class Standing:
         """Look at all sessions, the lease and the jobs, and then do more; until cancelled."""
         pause = min(self.options.session_timeout_s / SWEEPS_A_TIMEOUT, SWEEP_S_MAX)
         while True:
-            await anyio.sleep(pause)
+            await self._sleep(pause)
             now = self.keeping.now_us()
             self.carry_out(self.sessions.sweep(now))
             heard = self.sessions.heard_from_us

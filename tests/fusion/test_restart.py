@@ -1,0 +1,176 @@
+"""kill -9 of fusion: sessions, replies, leadership, keys and lines go on where they were."""
+
+from __future__ import annotations
+
+import pytest
+
+from fustor_core.claims import Origin
+from fustor_core.errors import Forbidden, SessionObsoletedError
+
+from .party import LEADING, ROOT, TOP, Party, file
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_session_goes_on_after_a_crash_in_mid_snapshot(party: Party) -> None:
+    async with party.running():
+        one = await party.agent(key="k", remote=True)
+        tree = one.tree()
+        first = await one.send(*tree[:2])
+        party.kill()
+    async with party.running() as again:
+        repeated = await one.send(*tree[:2], seq=1)
+        assert (repeated.acked, repeated.owed) == (first.acked, first.owed)
+        ack = await one.send(tree[2])
+        assert ack.acked == 2
+        assert not ack.quarantined, "the root stands proven"
+        assert party.paths() == {"/a", "/d", "/d/b"}
+        led = again.standing.leadership
+        assert led.leader == one.grant.session_id
+        assert led.epoch == one.grant.epoch
+        assert (await one.beat(LEADING)).role == "leader"
+
+
+async def test_a_crash_before_any_checkpoint_loses_nothing(party: Party) -> None:
+    async with party.running() as pipeline:
+        one = await party.agent()
+        two = await party.agent("b")
+        bad = one.event(b"x/y", file())
+        reply = await one.send(*one.tree(), bad)
+        assert reply.quarantined
+        await two.send(two.event(b"new", file()))
+        at = pipeline.now_us()
+        party.kill()
+    party.clock.tick(7_000_000)
+    async with party.running() as again:
+        assert again.now_us() >= at + 7_000_000, "fusion time went on by what passed"
+        assert [s.agent_id for s, _ in again.session_list()] == ["a", "b"]
+        stored = await one.send(seq=1)
+        assert (stored.acked, stored.quarantined) == (1, reply.quarantined)
+        assert (await two.send(two.event(b"n2", file()))).acked == 2
+        assert {"/new", "/n2"} <= party.paths()
+
+
+async def test_a_leader_that_is_gone_after_a_restart_expires_and_the_next_leads(
+    party: Party,
+) -> None:
+    async with party.running():
+        await party.agent()
+        two = await party.agent("b")
+        party.kill()
+    party.clock.tick(3_600_000_000)
+    async with party.running() as again:
+        assert (await two.beat()).role == "follower"
+        await party.clock.advance(29)
+        assert len(again.session_list()) == 2, "silence while fusion was down does not count"
+        await two.beat()
+        await party.clock.advance(2)
+        answer = await two.leads()
+        assert (answer.role, answer.epoch) == ("leader", 2)
+
+
+async def test_what_ended_stays_ended(party: Party) -> None:
+    async with party.running() as pipeline:
+        one = await party.agent(remote=True)
+        replaced = one.grant.session_id
+        await one.open()
+        two = await party.agent("b", key="k")
+        three = await party.agent("c")
+        gone = await party.agent("d")
+        await three.close()
+        await party.clock.advance(19)
+        for agent in (one, two):
+            await agent.beat()
+        await party.clock.advance(19)
+        for agent in (one, two):
+            await agent.beat()
+        with pytest.raises(SessionObsoletedError) as expired:
+            await gone.beat()
+        assert expired.value.reason == "expired"
+        await pipeline.revoke("k")
+        party.kill()
+    async with party.running() as again:
+        assert [s.session_id for s, _ in again.session_list()] == [one.grant.session_id]
+        for agent in (two, three, gone):
+            with pytest.raises(SessionObsoletedError) as error:
+                await agent.beat()
+            assert error.value.reason == "unknown"
+        with pytest.raises(SessionObsoletedError):
+            await again.push(replaced, None, b"")  # type: ignore[arg-type]
+
+
+async def test_an_agent_id_stays_bound_to_its_key(party: Party) -> None:
+    async with party.running():
+        await party.agent(key="mine")
+        party.kill()
+    async with party.running():
+        with pytest.raises(Forbidden, match="belongs to another key"):
+            await party.agent(key="other")
+        await party.agent()  # the Unix socket needs none, and binds nothing
+        await party.agent(key="mine")
+
+
+async def test_a_line_and_its_bounds_outlive_sessions_and_restarts(party: Party) -> None:
+    async with party.running() as pipeline:
+        one = await party.agent(remote=True, boot="far", skew_us=5_000_000_000)
+        await one.beat()
+        number = pipeline.session_list()[0][1].line.number
+        await one.close()
+        await one.open()
+        line = pipeline.session_list()[0][1].line
+        assert line.number == number
+        before = line.offsets()
+        assert None not in before
+    party.made()
+    async with party.running() as pipeline:
+        await one.beat()
+        line = pipeline.session_list()[0][1].line
+        assert line.number == number
+        least, most = line.offsets()
+        true = pipeline.now_us() - one.raw_us()
+        assert least is not None
+        assert most is not None
+        assert least <= true <= most <= least + 3_000
+        other = await party.agent("b", remote=True)
+        numbers = {peer.line.number for _, peer in pipeline.session_list()}
+        assert len(numbers) == 2
+        assert other.grant.role == "follower"
+
+
+async def test_looks_from_before_a_reboot_of_fusion_stay_before_it(party: Party) -> None:
+    """The time that fusion was down is only guessed: here by a wall that says nothing passed."""
+    async with party.running() as pipeline:
+        one = await party.agent(remote=True, boot="far", skew_us=77)
+        await one.send(*one.tree())
+        await one.beat()
+        early = one.event(b"early", file())
+        ended = pipeline.now_us()
+    party.clock.tick(400_000_000)
+    party.boot = "boot-2"
+    party.made()
+    async with party.running() as pipeline:
+        began = pipeline.now_us()
+        assert began < ended + 400_000_000, "the guess is wrong"
+        late = one.event(b"late", file())
+        await one.send(early)
+        await one.send(late)
+        root = pipeline.view.known(ROOT)
+        assert root is not None
+        first, second = root.get(b"early"), root.get(b"late")
+        assert first is not None
+        assert second is not None
+        assert first.seen.hi <= began
+        assert first.seen.lo <= ended
+        assert second.seen.lo >= ended
+
+
+async def test_a_restored_view_is_stale_until_somebody_is_heard(party: Party) -> None:
+    async with party.running() as pipeline:
+        one = await party.agent()
+        await one.send(*one.tree())
+        assert not pipeline.moment().stale
+        party.kill()
+    async with party.running() as again:
+        assert again.moment().stale
+        await one.send(one.listing(TOP, {}, Origin.SNAPSHOT))
+        assert not again.moment().stale
