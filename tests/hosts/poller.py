@@ -53,6 +53,7 @@ class Poller:
         self.faults: list[str] = []
         self.asked = 0
         self.slowest_s = 0.0
+        self._first = threading.Event()
         self._over = threading.Event()
         self._away = threading.Event()
         self._still = threading.Event()
@@ -60,6 +61,7 @@ class Poller:
 
     def __enter__(self) -> Poller:
         self._thread.start()
+        assert self._first.wait(4 * ANSWER_S), "no answer to the first questions"
         return self
 
     def __exit__(self, kind: object, *rest: object) -> None:
@@ -111,6 +113,7 @@ class Poller:
                         self._round(client)
                     except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
                         self._wrong(f"{type(error).__name__}: {error}")
+                    self._first.set()
                     due = max(due + 1 / HZ, time.monotonic())
                     self._over.wait(due - time.monotonic())
 

@@ -80,6 +80,29 @@ def test_hosts_without_watches_find_all_by_audits(place: Site) -> None:
 
 
 @pytest.mark.hosts
+def test_a_follower_sees_what_the_leader_cannot(place: Site) -> None:
+    """As on a network file system: each host sees only its own writes, and there is no audit."""
+    place.agent("alpha", source={"watch": "off"})
+    place.start()
+    follower = place.agent("beta")
+    follower.begin()
+    follower.seen_in(70)
+    with place.polled():
+        for number in range(3):
+            (place.tree / f"anchor-{number}" / "new").write_text("seen by the follower alone")
+        deep = place.tree / "deep" / "er" / "still"
+        deep.mkdir(parents=True)
+        (deep / "new").write_text("1")
+        place.settles()
+        storms = Storms([follower.root], place.outside, 4)
+        storms.run(400)
+        storms.calm()
+        place.settles()
+        told = place.fusion.told("view", "blind-spots", "/", "--view", VIEW)
+        assert not [e["path"] for e in told["entries"] if e["path"].startswith("/anchor")]
+
+
+@pytest.mark.hosts
 def test_steady_slow_writes_empty_nothing(place: Site) -> None:
     """The earlier system let the session of a writer that is never quiet run out."""
     two_agents(place)
@@ -88,7 +111,7 @@ def test_steady_slow_writes_empty_nothing(place: Site) -> None:
         nap(4 * place.times.timeout_s)
     assert writer.lines > 3 * place.times.timeout_s
     place.settles()
-    assert {s["session_id"] for s in place.sessions()} == before
+    assert {s["session_id"] for s in place.sessions()} == before, place.tails()
     assert {sample.sessions for sample in poller.samples} == {2}
     assert len({sample.leader for sample in poller.samples}) == 1
     assert all(sample.complete and not sample.stale for sample in poller.samples)

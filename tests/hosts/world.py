@@ -246,8 +246,10 @@ class Site:
     def start(self, *agents: AgentHost) -> None:
         """The server, then these agents (else all), until the first snapshot is over."""
         self.start_fusion()
-        for agent in agents or self.agents.values():
+        wanted = agents or tuple(self.agents.values())
+        for agent in wanted:
             agent.begin()
+        until(lambda: len(self.sessions()) == len(wanted), START_S, self.tails)
         self.settles()
 
     # ---- what is true
