@@ -16,7 +16,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from fustor_core.errors import (
@@ -314,25 +313,18 @@ def parameter_names(request: Request) -> list[str]:
     )
 
 
-def _methods(request: Request) -> list[str]:
-    """The methods that the path of a request has, over all routes."""
-    found: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            found |= set(getattr(route, "methods", None) or ())
-    return sorted(found)
-
-
 def _unrouted(request: Request, error: HTTPException, routes: list[str]) -> Response:
     path = request.url.path
     if error.status_code == 405:
-        allowed = ", ".join(_methods(request))
+        allowed = (error.headers or {}).get("Allow", "")
+        detail = f"{request.method} is not for {path}"
+        remedy = f"allowed: {allowed}" if allowed else ""
         return ProblemResponse(
             "method-not-allowed",
-            f"{request.method} is not for {path}",
-            remedy=f"allowed: {allowed}",
+            detail,
+            remedy=remedy,
             instance=path,
-            headers={"Allow": allowed},
+            headers=dict(error.headers or {}),
         )
     if error.status_code == 404:
         meant = nearest(path, routes)
