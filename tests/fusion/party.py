@@ -108,7 +108,7 @@ class Party:
         found: set[str] = set()
         query = Query("find", pattern=b"*", limit=None)
         for page in self.pipeline.view.read(query, self.pipeline.moment()):
-            found |= {item["path"] for item in page.items}
+            found |= {item.get("path") or item["path_b64"] for item in page.items}
         return found
 
 
