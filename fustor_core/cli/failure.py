@@ -60,6 +60,7 @@ _SLUGS = {
     "no-such-forest": NOT_FOUND,
     "no-such-job": NOT_FOUND,
     "no-such-key": NOT_FOUND,
+    "no-such-pipe": NOT_FOUND,
     "view-locked": CONFLICT,
     "illegal-transition": CONFLICT,
     "sequence-gap": CONFLICT,

@@ -1,8 +1,10 @@
-"""`fustor pipe list|show` and `fustor session list`: what feeds the views."""
+"""`fustor pipe …` and `fustor session list`: what feeds the views."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -11,12 +13,21 @@ from fustor_core.cli.call import Call
 from fustor_core.cli.commands import group
 from fustor_core.cli.stories import details, pipe_rows, session_rows
 
+PipeId = Annotated[str, typer.Argument(metavar="ID", help="Its id.")]
+DEEDS = {
+    "pause": "Let a pipe send nothing; it watches and stays in touch.",
+    "resume": "Let a pipe go on after a pause, or try again at once after errors.",
+    "restart": "Stop a pipe and start it anew.",
+}
+
 
 def groups() -> dict[str, typer.Typer]:
     """The groups of this file, by name."""
-    pipe = group("Look at the pipes: state, role, trouble.")
+    pipe = group("Look at the pipes: state, role, trouble; pause and restart them.")
     pipe.command("list")(pipe_list)
     pipe.command("show")(pipe_show)
+    for deed, told in DEEDS.items():
+        pipe.command(deed, help=told)(_doing(deed))
     session = group("Look at the sessions that feed the views.")
     session.command("list")(session_list)
     return {"pipe": pipe, "session": session}
@@ -39,9 +50,7 @@ def pipe_list(ctx: typer.Context) -> int:
     return failure.OK
 
 
-def pipe_show(
-    ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="ID", help="Its id.")]
-) -> int:
+def pipe_show(ctx: typer.Context, name: PipeId) -> int:
     """Show everything about one pipe."""
     call: Call = ctx.obj
     pipes = call.client(agent_first=True).get("/pipes").get("pipes") or []
@@ -56,6 +65,21 @@ def pipe_show(
     else:
         details(call.screen, found)
     return failure.OK
+
+
+def _doing(deed: str) -> Callable[[typer.Context, str], int]:
+    def pipe_deed(ctx: typer.Context, name: PipeId) -> int:
+        call: Call = ctx.obj
+        client = call.client(agent_first=True)
+        document = client.ask("POST", f"/pipes/{quote(name, safe='')}/{deed}", body={})
+        if call.settings.documents:
+            call.screen.document(document)
+        else:
+            flags = "|".join(document.get("flags") or ()) or "STOPPED"
+            call.screen.note(f"{deed}: {name} is {flags}")
+        return failure.OK
+
+    return pipe_deed
 
 
 def session_list(ctx: typer.Context) -> int:

@@ -149,6 +149,18 @@ def test_stop_asks_the_server_and_waits_for_the_end(
     assert holder.wait(20) is not None
 
 
+@pytest.mark.parametrize("deed", ["pause", "resume", "restart"])
+def test_what_can_be_done_to_a_pipe(fustor: Fustor, server: Any, make: Any, deed: str) -> None:
+    server.answer(f"/pipes/data/{deed}", pipe(), "POST")
+    assert fustor("pipe", deed, "data", "--json").document == pipe()
+    done = fustor("pipe", deed, "data")
+    assert (done.code, done.out) == (0, b"")
+    assert f"{deed}: data is RUNNING|MESSAGE_PHASE" in done.err
+    server.answer(f"/pipes/other/{deed}", make.problem("no-such-pipe", 404, "no pipe"), "POST")
+    assert fustor("pipe", deed, "other").code == 5
+    assert fustor("pipe", deed).code == 2
+
+
 def test_stop_signals_a_process_that_does_not_answer(fustor: Fustor, holder: Any) -> None:
     assert fustor("stop").code == 0
     assert holder.wait(20) is not None
