@@ -29,6 +29,9 @@ class Heart:
 
     Args:
         link: of the pipe. owner: the pipe. sleep: its sleep.
+        pause_s: at the start.
+
+    Attributes:
         pause_s: between two beats that got no answer.
     """
 
@@ -36,7 +39,7 @@ class Heart:
         self._link = link
         self._owner = owner
         self._sleep = sleep
-        self._pause_s = pause_s
+        self.pause_s = pause_s
         self._summons = anyio.Event()
         self._beaten = anyio.Event()
 
@@ -65,13 +68,13 @@ class Heart:
             if session == link.session_id:
                 self._owner.lose(error)
         except SlowDown as slow:
-            await self._sleep(min(slow.retry_after_s, self._pause_s))
+            await self._sleep(min(slow.retry_after_s, self.pause_s))
         except PipeError as error:
             grant = link.grant
             if grant is not None and link.silent_s() > grant.session_timeout_s:
                 self._owner.lose(SessionObsoletedError(str(error), reason="expired"))
             self._owner.fail(error)
-            await self._sleep(self._pause_s)
+            await self._sleep(self.pause_s)
         else:
             self._owner.answered(answer)
 

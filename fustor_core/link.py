@@ -108,15 +108,24 @@ class Link:
         if not isinstance(self.sink, Sessioned):
             return
         grant = await self.sink.open(hello)
-        interval = heartbeat_interval_s(
-            self._heartbeat_s, grant.heartbeat_interval_s, grant.session_timeout_s
-        )
         self.grant, self.role, self.epoch = grant, grant.role, grant.epoch
         self.sessions += 1
         self._proof_s = self._now_s()
-        longest = min(SKIPPED_MAX * interval, grant.session_timeout_s)
-        self._rhythm = Rhythm.opened(interval, longest, self._proof_s)
+        self._rhythm = self._rhythm_of(grant)
         self._opened.set()
+
+    def beat_every(self, heartbeat_s: float) -> None:
+        """Beat in this interval, or the server's if that is smaller; the first beat from now on."""
+        self._heartbeat_s = heartbeat_s
+        if self.grant is not None:
+            self._rhythm = self._rhythm_of(self.grant)
+
+    def _rhythm_of(self, grant: Grant) -> Rhythm:
+        interval = heartbeat_interval_s(
+            self._heartbeat_s, grant.heartbeat_interval_s, grant.session_timeout_s
+        )
+        longest = min(SKIPPED_MAX * interval, grant.session_timeout_s)
+        return Rhythm.opened(interval, longest, self._proof_s)
 
     async def opened(self) -> None:
         """Wait until there is a session."""

@@ -91,8 +91,7 @@ class AgentPipeline:
         self.id, self.config, self.host = pipe_id, config, host
         self.source, self.sink = source, sink
         self._stage = Stage(pipe_id, on_move)
-        self.generation, self.audits = generation, 0
-        self.held = held
+        self.generation, self.held, self.audits = generation, held, 0
         self._drain_timeout_s = drain_timeout_s
         self._now_us, self._sleep = now_us, sleep
         self.outbox = Outbox(limits or Limits(), now_us)
@@ -102,8 +101,7 @@ class AgentPipeline:
         self._trouble = Trouble(config, now_us=now_us, sleep=sleep, jitter=jitter)
         self._courier = Courier(self.link, self._post, self._trouble)
         self._heart = Heart(self.link, self, sleep, config.error_retry_interval)
-        self._audit = Turn(sleep)
-        self._stopping = False
+        self._audit, self._stopping = Turn(sleep), False
         self._follow = "follow" if config.follower == "realtime" else "stand_by"
         self._scanned: tuple[object, ...] = ()  # what the last whole snapshot holds for
         self._owes_all = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import anyio
 
@@ -43,15 +44,7 @@ class Trouble:
         self.last_error: str | None = None
         self.backoff_s = 0.0
         self._now_us, self._sleep, self._jitter = now_us, sleep, jitter
-        self._streak = Streak(
-            Backoff(
-                first_s=config.error_retry_interval,
-                multiplier=config.backoff_multiplier,
-                cap_s=config.max_backoff_seconds,
-                limit=config.max_consecutive_errors,
-                stops=config.on_max_errors == "stop",
-            )
-        )
+        self._streak = Streak(_backoff(config))
         self._duel = Duel(config.session_timeout_seconds)
         self._of_source = False
         self._waits_for_person = False
@@ -64,6 +57,10 @@ class Trouble:
     def errors(self) -> int:
         """Errors in a row."""
         return self._streak.errors
+
+    def plan(self, config: Pipe) -> None:
+        """Take other figures for the next error; one that is waited out keeps its wait."""
+        self._streak = replace(self._streak, plan=_backoff(config))
 
     def on(self) -> bool:
         """Whether something is to be waited out."""
@@ -128,3 +125,13 @@ class Trouble:
             await sleep_until(self._resumed, self._sleep, self.backoff_s)
         self.backoff_s = 0.0
         self.error, self._waits_for_person = None, False
+
+
+def _backoff(config: Pipe) -> Backoff:
+    return Backoff(
+        first_s=config.error_retry_interval,
+        multiplier=config.backoff_multiplier,
+        cap_s=config.max_backoff_seconds,
+        limit=config.max_consecutive_errors,
+        stops=config.on_max_errors == "stop",
+    )
