@@ -74,6 +74,13 @@ def hosts(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Every route of the served OpenAPI against a live program; `-- --examples 10` asks less."""
+    _install(session, ".[fuzz]")
+    session.run("pytest", "-q", "-m", "fuzz", "tests/fuzz", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Prints the figures as ratios against the peers that are measured in the same run."""
     _install(session)

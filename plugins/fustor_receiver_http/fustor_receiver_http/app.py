@@ -117,7 +117,7 @@ def build(accept: Accept, ask: Ask, streams: Streams, limits: Limits) -> Front:
     api.include_router(keys.routes(ask), dependencies=once)
     api.include_router(health.routes(ask, streams, meter))
     _describe(api)
-    problems.join(api, lambda: list(api.openapi()["paths"]))
+    problems.join(api, lambda: api.openapi()["paths"])
     hide_views(api)
     ingest = ServerErrorMiddleware(Ingest(accept, limits), handler=problems.failed)
     hot = {place: Gate(place, ingest) for place in (SESSIONS, f"{SESSIONS}/")}

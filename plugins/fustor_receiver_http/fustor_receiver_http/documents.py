@@ -77,7 +77,7 @@ async def body_of(request: Request, model: type[M]) -> M:
                 "unsupported-media", f"a body is plain {JSON} here", fields={"supported": [JSON]}
             )
     try:
-        return model.model_validate_json(content if content.strip() else b"{}")
+        return model.model_validate_json(content if content.strip() else b"{}", strict=True)
     except ValidationError as error:
         known = [field.alias or name for name, field in model.model_fields.items()]
         raise invalid(error.errors(), known) from error

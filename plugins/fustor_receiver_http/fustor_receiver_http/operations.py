@@ -9,6 +9,7 @@ from fustor_core.claims import MEDIA_TYPE
 from fustor_core.problems import MEDIA_TYPE as PROBLEM
 from fustor_receiver_http.documents import JSON
 from fustor_receiver_http.ingest import SESSIONS
+from fustor_receiver_http.replies import complete
 
 PREFIX = "wire"  # of the schemas' names: FastAPI has its own
 CLOCK = (
@@ -53,7 +54,7 @@ def describe(schema: dict[str, Any]) -> dict[str, Any]:
             operation["parameters"].append(
                 {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
             )
-    return schema
+    return complete(schema)
 
 
 def _operation(

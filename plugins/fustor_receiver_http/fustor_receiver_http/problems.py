@@ -7,6 +7,7 @@ One table of slugs and one of errors. Bad input is never a 5xx: those stand for 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -45,6 +46,8 @@ from fustor_core.errors import (
 from fustor_core.problems import MEDIA_TYPE, URN, Problem
 
 UNREACHABLE_RETRY_S = 5.0
+
+Routes = Mapping[str, Mapping[str, Any]]
 
 SLUGS: dict[str, tuple[int, str]] = {
     "malformed": (400, "The request makes no sense"),
@@ -177,12 +180,12 @@ def nearest(word: str, known: list[str]) -> str:
     return next(iter(get_close_matches(word, known, n=1)), "")
 
 
-def join(api: FastAPI, routes: Callable[[], list[str]]) -> None:
+def join(api: FastAPI, routes: Callable[[], Routes]) -> None:
     """Makes problem documents of all that FastAPI's routes raise.
 
     Args:
         api: the application.
-        routes: gives the paths that exist, for suggestions.
+        routes: gives the paths that exist, and the operations of each.
     """
 
     async def told(request: Request, error: Exception) -> Response:
@@ -313,21 +316,29 @@ def parameter_names(request: Request) -> list[str]:
     )
 
 
-def _unrouted(request: Request, error: HTTPException, routes: list[str]) -> Response:
+def _methods(path: str, routes: Routes) -> list[str]:
+    """The methods that a path has, over all routes."""
+    found: set[str] = set()
+    for template, operations in routes.items():
+        parts = re.split(r"\{\w+\}", template)
+        if re.fullmatch("[^/]+".join(map(re.escape, parts)), path):
+            found |= {method.upper() for method in operations}
+    return sorted(found)
+
+
+def _unrouted(request: Request, error: HTTPException, routes: Routes) -> Response:
     path = request.url.path
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        detail = f"{request.method} is not for {path}"
-        remedy = f"allowed: {allowed}" if allowed else ""
+        allowed = ", ".join(_methods(path, routes)) or (error.headers or {}).get("Allow", "")
         return ProblemResponse(
             "method-not-allowed",
-            detail,
-            remedy=remedy,
+            f"{request.method} is not for {path}",
+            remedy=f"allowed: {allowed}",
             instance=path,
-            headers=dict(error.headers or {}),
+            headers={"Allow": allowed},
         )
     if error.status_code == 404:
-        meant = nearest(path, routes)
+        meant = nearest(path, list(routes))
         remedy = f"did you mean {meant}? " if meant else ""
         return ProblemResponse(
             "no-such-route",

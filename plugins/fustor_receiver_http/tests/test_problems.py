@@ -174,11 +174,17 @@ async def test_an_unknown_route_is_a_404_problem(served: Any, path: str, hint: s
 
 
 async def test_a_wrong_method_is_a_405_that_names_the_right_ones(served: Any) -> None:
-    reply = await served.unix.put("/api/v1/views/v/scan")
-    assert reply.status_code == 405
-    assert reply.headers["Allow"] == "POST"
-    assert reply.json()["type"] == "urn:fustor:problem:method-not-allowed"
-    assert "POST" in reply.json()["remedy"]
+    for path, allowed in (
+        ("/api/v1/views/v/scan", "POST"),
+        ("/api/v1/views/v", "DELETE, GET"),
+        ("/api/v1/jobs/7", "DELETE, GET"),
+        ("/docs", "GET"),
+    ):
+        reply = await served.unix.put(path)
+        assert reply.status_code == 405
+        assert reply.headers["Allow"] == allowed
+        assert reply.json()["type"] == "urn:fustor:problem:method-not-allowed"
+        assert allowed in reply.json()["remedy"]
 
 
 async def test_an_unknown_view_names_those_that_exist(served: Any) -> None:

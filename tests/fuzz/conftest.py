@@ -1,0 +1,16 @@
+"""`--examples N`: how many requests of each kind each route gets.
+
+Without schemathesis, which is heavy and comes with `nox -s fuzz`, nothing here is collected.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+
+collect_ignore_glob = [] if find_spec("schemathesis") else ["test_*.py"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--examples", type=int, default=50, help="requests for each route")

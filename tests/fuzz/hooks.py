@@ -1,0 +1,72 @@
+"""What schemathesis has to know of this API: batches, and streams that never end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+from hypothesis import strategies as st
+
+from fustor_core.claims import (
+    MEDIA_TYPE,
+    PROTOCOL,
+    Batch,
+    Cell,
+    Key,
+    Listing,
+    Origin,
+    Owe,
+    Root,
+    Row,
+    Same,
+    Silence,
+    Stamp,
+    encode_batch,
+    pack_rows,
+)
+
+NUMBERS = st.integers(-(1 << 63), (1 << 63) - 1)
+SMALL = st.integers(0, 3)
+BYTES = st.binary(max_size=64)
+NAMES = st.sampled_from([b"a", b"b", b"", b".", b"x/y", b"\xff"]) | BYTES
+KEYS = st.builds(Key, SMALL, SMALL, SMALL) | st.builds(Key, NUMBERS, NUMBERS, NUMBERS)
+STAMPS = st.builds(Stamp, NUMBERS, NUMBERS, NUMBERS, st.sampled_from("ewlksx"))
+ORIGINS = st.sampled_from(Origin)
+TEXT = st.text(max_size=8)
+ROWS = st.builds(lambda n: Row(size=n).pack(), SMALL) | st.binary(min_size=48, max_size=48) | BYTES
+SILENCES = st.builds(Silence, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
+COMMON = {"dir": KEYS, "stamp": STAMPS, "origin": ORIGINS, "path": BYTES}
+
+
+@st.composite
+def _listings(draw: st.DrawFn) -> Listing:
+    """Some fit together, some do not."""
+    names, rows = pack_rows(draw(st.dictionaries(NAMES, ROWS, max_size=4)))
+    more = {"names": st.just(names) | BYTES, "rows": st.just(rows) | BYTES}
+    more |= {"digest": st.none() | BYTES, "silence": st.none() | SILENCES}
+    more |= {"own": st.none() | ROWS, "complete": st.booleans()}
+    return draw(st.builds(Listing, **COMMON, **more))
+
+
+CLAIMS = st.one_of(
+    st.builds(Cell, **COMMON, name=NAMES, value=st.none() | ROWS),
+    _listings(),
+    st.builds(Same, **COMMON, silence=SILENCES),
+    st.builds(Owe, **COMMON, deep=st.booleans(), reason=TEXT, errno=st.integers(0, 200)),
+    st.builds(Root, key=KEYS, identity=TEXT, stamp=STAMPS, origin=ORIGINS, present=st.booleans()),
+)
+BATCHES = st.builds(
+    lambda *fields: encode_batch(Batch(*fields)),
+    st.sampled_from([PROTOCOL, 0, 7]),
+    st.integers(0, 3) | NUMBERS,
+    SMALL | NUMBERS,
+    st.lists(CLAIMS, max_size=4),
+)
+schemathesis.openapi.media_type(MEDIA_TYPE, BATCHES | BYTES)
+
+
+@schemathesis.hook
+def filter_query(context: Any, query: Any) -> bool:
+    """No stream of changes is followed: it ends when its client does."""
+    follow = str((query or {}).get("follow", "")).lower() if isinstance(query, dict) else ""
+    return follow in ("", "false", "0", "no", "off", "f", "n")
