@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import anyio
 import msgspec
 import pytest
 import zstandard
+from fustor_source_fs.source import FsConfig, FsSource
 
 from fustor_core.claims import Cell, Key, Listing, Origin, Row
 
@@ -93,8 +95,8 @@ def test_sessions_and_hellos_that_are_none(place: Site) -> None:
         refused(some.open(agent_id="x" * 300), 400)
         refused(some.open(session_timeout_s=-1.0), 400)
         for guess in ("0" * 32, "../sessions", "%2e%2e%2f", "x" * 5000, "a%00b"):
-            refused(some.beat(session_id=guess), 404, 419, 400, 414)
-            refused(some.push(some.batch(1, []), session_id=guess), 404, 419, 400, 414)
+            refused(some.beat(session_id=guess))
+            refused(some.push(some.batch(1, []), session_id=guess))
         some.opened()
         for body in (
             b"",
@@ -128,7 +130,7 @@ def test_rows_that_cannot_be_are_named_and_the_rest_counts(place: Site) -> None:
             Cell(dir=KEY, name=b"a/b", value=row, **told),
             Cell(dir=KEY, name=b"..", value=row, **told),
             Cell(dir=KEY, name=b"short", value=row[:20], **told),
-            Cell(dir=KEY, name=b"n" * 300, value=row, **told),
+            Cell(dir=KEY, name=b"n" * 70_000, value=row, **told),
             Listing(dir=KEY, names=b"a\x00b", rows=row, **told),
             Listing(dir=KEY, names=b"b\x00a", rows=row + row, **told),
         ]
@@ -142,7 +144,7 @@ def test_rows_that_cannot_be_are_named_and_the_rest_counts(place: Site) -> None:
 def test_keys_that_are_not_good(place: Site) -> None:
     with honest(place) as some:
         session = some.opened()
-        read, short = place.key("read"), place.key("push", "--expires", "2s")
+        read = place.key("read")
         elsewhere = place.key("push", "--view", "other-*")
         second = place.fusion.told("key", "create", "--scope", "push")
         with Stranger(place.port, None) as nobody, Stranger(place.port, "fst_0_x") as wrong:
@@ -163,9 +165,9 @@ def test_keys_that_are_not_good(place: Site) -> None:
             place.fusion.told("key", "revoke", second["id"])
             until(lambda: thief.beat().status_code in (401, 419), 1.5, place.tails)
             refused(thief.open(), 401)
-        with Stranger(place.port, short, "brief") as brief:
+        with Stranger(place.port, place.key("push", "--expires", "5s"), "brief") as brief:
             brief.opened()
-            until(lambda: brief.beat().status_code in (401, 419), 4, place.tails)
+            until(lambda: brief.beat().status_code in (401, 419), 7, place.tails)
 
 
 @pytest.mark.hosts
@@ -216,21 +218,22 @@ def test_claims_of_a_leader_that_leads_no_more_are_refused_by_epoch(place: Site)
     with Stranger(place.port, place.key("push")) as some:
         some.opened(can={"realtime": True, "scan": True}, session_timeout_s=60.0)
         assert some.role == "leader"
-        scan = root("stranger", KEY, Origin.SNAPSHOT)
+        proof = anyio.run(FsSource(FsConfig(root=str(place.tree))).identity)
+        scan = msgspec.structs.replace(proof, origin=Origin.SNAPSHOT)
         assert some.push(some.batch(1, [scan])).status_code == 200
         rival = place.agent("alpha", mounted=False)
         rival.begin()
         until(lambda: len(place.sessions()) == 2, 10, place.tails)
         old = some.epoch
         assert some.beat(state=6).status_code == 200  # paused by a person: the lead passes on
-        until(lambda: (leader := place.leader()) is rival and leader is not None, 10, place.tails)
+        until(lambda: place.leader() is rival, 10, place.tails)
         listing = Listing(
             dir=KEY, names=b"old", rows=Row(ino=5).pack(), stamp=now(), origin=Origin.SNAPSHOT
         )
         told = refused(some.push(some.batch(2, [listing], old)), 412, slug="stale-epoch")
         assert told["epoch"] > old
         assert told["role"] == "follower"
-        assert some.push(some.batch(2, [root("stranger", KEY)])).status_code == 200
+        assert some.push(some.batch(2, [proof])).status_code == 200
 
 
 @pytest.mark.hosts

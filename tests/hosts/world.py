@@ -262,7 +262,7 @@ class Site:
         """The agent whose pipe leads the view as the server tells it."""
         told = self.sessions()
         leads = next((s for s in told if s["role"] == "leader"), None)
-        return self.agents[leads["pipe"]] if leads else None
+        return self.agents.get(leads["pipe"]) if leads else None
 
     def sessions(self) -> list[dict[str, Any]]:
         """Session of interfaces.md §2, of all that live."""
