@@ -20,7 +20,7 @@ class Berth:
 
     Attributes:
         pipeline: the one of the last start.
-        over: set when `run` has returned for good.
+        over: set by its owner when `run` is not called again.
 
     Raises:
         FustorError, OSError: the first one cannot be built.
@@ -31,6 +31,7 @@ class Berth:
         self.pipeline = build(1, False)
         self.over = anyio.Event()
         self._used = self._ends = False
+        self._renewed = anyio.Event()
 
     def __repr__(self) -> str:
         return f"<Berth {'ends' if self._ends else 'stays'} {self.pipeline!r}>"
@@ -50,17 +51,23 @@ class Berth:
             if self._used:
                 before = self.pipeline
                 self.pipeline = self._build(before.generation + 1, before.held)
+                self._renewed.set()
+                self._renewed = anyio.Event()
             self._used = True
             await self.pipeline.run()
 
-    def restart(self, *, held: bool = False) -> None:
+    def restart(self, *, held: bool = False) -> anyio.Event:
         """Stop cleanly and start again, from the configuration as it is then.
 
         Args:
             held: what a person has paused stays paused.
+
+        Returns:
+            Set when the next pipeline is there.
         """
         self.pipeline.held = self.pipeline.held and held
         self.pipeline.stop()
+        return self._renewed
 
     def end(self) -> None:
         """Stop cleanly, for good."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -17,6 +18,7 @@ import anyio.to_thread
 from fustor_core.building import Builder
 from fustor_core.config import AGENT, FUSION, ROLES, Loaded
 from fustor_core.desk import Desk, problem
+from fustor_core.drift import Drift
 from fustor_core.driven import NAME, Driven
 from fustor_core.engine import Engine
 from fustor_core.errors import NoSuchView
@@ -27,7 +29,9 @@ from fustor_core.key_store import KeyStore
 from fustor_core.machine import Move
 from fustor_core.pipeline import AgentPipeline
 from fustor_core.premises import Premises
+from fustor_core.problems import Problem
 from fustor_core.registry import Registry, refuse_earlier_system
+from fustor_core.reloading import Reloading, set_log_level
 from fustor_core.reporting import Tell, event
 from fustor_core.state import StateDirectory
 
@@ -48,7 +52,10 @@ async def run(
     with ExitStack() as held:
         house = House(loaded, home, on_event, debug=debug)
         house.open(held)
-        await house.live(stop)
+        async with anyio.create_task_group() as signals:
+            signals.start_soon(_hear_hangups, house)
+            await house.live(stop)
+            signals.cancel_scope.cancel()
     on_event(event("stopped"))
 
 
@@ -56,11 +63,10 @@ class House:
     """One process of Fustor.
 
     Attributes:
-        loaded: the configuration in force. registry, engine, fusion, premises: what it consists of.
+        registry, engine, fusion, premises, reloading: what it consists of.
     """
 
     def __init__(self, loaded: Loaded, home: Path, tell: Tell, *, debug: bool = False) -> None:
-        self.loaded = loaded
         self.roles = loaded.roles
         self.state = StateDirectory(home)
         self.registry = Registry()
@@ -74,6 +80,14 @@ class House:
         )
         socket = str(self.state.socket(part))
         self.premises = Premises(builder, self.engine, tell, socket)
+        self._drift = Drift(loaded, self.premises.config, lambda: self.pipes, self._warn)
+        self.reloading = Reloading(loaded, self.premises, self._drift, tell)
+        set_log_level(loaded.config)
+
+    @property
+    def loaded(self) -> Loaded:
+        """The configuration in force."""
+        return self.reloading.loaded
 
     @property
     def views(self) -> Mapping[str, FusionPipeline]:
@@ -104,6 +118,7 @@ class House:
             lambda: self.pipes,
             drop=self._drop,
             restart=premises.restart_pipe,
+            reload=self.reloading.reload,
             stop=self.stopping.set,
         )
         keys = KeyStore(self.state.fusion if FUSION in self.roles else None)
@@ -136,8 +151,22 @@ class House:
         async with anyio.create_task_group() as ends:
             ends.start_soon(_pass_on, stop, self.stopping)
             ends.start_soon(self.fusion.keep_keys, name="keys")
+            ends.start_soon(self.reloading.live, name="reloading")
+            ends.start_soon(self._drift.watch, name="drift")
             await self.premises.live(self.stopping)
             ends.cancel_scope.cancel()
+
+    async def hung_up(self) -> None:
+        """SIGHUP: read the files again; what is not from files ends as its terminal did."""
+        if self.loaded.reading is None:
+            self.stopping.set()
+            return
+        try:
+            await self.reloading.reload({})
+        except Problem as problem:
+            place = {key: problem.document.get(key) for key in ("file", "line", "column")}
+            where = ":".join(str(part) for part in place.values() if part)
+            self._warn(f"not reloaded, nothing has changed: {where}: {problem.message}", **place)
 
     # ---- what people ask for
 
@@ -183,6 +212,12 @@ def _is_beyond_sockets(loaded: Loaded) -> bool:
     receivers = loaded.config.receivers.values()
     places = [str(place) for one in receivers for place in one.options.get("listen") or ()]
     return any(not place.startswith("unix") for place in places)
+
+
+async def _hear_hangups(house: House) -> None:
+    with anyio.open_signal_receiver(signal.SIGHUP) as hangups:
+        async for _ in hangups:
+            await house.hung_up()
 
 
 async def _pass_on(one: anyio.Event, other: anyio.Event) -> None:

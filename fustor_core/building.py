@@ -70,6 +70,20 @@ class Builder:
             options = options.model_copy(update=more)
         return made(options)
 
+    def options(self, kind: str, name: str) -> Any:
+        """What the configuration says now to a driver that there is.
+
+        Args:
+            kind: ``source``, ``sink``, ``view`` or ``arbitrator``. name: of its pipe or view.
+        """
+        config = self.loaded.config
+        if kind in ("source", "sink"):
+            path: tuple[str, ...] = ("pipes", name, kind)
+        else:
+            path = ("views", name) if kind == "view" else ("views", name, kind)
+        driver = next(driver for _, driver, at, _ in config.blocks() if at == path)
+        return self.loaded.options(path, self._registry.driver(kind, driver).Config)
+
     # -- fusion
 
     def view(self, name: str) -> FusionPipeline:

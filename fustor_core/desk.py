@@ -25,7 +25,7 @@ class Desk:
         loaded: gives the configuration in force.
         registry: of this process. pipes: gives its pipes, by id.
         drop: forgets a view, by name. restart: begins a pipe anew, by id.
-        stop: ends the process.
+        reload: reads the configuration again. stop: ends the process.
     """
 
     def __init__(
@@ -35,11 +35,12 @@ class Desk:
         pipes: Callable[[], Mapping[str, AgentPipeline]],
         *,
         drop: Callable[[str], Awaitable[None]],
-        restart: Callable[[str], None],
+        restart: Callable[[str], object],
+        reload: Do,
         stop: Callable[[], None],
     ) -> None:
         self._loaded, self._registry, self._pipes = loaded, registry, pipes
-        self._drop, self._restart, self._stop = drop, restart, stop
+        self._drop, self._restart, self._reload, self._stop = drop, restart, reload, stop
 
     def __repr__(self) -> str:
         return f"<Desk {len(self._pipes())} pipes>"
@@ -54,6 +55,7 @@ class Desk:
             "restart": self.restart,
             "drop": self.drop,
             "stop": self.stop,
+            "reload": self.reload,
             "machines": self.machines,
             "machine": self.machine,
             "plugins": self.plugins,
@@ -105,6 +107,11 @@ class Desk:
             raise problem("illegal-transition", 409, told, remedy="stop it without --role")
         self._stop()
         return {"stopping": True, "pid": os.getpid()}
+
+    async def reload(self, asked: Asked) -> dict[str, Any]:
+        """The configuration is read again, and followed."""
+        self._part(asked.get("role"))
+        return await self._reload(asked)
 
     def _part(self, role: str | None) -> tuple[str, ...]:
         roles = self._loaded().roles

@@ -7,7 +7,7 @@ pipes drain first, the state is written back last.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,54 +16,20 @@ import anyio.abc
 
 from fustor_core.berth import Berth
 from fustor_core.building import Builder
+from fustor_core.config import Config, DriverBlock, View
 from fustor_core.contracts import Attached, Receiver, Reporting
+from fustor_core.contracts.adjusting import Adjusting
 from fustor_core.engine import Engine
+from fustor_core.errors import FustorError
 from fustor_core.fusion import Fusion
 from fustor_core.fusion_pipe import FusionPipeline
+from fustor_core.kept import Kept
 from fustor_core.machine import Move
 from fustor_core.pipe_words import coverage, path_item
 from fustor_core.pipeline import AgentPipeline
 from fustor_core.reporting import PipeReporter, Tell, ViewReporter
 
 FIRST_SCAN_OVER = frozenset({"snapshot_end", "follow", "stand_by"})
-
-
-class Kept:
-    """Named tasks of one group, each of which can be ended by itself."""
-
-    def __init__(self) -> None:
-        self._group: anyio.abc.TaskGroup | None = None
-        self._kept: dict[str, tuple[anyio.CancelScope, anyio.Event]] = {}
-
-    def __repr__(self) -> str:
-        return f"<Kept {', '.join(self._kept)}>"
-
-    def live_in(self, group: anyio.abc.TaskGroup) -> None:
-        """What begins from now on is a task of this group."""
-        self._group = group
-
-    def begin(self, name: str, live: Callable[[], Awaitable[None]]) -> None:
-        """Start a task."""
-        assert self._group is not None, "it lives in no group yet"
-        scope, over = anyio.CancelScope(), anyio.Event()
-        self._kept[name] = scope, over
-        self._group.start_soon(self._keep, name, live, name=name)
-
-    async def _keep(self, name: str, live: Callable[[], Awaitable[None]]) -> None:
-        scope, over = self._kept[name]
-        try:
-            with scope:
-                await live()
-        finally:
-            over.set()
-
-    async def end(self, name: str) -> None:
-        """Cancel a task and wait for its end; one that there is not has ended."""
-        found = self._kept.pop(name, None)
-        if found is not None:
-            scope, over = found
-            scope.cancel()
-            await over.wait()
 
 
 class Premises:
@@ -87,6 +53,8 @@ class Premises:
         self.views: dict[str, FusionPipeline] = {}
         self.receivers: dict[str, Receiver] = {}
         self.berths: dict[str, Berth] = {}
+        self._view_configs: dict[str, View] = {}  # what each was built with
+        self._receiver_configs: dict[str, DriverBlock] = {}
         self.agent = ""
         self.key = ""
         self.scanned: set[str] = set()
@@ -101,6 +69,13 @@ class Premises:
     def pipes(self) -> dict[str, AgentPipeline]:
         """The pipelines of the last starts, by id."""
         return {name: berth.pipeline for name, berth in self.berths.items()}
+
+    def config(self) -> Config:
+        """The configuration that runs: of each thing the one that it was built with, or adopted."""
+        pipes = {name: b.pipeline.config for name, b in self.berths.items() if b.stays}
+        views, receivers = dict(self._view_configs), dict(self._receiver_configs)
+        runs = {"pipes": pipes, "views": views, "receivers": receivers}
+        return self.builder.loaded.config.model_copy(update=runs)
 
     # -- living
 
@@ -144,6 +119,7 @@ class Premises:
         view = self.builder.view(name)
         view.open()
         self.views[name] = self.fusion.pipelines[name] = view
+        self._view_configs[name] = self.builder.loaded.config.views[name]
 
     async def start_view(self, name: str) -> None:
         """As `add_view`, while this lives."""
@@ -153,11 +129,34 @@ class Premises:
 
     async def end_view(self, name: str) -> None:
         """Close a view; its state is kept, its sessions have to look for another."""
-        view = self.views.pop(name)
-        del self.fusion.pipelines[name]
+        del self.views[name], self._view_configs[name], self.fusion.pipelines[name]
         await self._reports.end(f"view {name}")
         await self._of_views.end(name)
-        del view
+
+    async def restart_view(self, name: str) -> None:
+        """Close a view and open it again, with new drivers; raises as `add_view`."""
+        await self.end_view(name)
+        await self.start_view(name)
+
+    def adopt_view(self, name: str, drivers: Sequence[str]) -> bool:
+        """Take what a view's configuration says now while it serves.
+
+        Args:
+            drivers: ``view`` and ``arbitrator``, where options of theirs differ.
+
+        Returns:
+            False: a driver has to be built anew for that.
+        """
+        view = self.views[name]
+        judge = self.builder.options("arbitrator", name)
+        made = {"view": (view.view, None), "arbitrator": (view.fold.arbitrator, judge)}
+        for kind in drivers:
+            driver, options = made[kind]
+            if not adjusted(driver, options or self.builder.options(kind, name)):
+                return False
+        view.adopt(self.builder.view_options(name, judge))
+        self._view_configs[name] = self.builder.loaded.config.views[name]
+        return True
 
     async def _begin_view(self, name: str) -> None:
         ready = anyio.Event()
@@ -184,6 +183,7 @@ class Premises:
             FustorError, OSError: it cannot be built.
         """
         self.receivers[name] = self.builder.receiver(name)
+        self._receiver_configs[name] = self.builder.loaded.config.receivers[name]
 
     def start_receiver(self, name: str) -> None:
         """As `add_receiver`, while this lives; it listens when this returns.
@@ -193,13 +193,30 @@ class Premises:
         """
         receiver = self.builder.receiver(name)
         bind(receiver)
+        self._receiver_configs[name] = self.builder.loaded.config.receivers[name]
         self.receivers[name] = receiver
         self._begin_receiver(name)
 
     async def end_receiver(self, name: str) -> None:
         """Close a receiver; requests that run may end."""
-        del self.receivers[name]
+        del self.receivers[name], self._receiver_configs[name]
         await self._doors.end(name)
+
+    async def restart_receiver(self, name: str) -> None:
+        """Close a receiver and open it as it is configured now, or else as it was before.
+
+        Raises:
+            FustorError, OSError: it cannot be built, or cannot listen; it goes on as before.
+        """
+        before, config = self.receivers[name], self._receiver_configs[name]
+        await self.end_receiver(name)
+        try:
+            self.start_receiver(name)
+        except (FustorError, OSError):
+            bind(before)
+            self.receivers[name], self._receiver_configs[name] = before, config
+            self._begin_receiver(name)
+            raise
 
     def _begin_receiver(self, name: str) -> None:
         receiver = self.receivers[name]
@@ -234,26 +251,50 @@ class Premises:
         self.add_pipe(name)
         self._begin_pipe(name)
 
-    def restart_pipe(self, name: str, *, held: bool = False) -> None:
+    def restart_pipe(self, name: str, *, held: bool = False) -> anyio.Event:
         """Stop a pipe and start it again; one that stayed down after too many errors, too.
 
         Args:
             held: what a person has paused stays paused.
 
+        Returns:
+            Set when it has started again.
+
         Raises:
             FustorError, OSError: its drivers cannot be built.
         """
         self.scanned.discard(name)
-        if self.berths[name].over.is_set():
-            self.start_pipe(name)
-        else:
-            self.berths[name].restart(held=held)
+        if not self.berths[name].over.is_set():
+            return self.berths[name].restart(held=held)
+        self.start_pipe(name)
+        done = anyio.Event()
+        done.set()
+        return done
 
-    async def end_pipe(self, name: str) -> None:
-        """Stop a pipe: what is queued is sent, for a while. It is known until it has ended."""
+    def adopt_pipe(self, name: str, drivers: Sequence[str]) -> bool:
+        """Take what a pipe's configuration says now while it runs.
+
+        Args:
+            drivers: ``sink``, where options of its differ.
+
+        Returns:
+            False: a driver has to be built anew for that.
+        """
+        pipe = self.berths[name].pipeline
+        if "sink" in drivers and not adjusted(pipe.sink, self.builder.options("sink", name)):
+            return False
+        pipe.adopt(self.builder.loaded.config.pipes[name])
+        return True
+
+    def end_pipe(self, name: str) -> anyio.Event:
+        """Stop a pipe: what is queued is sent, for a while. It is known until it has ended.
+
+        Returns:
+            Set when it has.
+        """
         berth = self.berths[name]
         berth.end()
-        await berth.over.wait()
+        return berth.over
 
     def _build_pipe(self, name: str, generation: int, held: bool) -> AgentPipeline:
         made = self.builder.pipe(name, self.agent, self.fusion, generation=generation, held=held)
@@ -303,6 +344,11 @@ class Premises:
                 fields |= {"root": str(pipe.config.source.options.get("root", ""))}
                 fields |= _covered(pipe)
         return fields
+
+
+def adjusted(driver: object, options: object) -> bool:
+    """Whether a driver has taken other options."""
+    return isinstance(driver, Adjusting) and driver.adjust(options)
 
 
 def bind(receiver: Receiver) -> None:

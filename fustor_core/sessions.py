@@ -137,7 +137,7 @@ class Step:
 
 
 class Sessions:
-    """The table of one view. Only `apply` and `restore` change it.
+    """The table of one view. Only `apply` and `restore` change it; its limits may be set anew.
 
     Args:
         view: its name.

@@ -28,12 +28,13 @@ class Summons:
 
     Attributes:
         jobs: scans on demand. passed: listings for the leader, found by sessions that cannot.
+        interval_s: of the sentinel, 0 = off.
     """
 
     def __init__(self, options: FusionOptions, view: View, peers: dict[str, Peer]) -> None:
         self.jobs = Jobs(options.view)
         self.passed = Passed()
-        self._interval_s = options.sentinel_interval_s
+        self.interval_s = options.sentinel_interval_s
         self._view = view
         self._peers = peers
         self._watches: dict[int, Watches] = {}  # by number of the line
@@ -58,7 +59,7 @@ class Summons:
         out += self.jobs.commands(session_id, now_us)
         if leads is not None:
             out += self.passed.commands()
-            out += peer.errands.looks(self._view, leads, self._interval_s)
+            out += peer.errands.looks(self._view, leads, self.interval_s)
         return tuple(out)
 
     def place(self, sessions: Iterable[str], leader: str | None, now_us: int) -> None:

@@ -40,7 +40,7 @@ def join(app: typer.Typer) -> None:
     """Adds the commands of this file to the program."""
     app.command("status")(status)
     app.command("stop")(stop)
-    app.command("reload", hidden=True)(reload)  # shown when the engine can
+    app.command("reload")(reload)
 
 
 def status(

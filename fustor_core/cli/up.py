@@ -144,7 +144,7 @@ def _run_files(
     Raises:
         ConfigErrors: faults in the files. ConfigError: they hold nothing for these roles.
     """
-    from fustor_core.config import load_config
+    from fustor_core.config import load_config, require_roots
     from fustor_core.registry import Registry
 
     paths = chosen_files(call, files or _from_environment())
@@ -164,7 +164,7 @@ def _run_files(
             f"nothing to run: no {' and no '.join(needed)} in {named}",
             remedy=f"write a first configuration with `{first}`, or run `fustor up DIR`",
         )
-    _require_roots(loaded)
+    require_roots(loaded)
     if loaded.left_out:
         call.screen.note(f"left out of fustor {roles[0]}: {'; '.join(loaded.left_out)}")
     return foreground(call, loaded)
@@ -265,20 +265,3 @@ def _listen(text: str | None) -> str | None:
 def _from_environment() -> Sequence[str]:
     """The files of FUSTOR_CONFIG, separated like those of PATH."""
     return [part for part in os.environ.get("FUSTOR_CONFIG", "").split(os.pathsep) if part]
-
-
-def _require_roots(loaded: Loaded) -> None:
-    """Directories that files name must be there when the program starts.
-
-    Raises:
-        ConfigErrors: every root that is not, with its place in the file (exit 3).
-    """
-    from fustor_core.config import ConfigErrors
-
-    for name, pipe in loaded.config.pipes.items():
-        root = pipe.source.options.get("root")
-        if isinstance(root, str) and not pipe.disabled and not os.path.isdir(root):
-            why = "is no directory" if os.path.lexists(root) else "does not exist"
-            loaded.merged.error(f"{root} {why}", ("pipes", name, "source", "root"), at_value=True)
-    if loaded.merged.errors:
-        raise ConfigErrors(loaded.merged.errors)

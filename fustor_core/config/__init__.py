@@ -25,6 +25,7 @@ from fustor_core.config.model import (
     View,
 )
 from fustor_core.config.roles import AGENT, FUSION, ROLES
+from fustor_core.config.roots import require_roots
 from fustor_core.config.schema import json_schema
 from fustor_core.config.up import up_config, view_names
 
@@ -51,6 +52,7 @@ __all__ = [
     "effective",
     "json_schema",
     "load_config",
+    "require_roots",
     "up_config",
     "view_names",
 ]

@@ -85,12 +85,17 @@ class Loaded:
 
     def changed(self) -> list[Path]:
         """Files whose content is not what was read, that are new or gone; secrets too."""
-        if self.reading is None:
-            return []
-        known: dict[Path, str | None] = {**self.merged.files, **self.merged.referenced}
-        now, _ = config_files(self.reading.paths)
-        files = {*now, *known}
-        return sorted(file for file in files if file not in known or digest(file) != known[file])
+        known, now = self.known(), self.fingerprint()
+        return sorted(file for file in {*known, *now} if known.get(file, "") != now.get(file, ""))
+
+    def known(self) -> dict[Path, str | None]:
+        """The files that were read, secrets too, with a digest each."""
+        return {**self.merged.files, **self.merged.referenced}
+
+    def fingerprint(self) -> dict[Path, str | None]:
+        """The same as it is now, with files that have come since, without those that are gone."""
+        files = [] if self.reading is None else config_files(self.reading.paths)[0]
+        return {file: digest(file) for file in [*files, *self.merged.referenced]}
 
     def again(self) -> Loaded:
         """The configuration as its files are now; itself when it is not from files.
@@ -174,7 +179,8 @@ def check_config(
     except ValidationError as error:
         note_faults(merged, error, Config)
     if FUSION in roles:
-        _check_names(merged)
+        if not merged.broken:  # else what is missing may stand there
+            _check_names(merged)
     else:
         check_local_sinks(merged)
     if model_of is not None:

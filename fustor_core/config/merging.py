@@ -31,6 +31,7 @@ class Merged:
         origins: where what no file set came from, by path.
         files: what was read, in order, with a digest each; None for one that is not readable.
         referenced: the same of files that values came out of.
+        broken: a file could not be read as YAML: what it holds is not known.
         errors: found so far.
     """
 
@@ -41,6 +42,7 @@ class Merged:
     origins: dict[KeyPath, str] = field(default_factory=dict)
     files: dict[Path, str | None] = field(default_factory=dict)
     referenced: dict[Path, str] = field(default_factory=dict)
+    broken: bool = False
     errors: list[ConfigError] = field(default_factory=list)
 
     def error(
@@ -126,6 +128,7 @@ def merge_document(merged: Merged, document: Document) -> None:
     """Add one file; ids and keys that are there already are errors."""
     merged.files.setdefault(document.file, None)
     merged.lines[document.file] = document.lines
+    merged.broken |= bool(document.errors) and not document.data
     if _is_pipe(document):
         _lift_pipe(document)
     _respell(document)

@@ -64,10 +64,10 @@ async def test_a_changed_configuration_is_shown_until_it_is_as_it_was() -> None:
         await rig.reach(66)
         rig.pipe.outdated()
         assert int(rig.pipe.state) == 82
-        rig.pipe.restored()
+        rig.pipe.outdated(on=False)
         assert int(rig.pipe.state) == 66
         with pytest.raises(IllegalTransition):
-            rig.pipe.restored()
+            rig.pipe.outdated(on=False)
         rig.pipe.outdated()
     assert rig.states == [*UP, 34, 66, 82, 66, 82, *DOWN]
 

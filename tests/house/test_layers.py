@@ -20,16 +20,17 @@ LAYERS = {
     "L0 words": "errors claims registers clock machine",
     "L1 promises": """
         contracts.source contracts.sink contracts.arbitrator contracts.view contracts.receiver
+        contracts.adjusting
         contracts hookspecs units wire
         config.interpolation config.document config.model config.merging config.faults
-        config.roles config.loading config.schema config.effective config.up config
+        config.roles config.loading config.roots config.schema config.effective config.up config
         states.pipeline states.fusion_pipeline states.session states.leadership states.couplings
         states.page states states.__main__
         fustor_core
     """,
     "L2 decisions": """
         pacing sequence sessions leadership arbitration lines admission frames roll
-        fold keys queues owing
+        fold keys queues owing reconcile
     """,
     "L3 doings": """
         problems
@@ -40,7 +41,7 @@ LAYERS = {
         fusion post phases trouble spool remains link stage courier heart lookout pipe_words opening
         pipeline berth reporting driven
     """,
-    "L4 wiring": "engine desk forests building premises bootstrap doctor",
+    "L4 wiring": "engine desk forests building kept premises drift reloading bootstrap doctor",
     "L5 door": """
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting

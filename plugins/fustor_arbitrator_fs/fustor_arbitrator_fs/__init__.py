@@ -56,9 +56,20 @@ class FSArbitrator:
         )
 
     def __init__(self, config: Config) -> None:
+        self._use(config)
+
+    def _use(self, config: Config) -> None:
         self.config = config
         self._hot_ns = int(config.hot_file_threshold * 1e9)
         self._hot_us = self._hot_ns // 1000
+
+    def adjust(self, config: Config) -> bool:
+        """Take another threshold; what the core reads of the rest needs a new arbitrator."""
+        threshold = {"hot_file_threshold": config.hot_file_threshold}
+        if self.config.model_copy(update=threshold) != config:
+            return False
+        self._use(config)
+        return True
 
     def judge(self, known: Known | None, claim: Claim, facts: Facts) -> Verdict:
         """What the claim does to its directory; see `fustor_core.arbitration`."""

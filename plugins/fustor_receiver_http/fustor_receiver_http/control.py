@@ -9,7 +9,7 @@ The names, with their arguments:
     sessions {view: str | None}
     pipes {}       pipe {id}          pause {id}    resume {id}    restart {id}
     machines {}    machine {name}     plugins {}    config {}
-    stop {role: str | None}           reload {role: str | None}
+    stop {role: str | None}           reload {role: str | None, restart: bool}
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class ConfirmBody(Parameters):
 
 class RoleBody(Parameters):
     role: Literal["agent", "fusion"] | None = Field(None, description="only this part")
+
+
+class ReloadBody(RoleBody):
+    restart: bool = Field(True, description="restart what cannot change as it runs")
 
 
 class SessionParameters(Parameters):
@@ -181,17 +185,17 @@ def _work(router: APIRouter, ask: Ask) -> None:
     of_pipe("resume", "Resume a pipe")
     of_pipe("restart", "Restart a pipe")
 
-    def of_program(word: str, summary: str) -> None:
+    def of_program(word: str, summary: str, form: type[RoleBody]) -> None:
         @router.post(
             f"/{word}",
             tags=["admin"],
             summary=summary,
             name=word,
-            openapi_extra=body_schema(RoleBody),
+            openapi_extra=body_schema(form),
         )
         async def act(request: Request) -> Response:
-            body = await body_of(request, RoleBody)
-            return Document(await ask.command(word, {"role": body.role}))
+            body = await body_of(request, form)
+            return Document(await ask.command(word, body.model_dump()))
 
-    of_program("stop", "Stop the program")
-    of_program("reload", "Read the configuration again")
+    of_program("stop", "Stop the program", RoleBody)
+    of_program("reload", "Read the configuration again", ReloadBody)

@@ -183,10 +183,10 @@ class HttpReceiver:
             async with anyio.create_task_group() as group:
                 for server in servers:
                     group.start_soon(_sheltered, server)
-                for server in servers:
-                    await server.accepting.wait()
-                self.ready.set()
                 try:
+                    for server in servers:
+                        await server.accepting.wait()
+                    self.ready.set()
                     await anyio.sleep_forever()
                 finally:
                     self.ready = anyio.Event()

@@ -93,8 +93,7 @@ class Server(uvicorn.Server):
         await self.serve(sockets=[self._listening])
 
     def stop(self) -> None:
-        """No new requests; those that run may end."""
-        self.should_exit = True
+        """No new requests; those that run may end. May come before it accepts."""
         self._stop.set()
 
     @contextmanager
@@ -110,6 +109,6 @@ class Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Waits for `stop`, and keeps the Date header young."""
-        while not await self.on_tick(0):
+        while not self._stop.is_set() and not await self.on_tick(0):
             with anyio.move_on_after(DATE_S):
                 await self._stop.wait()

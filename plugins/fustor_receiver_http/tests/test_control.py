@@ -102,7 +102,14 @@ COMMANDS: list[tuple[str, str, Any, str, dict[str, Any], int]] = [
     ("POST", "/pipes/p/restart", None, "restart", {"id": "p"}, 200),
     ("POST", "/stop", None, "stop", {"role": None}, 200),
     ("POST", "/stop", {"role": "agent"}, "stop", {"role": "agent"}, 200),
-    ("POST", "/reload", {"role": "fusion"}, "reload", {"role": "fusion"}, 200),
+    (
+        "POST",
+        "/reload",
+        {"role": "fusion", "restart": False},
+        "reload",
+        {"role": "fusion", "restart": False},
+        200,
+    ),
 ]
 
 

@@ -58,6 +58,16 @@ class FileView:
         )
         self._keeper: Keeper | None = None
 
+    def adjust(self, config: Config) -> bool:
+        """Take another guard; another budget needs a new view."""
+        if config.memory_budget != self.config.memory_budget:
+            return False
+        self.config = config
+        limits, guard = config.mass_delete_guard, self.registers.guard
+        guard.count, guard.ratio = limits.count, limits.ratio
+        guard.second_look_us = int(limits.second_look * 1e6)
+        return True
+
     # ---- View
 
     def begin(self, moment: Moment) -> None:
@@ -98,8 +108,8 @@ class FileView:
         self._keeper = Keeper(self.registers, ColdStore(folder))
         return self._keeper.restore()
 
-    def checkpoint(self, lsn: int, meta: bytes) -> Callable[[], None]:
-        """Copy what changed; the returned work makes it durable."""
+    def checkpoint(self, lsn: int, meta: bytes) -> Iterator[Callable[[], None]]:
+        """Copy what changed, step by step; the work of the last step makes it durable."""
         assert self._keeper is not None
         return self._keeper.checkpoint(lsn, meta)
 
