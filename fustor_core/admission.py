@@ -6,6 +6,7 @@ reply; the rest of its batch counts. Of a listing with rows that cannot be, the 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -99,6 +100,14 @@ def admit(
             for name in bad_rows(claim):
                 _name(out, Quarantined(i, "size is negative", name))
     return out
+
+
+def without_skipped(batch: Batch, skipped: Collection[int]) -> Batch:
+    """The batch without the claims that are quarantined whole: nobody may look into those."""
+    if not skipped:
+        return batch
+    claims = [claim for i, claim in enumerate(batch.claims) if i not in skipped]
+    return msgspec.structs.replace(batch, claims=claims)
 
 
 def bad_rows(claim: Listing) -> list[bytes]:

@@ -25,6 +25,7 @@ MEDIA_TYPE = "application/vnd.fustor.batch+msgpack"
 ROW = struct.Struct("<QqqQIIII")
 ROW_BYTES = ROW.size
 NAME_BYTES_MAX = 4096
+DIGEST_BYTES = 16
 _U63 = (1 << 63) - 1
 _U64 = (1 << 64) - 1
 
@@ -318,7 +319,7 @@ def fault(claim: Claim) -> str:
             return "name with NUL or slash, or too long"
         if claim.name in (b".", b".."):
             return "name is . or .."
-    elif isinstance(claim, Listing) and claim.digest is None and (why := _listing_fault(claim)):
+    elif isinstance(claim, Listing) and (why := _listing_fault(claim)):
         return why
     if claim.__class__ is not Root:
         stamp = claim.stamp
@@ -336,6 +337,8 @@ def _listing_fault(claim: Listing) -> str:
         return f"{count} names but {len(claim.rows)} bytes of rows"
     if claim.own is not None and len(claim.own) != ROW_BYTES:
         return "own attributes are not one row"
+    if claim.digest is not None and (count or len(claim.digest) != DIGEST_BYTES):
+        return f"a digest has {DIGEST_BYTES} bytes, and stands instead of names and rows"
     if claim.names and b"/" in claim.names:
         return "name with a slash"
     return ""

@@ -16,7 +16,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from fustor_core import frames, leadership
-from fustor_core.admission import Admission, admit
+from fustor_core.admission import Admission, admit, without_skipped
 from fustor_core.claims import Ack, Batch
 from fustor_core.contracts import (
     HERE,
@@ -256,26 +256,14 @@ class FusionPipeline:
         return taken
 
     async def _fold_in(self, head: BatchHead, batch: Batch, body: bytes) -> Ack:
-        """Journal a batch, then apply it when those before it are applied."""
         keeping = self.keeping
-        was_full = keeping.disk_full
-        turn, done = keeping.turn, anyio.Event()
-        keeping.turn = done
+        was_full, frame = keeping.disk_full, frames.batch_frame(head, body)
         try:
-            lsn = await keeping.commit(frames.BATCH, frames.batch_frame(head, body))
-            with anyio.CancelScope(shield=True):  # durable: it must be applied, whoever waits
-                await turn.wait()
-                reply = await self._apply(head, batch)
-                keeping.applied_lsn = lsn
-            return reply
+            return await keeping.fold_in(frames.BATCH, frame, lambda: self._apply(head, batch))
         except DiskFull:
             if not was_full:
                 self.on_alarm("the disk under the state directory is full: no acknowledgements")
             raise
-        finally:  # the turn passes on in order, whatever happened to this batch
-            with anyio.CancelScope(shield=True):
-                await turn.wait()
-            done.set()
 
     async def _apply(self, head: BatchHead, batch: Batch) -> Ack:
         folded = Folded()
@@ -283,6 +271,7 @@ class FusionPipeline:
         for part in self.fold.batch(head, batch, moment):
             folded = part
             await anyio.lowlevel.checkpoint()
+        batch = without_skipped(batch, frozenset(head.skipped))
         self.changes = folded.changes
         reply = self.keeping.took(head, batch, folded, self.now_us())
         self.standing.pushed(head.session, batch, folded)
@@ -313,10 +302,13 @@ class FusionPipeline:
     async def confirm(self, path: bytes, *, reject: bool) -> list[dict[str, Any]]:
         """A person's word on frozen removals."""
         record = frames.Confirm(path, reject, self.now_us(), time.time_ns())
-        await self.keeping.commit(frames.CONFIRM, frames.encode(record))
-        done = self.fold.confirm(record)
-        self._after_batch()
-        return done
+
+        async def confirm() -> list[dict[str, Any]]:
+            done = self.fold.confirm(record)
+            self._after_batch()
+            return done
+
+        return await self.keeping.fold_in(frames.CONFIRM, frames.encode(record), confirm)
 
     async def scan(self, path: bytes, *, recursive: bool) -> Job | None:
         """Scan on demand: the job; None when there is no such directory."""
@@ -330,8 +322,11 @@ class FusionPipeline:
     async def owe(self, path: bytes, *, deep: bool) -> bool:
         """Owe a fresh look at a path; False when there is no such directory."""
         record = frames.OweLook(path, deep, self.now_us(), time.time_ns())
-        await self.keeping.commit(frames.OWE, frames.encode(record))
-        return self.fold.owe(record)
+
+        async def owe() -> bool:
+            return self.fold.owe(record)
+
+        return await self.keeping.fold_in(frames.OWE, frames.encode(record), owe)
 
     def history(self, query: Query) -> list[dict[str, Any]]:
         """The judgements about the register at a path that are still remembered, newest first."""

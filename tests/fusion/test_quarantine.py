@@ -52,6 +52,7 @@ def bad_cells(one: Agent) -> list[Cell]:
     return [
         make(good, value=NEGATIVE.pack()),
         make(good, value=b"short"),
+        make(good, value=b""),
         make(good, name=b"a/b"),
         make(good, name=b".."),
         make(good, name=b"n" * 5000),
@@ -69,7 +70,7 @@ def bad_cells(one: Agent) -> list[Cell]:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("number", range(15))
+@pytest.mark.parametrize("number", range(16))
 async def test_a_bad_cell_is_named_and_owes_its_directory(party: Party, number: int) -> None:
     async with party.running():
         one = await party.agent()
@@ -105,6 +106,28 @@ async def test_the_other_rows_of_a_listing_count(party: Party) -> None:
         await one.send(one.listing(TOP, {b"b": file(5)}))
         assert party.paths() == {"/a", "/d", "/d/b"}
         assert not _reasons(party)
+
+
+@pytest.mark.anyio
+async def test_nobody_looks_into_what_is_refused(party: Party) -> None:
+    """Neither the clock of ctimes, nor what other lines are to watch, nor what a digest is for."""
+    async with party.running():
+        one, other = await party.agent(), await party.agent("b")
+        await one.send(*one.tree())
+        await other.send(other.root())
+        await one.send(one.event(b"new", edge_row(Key(0, 99, 99))))  # for the other to watch
+        short = msgspec.structs.replace(other.event(b"x", file()), value=b"")
+        assert len((await other.send(short)).quarantined) == 1
+        good = one.listing(TOP, {})
+        for odd in (
+            msgspec.structs.replace(good, names=b"", rows=b"", digest=b"d" * 16, own=b""),
+            msgspec.structs.replace(good, names=b"", rows=b"", digest=b"d" * 15),
+            msgspec.structs.replace(good, names=b"a", rows=file().pack(), digest=b"d" * 16),
+        ):
+            assert [q.index for q in (await one.send(odd)).quarantined] == [0], odd
+        party.kill()
+    async with party.running():
+        assert "/d/b" in party.paths()
 
 
 @pytest.mark.anyio
