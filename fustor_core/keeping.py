@@ -7,10 +7,13 @@ durable in the view's own store, after which older segments of the journal are d
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from fustor_core import frames
@@ -24,10 +27,16 @@ from fustor_core.journal import GroupCommit, Journal, Payload
 from fustor_core.lines import LineRow, Lines
 from fustor_core.roll import Roll
 
+T = TypeVar("T")
+
 CHECKPOINT_S = 2.0
 CHECKPOINT_DIRECTORIES = 5000
 FORGET_AT_ONCE = 1000
 FIRST_BOOT = -(1 << 62)  # fusion time has no beginning before its first boot
+
+
+def nothing() -> None:
+    """The work of a checkpoint that has nothing to write."""
 
 
 class Keeping:
@@ -40,7 +49,6 @@ class Keeping:
 
     Attributes:
         clock: fusion time. roll: the sessions that outlive this process. lines: their clocks.
-        turn: passed from batch to batch; set while no batch is being applied.
         disk_full: the last write found no room.
     """
 
@@ -68,8 +76,8 @@ class Keeping:
         self._was: frames.Clock | None = None
         self._since = FIRST_BOOT, FIRST_BOOT
         self.disk_full = False
-        self.turn = anyio.Event()
-        self.turn.set()
+        self._turn = anyio.Event()  # passed on; set while nothing is being applied
+        self._turn.set()
         self._wanted = anyio.Event()
         self._checkpointing = anyio.Lock()
 
@@ -224,6 +232,35 @@ class Keeping:
         self.disk_full = False
         return lsn
 
+    async def fold_in(self, kind: int, payload: Payload, apply: Callable[[], Awaitable[T]]) -> T:
+        """Make a frame durable, then apply it when all before it are applied.
+
+        Raises:
+            DiskFull: nothing was kept, and nothing applied.
+        """
+        async with self.in_turn() as turn:
+            lsn = await self.commit(kind, payload)
+            with anyio.CancelScope(shield=True):  # durable: it must be applied, whoever waits
+                await turn.wait()
+                done = await apply()
+                self.applied_lsn = lsn
+        return done
+
+    @asynccontextmanager
+    async def in_turn(self) -> AsyncIterator[anyio.Event]:
+        """A place in the row of those that change the state, as the journal has them.
+
+        The body waits for what is yielded before it changes or copies anything.
+        """
+        turn, done = self._turn, anyio.Event()
+        self._turn = done
+        try:
+            yield turn
+        finally:  # it passes on in order, whatever happened to this one
+            with anyio.CancelScope(shield=True):
+                await turn.wait()
+            done.set()
+
     # ---- checkpoints
 
     async def write_back(self, loose_age_s: float, on_full: Callable[[str], None]) -> None:
@@ -246,29 +283,33 @@ class Keeping:
             return
         keys = self.view.forgettable(self.now_us() - int(loose_age_s * 1e6), FORGET_AT_ONCE)
         if keys:
-            try:
-                await self.commit(frames.FORGET, frames.encode(frames.Forget(keys)))
-            except DiskFull:
-                return
-            self.fold.forget(keys)
+
+            async def forget() -> None:
+                self.fold.forget(keys)
+
+            with suppress(DiskFull):  # later, then
+                await self.fold_in(frames.FORGET, frames.encode(frames.Forget(keys)), forget)
 
     async def checkpoint(self, on_full: Callable[[str], None]) -> None:
         """Make the fold up to the last applied batch durable in the view's store."""
         if not isinstance(self.view, Durable):
             return
         async with self._checkpointing:
-            while not self.turn.is_set():  # between two batches
-                await self.turn.wait()
-            lsn = self.applied_lsn
-            work = self.view.checkpoint(lsn, frames.encode(self._meta()))
-            try:
-                with anyio.CancelScope(shield=True):  # a copy that was taken must be written
+            work, lsn = nothing, 0
+            with anyio.CancelScope(shield=True):  # a copy that was begun must be written
+                async with self.in_turn() as turn:
+                    await turn.wait()
+                    lsn = self.applied_lsn
+                    for step in self.view.checkpoint(lsn, frames.encode(self._meta())):
+                        work = step
+                        await anyio.lowlevel.checkpoint()
+                try:
                     await anyio.to_thread.run_sync(work)
-            except DiskFull as err:
-                if not self.disk_full:
-                    on_full(err.message)
-                self.disk_full = True
-                return
+                except DiskFull as err:
+                    if not self.disk_full:
+                        on_full(err.message)
+                    self.disk_full = True
+                    return
             self.journal.drop_until(lsn)
 
     def _meta(self) -> Meta:

@@ -137,14 +137,15 @@ class Durable(Protocol):
 
     `open` reads the last checkpoint: its journal position and the meta data given to it, (0, b"")
     at a first start.
-    `checkpoint` copies what changed, between two batches, and returns the work that makes the copy
-    durable: to be run once, in a worker thread; it may raise `DiskFull`, then `flush` retries all.
+    `checkpoint` copies what changed, between two batches, in small steps, between which questions
+    are answered. What its last step gives is the work that makes the copy durable, to be run once,
+    in a worker thread; it may raise `DiskFull`, then the next checkpoint holds all of it again.
     `damage` says what could not be read back, as sentences.
     """
 
     def open(self, folder: Path, name: str) -> tuple[int, bytes]: ...
 
-    def checkpoint(self, lsn: int, meta: bytes) -> Callable[[], None]: ...
+    def checkpoint(self, lsn: int, meta: bytes) -> Iterator[Callable[[], None]]: ...
 
     def dirty(self) -> int: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import msgspec
@@ -16,6 +16,8 @@ from fustor_view_file.feed import Change
 from fustor_view_file.pack import Pack
 from fustor_view_file.records import Damaged, directory_of, record_of
 from fustor_view_file.tally import GAPS, SUMS
+
+COPIED_AT_ONCE = 50
 
 
 class Life(msgspec.Struct, array_like=True, frozen=True):
@@ -47,13 +49,20 @@ class Keeper:
 
     # ---- out
 
-    def image(self, lsn: int, meta: bytes) -> Image:
-        """A copy of all that changed since the last image; to be made between two batches."""
+    def image(self, lsn: int, meta: bytes) -> Iterator[Image]:
+        """A copy of all that changed since the last image; to be made between two batches.
+
+        It grows from one step to the next, and is whole with the last one.
+        """
         registers, tree = self.registers, self.registers.tree
         image = Image({"fusion": meta})
         self._take_again(image)
-        changed = tree.dirty | tree.sums.touched
-        for key in changed:
+        dirty, touched = set(tree.dirty), set(tree.sums.touched)
+        tree.dirty.clear()
+        tree.sums.touched.clear()
+        for number, key in enumerate(dirty | touched):
+            if number % COPIED_AT_ONCE == COPIED_AT_ONCE - 1:
+                yield image
             directory = tree.dirs.get(key)
             if directory is None:
                 place = self._places.pop(key, 0)
@@ -68,10 +77,8 @@ class Keeper:
                 directory, sorted(claims) if claims is not None else None, key in tree.waiting
             )
             image.records.append((directory.place, record))
-            if key in tree.dirty and directory.resident:
+            if key in dirty and directory.resident:
                 image.packs.append((directory.place, Pack(*directory.blobs())))
-        tree.dirty.clear()
-        tree.sums.touched.clear()
         feed = registers.feed
         since = max(self._fed, feed.floor)
         image.feed = [(c.number, msgspec.msgpack.encode(c)) for c in feed.since(since)]
@@ -80,7 +87,7 @@ class Keeper:
         root = tree.root.key if tree.root is not None else None
         life = Life(feed.incarnation, feed.head, registers.ready, root, self._next_place, lsn)
         image.meta["life"] = msgspec.msgpack.encode(life)
-        return image
+        yield image
 
     def _take_again(self, image: Image) -> None:
         """A checkpoint that failed is part of the next one."""
@@ -96,18 +103,17 @@ class Keeper:
         image.dropped.extend(failed.dropped)
         self._fed = min([self._fed, *(number - 1 for number, _ in failed.feed)])
 
-    def checkpoint(self, lsn: int, meta: bytes) -> Callable[[], None]:
-        """The work that makes the present state durable, for a worker thread."""
-        image = self.image(lsn, meta)
+    def checkpoint(self, lsn: int, meta: bytes) -> Iterator[Callable[[], None]]:
+        """Work that makes the present state durable, for a worker thread: the last item is it."""
+        for image in self.image(lsn, meta):
+            yield partial(self._write, image)
 
-        def write() -> None:
-            try:
-                self.cold.write(image)
-            except DiskFull:
-                self._again = image  # nothing was kept: the next image holds all of this again
-                raise
-
-        return write
+    def _write(self, image: Image) -> None:
+        try:
+            self.cold.write(image)
+        except DiskFull:
+            self._again = image  # nothing was kept: the next image holds all of this again
+            raise
 
     # ---- in
 

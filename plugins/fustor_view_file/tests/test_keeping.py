@@ -30,10 +30,10 @@ def state(view: FileView) -> dict[Key, object]:
 def test_a_checkpoint_read_back_is_the_same_state(world: World, tmp_path: Path) -> None:
     view = world.view
     assert view.open(tmp_path, "v") == (0, b"")
-    view.checkpoint(3, b"meta")()
+    list(view.checkpoint(3, b"meta"))[-1]()
     world.tell(cell(1, b"twin", edge(3)), cell(2, b"b", None), cell(1, b"w", file(16, 0), WRITING))
     world.tell(cell(1, b"a", None))
-    view.checkpoint(7, b"later")()
+    list(view.checkpoint(7, b"later"))[-1]()
     view.close()
     again = FileView(view.config)
     assert again.open(tmp_path, "v") == (7, b"later")
@@ -48,7 +48,7 @@ def test_a_damaged_pack_is_unknown_and_owed(world: World, tmp_path: Path) -> Non
 
     view = world.view
     view.open(tmp_path, "v")
-    view.checkpoint(1, b"")()
+    list(view.checkpoint(1, b""))[-1]()
     view.close()
     with sqlite3.connect(tmp_path / "packs.sqlite") as db:
         (record,) = db.execute("SELECT record FROM pack WHERE place=2").fetchone()
@@ -69,7 +69,7 @@ def test_a_damaged_pack_is_unknown_and_owed(world: World, tmp_path: Path) -> Non
 def test_an_unreadable_store_is_set_aside_and_said(world: World, tmp_path: Path) -> None:
     view = world.view
     view.open(tmp_path, "v")
-    view.checkpoint(1, b"")()
+    list(view.checkpoint(1, b""))[-1]()
     view.close()
     (tmp_path / "packs.sqlite").write_bytes(b"this is no database, it only looks long enough" * 99)
     again = FileView(view.config)
