@@ -16,7 +16,15 @@ EXAMPLES = ["contrib/fustor_source_rooms"]
 TESTED_WITH = {
     "plugins/fustor_view_file": ["./plugins/fustor_arbitrator_fs"],
     "plugins/fustor_sink_fusion": ["./plugins/fustor_receiver_http"],
+    "plugins/fustor_receiver_v08": ["./plugins/fustor_arbitrator_fs", "./plugins/fustor_view_file"],
 }
+# The earlier system's agent; its watcher needs an inner class that newer watchdogs have not.
+EARLIER = [
+    "fustor-agent==0.8.17",
+    "fustor-source-fs==0.8.17",
+    "fustor-sender-http==0.8.17",
+    "watchdog==6.0.0",
+]
 
 
 @nox.session
@@ -78,6 +86,17 @@ def fuzz(session: nox.Session) -> None:
     """Every route of the served OpenAPI against a live program; `-- --examples 10` asks less."""
     _install(session, ".[fuzz]")
     session.run("pytest", "-q", "-m", "fuzz", "tests/fuzz", *session.posargs)
+
+
+@nox.session
+def compat(session: nox.Session) -> None:
+    """The real agent of Fustor 0.8.17 pushes into a fusion of ours; the agent has a venv alone."""
+    _install(session)
+    folder = Path(session.create_tmp()) / "earlier"
+    session.run("python", "-m", "venv", str(folder))
+    session.run(str(folder / "bin" / "pip"), "install", "-q", *EARLIER, external=True)
+    env = {"FUSTOR_OLD_AGENT": str(folder / "bin" / "fustor-agent")}
+    session.run("pytest", "-q", "-m", "compat", "tests/compat", *session.posargs, env=env)
 
 
 @nox.session

@@ -26,6 +26,7 @@ PATHS_AT_ONCE = 1000
 WITNESSES = 64
 WISHES_KEPT = 10_000
 SLACK_US = 50_000
+HOT_US = 30_000_000  # how long a suspect waits for its second look
 log = logging.getLogger("fustor.receiver.v08")
 
 
@@ -51,6 +52,7 @@ class Doubts:
         self._knowledge = knowledge
         self._missing: dict[bytes, None] = {}
         self._rounds: dict[str, Round] = {}  # by key: an answer does not say whose it is
+        self._lost: set[str] = set()  # agents that find nothing at all; told once
 
     def __repr__(self) -> str:
         return f"<Doubts {len(self._missing)}>"
@@ -73,7 +75,8 @@ class Doubts:
         doubted = dict.fromkeys(list(self._missing)[:PATHS_AT_ONCE])
         left = PATHS_AT_ONCE - len(doubted)
         if left > 0:
-            doubted.update(dict.fromkeys(await self._knowledge.doubtful(left)))
+            now = boottime_us() + guest.offset_us
+            doubted.update(dict.fromkeys(await self._knowledge.doubtful(left, now - HOT_US)))
         told = {path: text for path in doubted if (text := _text(path)) is not None}
         for path in doubted:
             self._missing.pop(path, None)
@@ -111,17 +114,23 @@ class Doubts:
                 guest.wishes[path] = None
         gone = [path for path in gone if path in asked.doubted]
         if gone and not found:
-            log.warning(
-                "agent %s finds none of %d names, of the root neither: it is not believed; is its"
-                " tree still mounted?",
-                guest.agent,
-                len(asked.doubted | asked.witnesses),
-            )
+            self._disbelieve(guest, len(asked.doubted | asked.witnesses))
             return 0
+        self._lost.discard(guest.agent)
         since = max(0, asked.asked_us - guest.pace.cache_bound_us)
         if gone:
             await self._guests.missing(guest, gone, Stamp(since, boottime_us(), 0, "s"))
         return len(gone)
+
+    def _disbelieve(self, guest: Guest, count: int) -> None:
+        if guest.agent not in self._lost:
+            log.warning(
+                "agent %s finds none of %d names, of the root neither: it is not believed; is its"
+                " tree still mounted?",
+                guest.agent,
+                count,
+            )
+        self._lost.add(guest.agent)
 
 
 def _text(path: bytes) -> str | None:

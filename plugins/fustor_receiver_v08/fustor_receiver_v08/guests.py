@@ -264,8 +264,9 @@ class Guests:
                 now = boottime_us()
                 since = max(0, min(now, pace.events(first)))
                 said = Testimony(self._ground)
-                for event in push.events:
-                    stamp = Stamp(since, now, self._ordinal(now), "e")
+                for behind, event in zip(range(len(push.events))[::-1], push.events, strict=True):
+                    # They were looked at one after the other, and their way took longer than this.
+                    stamp = Stamp(min(since, now - behind), now - behind, self._ordinal(now), "e")
                     await self._testify(said, event, stamp)
                 await self._carry(guest, said.claims)
         except BaseException:

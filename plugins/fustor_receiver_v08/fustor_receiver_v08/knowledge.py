@@ -38,14 +38,13 @@ class Knowledge:
         found = self._entries(Query("ls", path, limit=None))
         return [path_of(entry) async for entry in found if _seen_us(entry) < since_us]
 
-    async def doubtful(self, most: int) -> list[bytes]:
-        """Paths of entries that are disputed, then of those that are suspect."""
-        out: dict[bytes, None] = {}
-        for verb in ("debts", "suspects"):
-            left = most - len(out)
-            if left > 0:
-                found = self._entries(Query(verb, limit=left))
-                out.update([(path_of(entry), None) async for entry in found])
+    async def doubtful(self, most: int, before_us: int) -> list[bytes]:
+        """Paths of entries that are disputed, then of suspects last seen before a fusion time."""
+        out = {path_of(e): None async for e in self._entries(Query("debts", limit=most))}
+        left = most - len(out)
+        if left > 0:
+            found = self._entries(Query("suspects", limit=left))
+            out.update([(path_of(e), None) async for e in found if _seen_us(e) < before_us])
         return list(out)
 
     async def _entries(self, query: Query) -> AsyncIterator[dict[str, Any]]:

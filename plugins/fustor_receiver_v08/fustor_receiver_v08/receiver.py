@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from contextlib import ExitStack
+from typing import Annotated
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -34,7 +35,7 @@ class V08Receiver:
         listen: list[str] = Field(
             ["127.0.0.1:8103"], min_length=1, description="`HOST:PORT`; port 0: any"
         )
-        keys: dict[str, SecretStr] = Field(
+        keys: dict[str, Annotated[SecretStr, Field(min_length=1)]] = Field(
             {},
             description="API keys of the earlier system that are good here, each under a name;"
             " push keys of this system always are",
