@@ -9,7 +9,7 @@ import anyio
 
 from fustor_core.contracts import Watching
 from fustor_core.errors import FustorError
-from fustor_core.phases import attend, message, prove
+from fustor_core.phases import arm, attend, message, prove
 from fustor_core.post import Post
 
 SourceError = OSError | FustorError
@@ -38,6 +38,7 @@ class Lookout:
         self._armed = armed
         self._again, self._settled = anyio.Event(), anyio.Event()
         self._standing: anyio.CancelScope | None = None
+        self._walked: int | None = None  # after so many breaks
         self._stale = False  # the root was lost: the watch may stand on something else
 
     def __repr__(self) -> str:
@@ -67,6 +68,17 @@ class Lookout:
         await self._settled.wait()
         if not self.is_armed:
             raise OSError(errno.EIO, "the watch could not be entered anew")
+
+    async def widen(self) -> None:
+        """Watch the whole tree, once for each time that the watch is entered.
+
+        Raises:
+            OSError, FustorError: the walk was not whole.
+        """
+        if self._walked != self.breaks and isinstance(self._post.source, Watching):
+            breaks = self.breaks
+            await arm(self._post)
+            self._walked = breaks
 
     async def watch(self) -> None:
         """Keep the watch; returns at once for a source that has none."""

@@ -136,6 +136,25 @@ async def _scan(post: Post, scope: Scope) -> Key | None:
     return top
 
 
+async def arm(post: Post) -> None:
+    """Walk everything so that all of it is watched, and tell nothing: what a follower needs.
+
+    A watch is armed where a scan comes by, and what stands there is for the leader to tell. What
+    has changed since its look, and before this one, no watch has seen: that is for an audit.
+
+    Raises:
+        OSError, FustorError: the walk was not whole.
+    """
+    async with post.turn:
+        claims = post.source.scan(Scope(origin=Origin.ON_DEMAND, now_us=post.now_us))
+        try:
+            async for _ in claims:
+                pass
+        finally:
+            if isinstance(claims, AsyncGenerator):
+                await claims.aclose()
+
+
 async def message(post: Post, seen: AsyncIterator[Sequence[Cell | Listing | Owe]]) -> None:
     """Pass on what the watch sees, until it fails or this is cancelled.
 

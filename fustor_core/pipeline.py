@@ -366,16 +366,14 @@ class AgentPipeline:
     async def _play_roles(self, work: anyio.CancelScope) -> None:
         while not work.cancel_called:
             with anyio.CancelScope() as self._stint:
-                if self.held:
-                    if not self._stage.has(P.PAUSED):
-                        self._stage.move("pause")
-                elif self.link.leads:
+                leads = self.link.leads and not self.held
+                if leads:
                     await self._attempt(self._lead)
-                else:
-                    if not self._stage.has(P.PAUSED):
-                        self._stage.move(self._follow)
-                    if self._sends:
-                        self._remains.tell()
+                elif not self._stage.has(P.PAUSED):
+                    self._stage.move("pause" if self.held else self._follow)
+                if self._sends and not leads:
+                    self._remains.tell()
+                    await self._attempt(self._lookout.widen)
                 await anyio.sleep_forever()
 
     async def _lead(self) -> None:

@@ -100,13 +100,16 @@ async def test_a_pipe_s_own_audit_interval_wins(
 # -- roles
 
 
-async def test_a_realtime_follower_sends_what_it_sees_and_scans_nothing() -> None:
+async def test_a_realtime_follower_sends_what_it_sees_and_nothing_that_it_scans() -> None:
+    """It walks the tree once, since a source watches where a scan has come by."""
     rig = Rig(leads=False)
     async with rig.running():
         await rig.reach(70)
         rig.source.write("seen")
         await rig.arrived(lambda door: b"seen" in door.names)
-        assert rig.source.scans == []
+        await rig.clock.advance(30)
+        assert rig.source.scans == [(b"/", True, Origin.ON_DEMAND)]
+        assert not any(isinstance(c, Listing) for b in rig.door.batches for c in b.claims)
         assert {batch.epoch for batch in rig.door.batches} == {0}
     assert rig.states == [*UP, 70, *DOWN]
 
