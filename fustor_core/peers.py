@@ -55,11 +55,13 @@ class Peer:
     paused: bool = False
     moved_us: int = 0
 
-    def beaten(self, pulse: Pulse, now_us: int) -> None:
-        """A heartbeat came."""
+    def beaten(self, pulse: Pulse, now_us: int) -> bool:
+        """A heartbeat came; whether something else is uncovered now."""
         if self.pulse is None or pulse.scan != self.pulse.scan:
             self.moved_us = now_us
+        before = self.pulse.uncovered if self.pulse is not None else ()
         self.pulse = pulse
+        return pulse.uncovered != before
 
     @property
     def sends(self) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import msgspec
 
 from fustor_core.claims import Ack
+from fustor_core.contracts import Caller, Hello
+from fustor_core.errors import Forbidden
 from fustor_core.frames import BatchHead, Ending, Epoch, Opening, SessionRow
 from fustor_core.lines import LineRow
 from fustor_core.sequence import BatchSequence
@@ -153,3 +155,25 @@ def session_of(row: SessionRow, view: str) -> Session:
         client_ip=row.client_ip,
         batches=BatchSequence(row.acked, row.acked, replies),
     )
+
+
+def may_open(hello: Hello, caller: Caller, roll: Roll) -> None:
+    """Let an agent pipe in, or not; its agent id is bound to the key from here on.
+
+    Raises:
+        Forbidden: the key does not cover this pipe, or another key has this agent id.
+    """
+    key, bound = caller.access.key_id, roll.key_of(hello.agent_id)
+    if not caller.access.covers("push", view=hello.view, pipe=hello.pipe):
+        raise Forbidden(
+            f"key {key} may not push pipe {hello.pipe!r} into view {hello.view!r}",
+            remedy="use a key with the scope push for this view and pipe",
+        )
+    if key and bound and bound != key:
+        raise Forbidden(
+            f"agent id {hello.agent_id!r} belongs to another key than {key}",
+            remedy="use the key that it was first used with, give this agent an id of its own, "
+            "or revoke the other key",
+        )
+    if key:
+        roll.bind(hello.agent_id, key)

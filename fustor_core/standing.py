@@ -24,7 +24,7 @@ from fustor_core.keeping import Keeping
 from fustor_core.lines import LineName
 from fustor_core.machine import Move
 from fustor_core.peers import FusionOptions, Peer
-from fustor_core.roll import row_of, session_of
+from fustor_core.roll import may_open, row_of, session_of
 from fustor_core.sessions import Contested, Ended, Session, Sessions
 from fustor_core.sessions import Step as SessionStep
 from fustor_core.states.session import SessionState as A
@@ -77,6 +77,7 @@ class Standing:
         self._over: list[str] = []  # sessions that are over, and keys: to be journalled
         self._keys_over: list[str] = []
         self._retry_us = 0
+        self._uncovered: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Standing {self.options.view} sessions={len(self.peers)}>"
@@ -123,7 +124,7 @@ class Standing:
             epoch=self.leadership.epoch,
             watched_since_us=self._watched_since_us,
             hot_us=int(self.options.hot_s * 1e6),
-            uncovered=tuple(path for p in peers if p.pulse for path in p.pulse.uncovered),
+            uncovered=self._uncovered,
         )
 
     def admit(self, session_id: str, caller: Caller) -> Session:
@@ -178,7 +179,7 @@ class Standing:
         """
         if self._keys_over:
             await self.write_off()
-        self._may_open(hello, caller)
+        may_open(hello, caller, self.keeping.roll)
         now, keeping = self.keeping.now_us(), self.keeping
         told = base64.b64decode(str(hello.source.get("root_b64") or ""))
         self.root_path = self.root_path or told or None
@@ -210,22 +211,6 @@ class Standing:
         session = self.sessions.admit(session_id, keeping.now_us())
         return self._grant(session, peer)
 
-    def _may_open(self, hello: Hello, caller: Caller) -> None:
-        key, bound = caller.access.key_id, self.keeping.roll.key_of(hello.agent_id)
-        if not caller.access.covers("push", view=hello.view, pipe=hello.pipe):
-            raise Forbidden(
-                f"key {key} may not push pipe {hello.pipe!r} into view {hello.view!r}",
-                remedy="use a key with the scope push for this view and pipe",
-            )
-        if key and bound and bound != key:
-            raise Forbidden(
-                f"agent id {hello.agent_id!r} belongs to another key than {key}",
-                remedy="use the key that it was first used with, give this agent an id of its own, "
-                "or revoke the other key",
-            )
-        if key:
-            self.keeping.roll.bind(hello.agent_id, key)
-
     def _grant(self, session: Session, peer: Peer) -> Grant:
         options, role = self.options, self.leadership.role(session.session_id)
         interval_s = session.timeout_us / 3e6
@@ -253,7 +238,8 @@ class Standing:
         session = await self.hear(session_id, caller)
         now, peer = self.keeping.now_us(), self.peers[session_id]
         self.carry_out(self.sessions.beaten(session_id, now))
-        peer.beaten(pulse, now)
+        if peer.beaten(pulse, now):
+            self._gather()
         self._proof(session, peer, now)
         self.leadership = leadership.heard(self.leadership, session_id, pulse.scan, now)
         if self.leadership.leader == session_id and peer.gives_up() and self._successor(session_id):
@@ -305,6 +291,11 @@ class Standing:
         """A batch was taken, or put off because the disk is full: it is not the leader's fault."""
         now = self.keeping.now_us()
         self.leadership = leadership.pushed(self.leadership, session_id, origins, now)
+
+    def _gather(self) -> None:
+        """What the sessions do not watch has changed; questions need it far more often."""
+        pulses = [peer.pulse for peer in self.peers.values() if peer.pulse is not None]
+        self._uncovered = tuple(path for pulse in pulses for path in pulse.uncovered)
 
     def _proof(self, session: Session, peer: Peer, now_us: int) -> None:
         if peer.root_proven:
@@ -378,7 +369,9 @@ class Standing:
             if isinstance(effect, Ended):
                 session_id = effect.session.session_id
                 self.summons.call([session_id])
-                self.peers.pop(session_id, None)
+                gone = self.peers.pop(session_id, None)
+                if gone is not None and gone.pulse is not None and gone.pulse.uncovered:
+                    self._gather()
                 self._over.append(session_id)
                 self._lead(leadership.lapse(self.leadership, session_id))
                 if not any(s.realtime for s in self.sessions):

@@ -227,3 +227,15 @@ async def test_what_is_owed_is_named_to_who_can_do_it(party: Party) -> None:
         await one.send(one.listing(TOP, many))
         ack = await two.send(*[_owe(two, [Key(0, 1000 + i, 0)]) for i in range(300)])
         assert len(ack.owed) == 100
+
+
+async def test_what_nobody_watches_is_said_as_long_as_it_is_so(party: Party) -> None:
+    async with party.running() as pipeline:
+        one, two = await fed(party, "b")
+        await one.beat(LEADING, uncovered=(b"/x",))
+        await two.beat(FOLLOWING, uncovered=(b"/y",))
+        assert pipeline.moment().uncovered == (b"/x", b"/y")
+        await one.beat(LEADING)
+        assert pipeline.moment().uncovered == (b"/y",)
+        await two.close()
+        assert pipeline.moment().uncovered == ()
