@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BASE = "/api/v1"
 TIMEOUT_S = 10.0
+PROBE_S = 1.0
 UNIX = "unix:"
 NDJSON = "application/x-ndjson"
 
@@ -255,8 +256,10 @@ def local_server(home: Path, *, agent_first: bool = False) -> str:
     sockets = [home / role / "api.sock" for role in ("fusion", "agent")]
     if agent_first:
         sockets.reverse()
-    chosen = next((path for path in sockets if _exists(path)), sockets[0])
-    return UNIX + os.path.abspath(chosen)
+    there = [path for path in sockets if _exists(path)]
+    if len(there) > 1 and not _listens(there[0]):
+        there.reverse()  # one that a killed process has left
+    return UNIX + os.path.abspath(there[0] if there else sockets[0])
 
 
 def nothing_runs(server: str) -> Unreachable:
@@ -308,6 +311,16 @@ def _exists(path: Path) -> bool:
         return stat.S_ISSOCK(os.stat(path).st_mode)
     except OSError as error:
         return error.errno in (errno.EACCES, errno.EPERM)
+
+
+def _listens(path: Path) -> bool:
+    from fustor_core.state import connect_socket
+
+    try:
+        connect_socket(path, PROBE_S).close()
+    except OSError as error:
+        return error.errno not in (errno.ECONNREFUSED, errno.ENOENT)
+    return True
 
 
 def _require_socket(path: str) -> None:

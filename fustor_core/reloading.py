@@ -34,6 +34,7 @@ class Report:
 
     Attributes:
         outdated: what needs a restart, which was not wanted.
+        waiting: keys that the next start of the program follows.
     """
 
     started: list[str] = field(default_factory=list)
@@ -41,6 +42,7 @@ class Report:
     changed: list[str] = field(default_factory=list)
     untouched: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
 
     def document(self, generation: int) -> dict[str, Any]:
@@ -52,6 +54,7 @@ class Report:
             "changed": self.changed,
             "untouched": self.untouched,
             "outdated": self.outdated,
+            "waiting": self.waiting,
             "errors": self.errors,
         }
 
@@ -108,10 +111,7 @@ class Reloading:
             self.loaded = self._premises.builder.loaded = fresh
             self.generation += 1
             set_log_level(fresh.config)
-            report = Report(untouched=list(plan.untouched))
-            for key in plan.program:
-                told = f"{key} takes effect when the program is started again"
-                report.errors.append({"name": key, "message": told})
+            report = Report(untouched=list(plan.untouched), waiting=list(plan.program))
             await self._carry_out(plan, report, restart=asked.get("restart", True) is not False)
             self._drift.read(read)
         document = report.document(self.generation)

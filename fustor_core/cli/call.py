@@ -85,6 +85,17 @@ class Call:
             self._clients[agent_first] = found
         return found
 
+    def processes(self, role: str | None = None) -> list[Client]:
+        """The processes that run here, an agent and fusion may be two; fusion's first.
+
+        Args:
+            role: of these the one that runs this part.
+        """
+        if role is not None or not self.local:
+            return [self.client(agent_first=role == "agent")]
+        first, other = self.client(), self.client(agent_first=True)
+        return [first] if first.server == other.server else [first, other]
+
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A document of the server."""
         return self.client().get(path, params)

@@ -56,8 +56,8 @@ def init(
     """
     call: Call = ctx.obj
     place = call.settings.home if folder is None else Path(folder)
-    name, text = template(kind, Path.cwd())
-    target = place / name
+    made = template(kind, Path.cwd(), call.settings.home)
+    target = place / made.name
     if os.path.lexists(target):
         raise failure.Failure(
             failure.CONFLICT,
@@ -66,16 +66,16 @@ def init(
             remedy="edit it, or give another DIR",
         )
     place.parent.mkdir(parents=True, exist_ok=True)
-    for made in (place, target.parent):
-        made.mkdir(mode=0o700 if folder is None else 0o777, exist_ok=True)
+    for one in (place, target.parent):
+        one.mkdir(mode=0o700 if folder is None else 0o777, exist_ok=True)
     with target.open("x", encoding="utf-8") as file:
-        file.write(text)
+        file.write(made.text)
     if call.settings.documents:
         call.screen.document({"written": [str(target)]})
     else:
         call.screen.line(safe(str(target)))
         where = "" if folder is None else f" -c {place}"
-        call.screen.note(f"edit it, then: fustor validate {target}; fustor run{where}")
+        call.screen.note(f"edit it, then: fustor validate {target}; fustor {made.command}{where}")
     return failure.OK
 
 
@@ -113,13 +113,18 @@ def config_show(
     effective: Annotated[
         bool, typer.Option("--effective", help="Defaults too, not only what was set.")
     ] = False,
+    role: Annotated[
+        str | None, typer.Option("--role", metavar="agent|fusion", help="Of this part.")
+    ] = None,
 ) -> int:
     """Show the settings and where each comes from.
 
-    Those of what runs here; when nothing runs, those of the files.
+    Those of what runs here, agent and fusion; when nothing runs, those of the files.
     """
     call: Call = ctx.obj
-    values, source = _values(call)
+    if role not in (None, "agent", "fusion"):
+        raise failure.usage(f"--role {role}: it is agent or fusion")
+    values, source = _values(call, role)
     if not effective:
         values = {key: item for key, item in values.items() if item.get("origin") != DEFAULT}
     if call.settings.documents:
@@ -179,18 +184,23 @@ def model_of(registry: Registry) -> Callable[[str, str], type[BaseModel]]:
     return ask
 
 
-def _values(call: Call) -> tuple[dict[str, Mapping[str, Any]], str]:
-    """All settings, of the running process or of the files, and which of both it was."""
+def _values(call: Call, role: str | None) -> tuple[dict[str, Mapping[str, Any]], str]:
+    """All settings, of the running processes or of the files, and which of both it was."""
     try:
-        return dict(call.get("/config").get("values") or {}), "as it runs"
+        running: dict[str, Mapping[str, Any]] = {}
+        for client in call.processes(role):
+            # What an agent has of fusion's part is not from the files, and fusion's own counts.
+            running = {**(client.get("/config").get("values") or {}), **running}
+        return running, "as it runs"
     except (Unreachable, SlowDown, Refused):
         if not call.local:
             raise
-    from fustor_core.config import effective, load_config
+    from fustor_core.config import ROLES, effective, load_config
     from fustor_core.registry import Registry
 
     ask = model_of(Registry())
-    loaded = load_config(chosen_files(call, None), os.environ, model_of=ask)
+    files, roles = chosen_files(call, None), ROLES if role is None else (role,)
+    loaded = load_config(files, os.environ, model_of=ask, roles=roles)
     return dict(effective(loaded, ask)), f"nothing runs; as in the files of {call.settings.home}"
 
 

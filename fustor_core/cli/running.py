@@ -24,12 +24,15 @@ from fustor_core.problems import Problem
 LOOK_S = (0.1, 0.2, 0.5, 1.0)  # between two looks at a first scan
 START_S_MAX = 10.0  # `status --wait` may come a moment before the server it waits for
 STOP_S_MAX = 60.0
-NOTHING: dict[str, list[str]] = {
-    "started": [],
-    "stopped": [],
-    "changed": [],
-    "untouched": [],
-    "errors": [],
+LISTS = ("started", "stopped", "changed", "untouched", "errors")
+PARTS = ("agent", "fusion")
+TOLD = {
+    "started": "started",
+    "stopped": "stopped",
+    "changed": "changed",
+    "untouched": "untouched",
+    "outdated": "to be restarted",
+    "waiting": "from the next start of the program on",
 }
 SCANNED = ("MESSAGE_PHASE", "AUDIT_PHASE")
 
@@ -48,10 +51,12 @@ def status(
     wait: Annotated[
         bool, typer.Option("--wait", help="Until every view's first scan is over.")
     ] = False,
+    role: Role = None,
 ) -> int:
     """Tell what runs here: views and pipes, and their state."""
     call: Call = ctx.obj
-    document = _waited(call) if wait else call.get("/status")
+    _check(role)
+    document = _waited(call, role) if wait else _asked(call, role)
     if call.settings.documents:
         call.screen.document(document)
         return failure.OK
@@ -74,42 +79,66 @@ def status(
 
 
 def stop(ctx: typer.Context, role: Role = None) -> int:
-    """Stop what runs here and wait until it has ended."""
+    """Stop what runs here and wait until it has ended.
+
+    Agent and fusion where both run; the agent first, which may have something to send.
+    """
     call: Call = ctx.obj
     call.request_s = TIMEOUT_S
-    body = _role(role)
+    _check(role)
     if not call.local:
+        body = {"role": role}
         _tell_done(call, call.client().ask("POST", "/stop", body=body), "told to stop")
         return failure.OK
-    pid = _holder(call, role)
-    with _ending(pid) as ended:
-        document = _asked_to_stop(call, pid, body)
-        limit_s = STOP_S_MAX if call.settings.timeout_s is None else call.settings.timeout_s
-        if role is None and not ended(limit_s):
-            raise failure.Failure(
-                failure.OUT_OF_TIME,
-                "timeout",
-                f"process {pid} has not ended within {figures.span(limit_s)}",
-                remedy=f"it may still be writing; wait, or end it at once with: kill -9 {pid}",
-                pid=pid,
-            )
+    document: dict[str, Any] = {"generation": None, **{key: [] for key in LISTS}}
+    for pid, part in _holders(call, role).items():
+        with _ending(pid) as ended:
+            document["stopped"] += _asked_to_stop(call, pid, part)
+            limit_s = STOP_S_MAX if call.settings.timeout_s is None else call.settings.timeout_s
+            if not ended(limit_s):
+                raise failure.Failure(
+                    failure.OUT_OF_TIME,
+                    "timeout",
+                    f"process {pid} has not ended within {figures.span(limit_s)}",
+                    remedy=f"it may still be writing; wait, or end it at once with: kill -9 {pid}",
+                    pid=pid,
+                )
     _tell_done(call, document, "stopped")
     return failure.OK
 
 
-def reload(ctx: typer.Context, role: Role = None) -> int:
-    """Read the configuration again, restart what changed."""
+def reload(
+    ctx: typer.Context,
+    role: Role = None,
+    no_restart: Annotated[
+        bool,
+        typer.Option(
+            "--no-restart", help="What needs a restart goes on as it is, and shows CONF_OUTDATED."
+        ),
+    ] = False,
+) -> int:
+    """Read the configuration again and follow it; what did not change goes on untouched.
+
+    A file that cannot be used changes nothing (exit 3).
+    """
     call: Call = ctx.obj
-    try:
-        document = call.client().ask("POST", "/reload", body=_role(role))
-    except QueryError as error:
-        raise _as_config(error) from error
+    _check(role)
+    body = {"role": role, "restart": not no_restart}
+    document: dict[str, Any] = {}
+    for client in call.processes(role):
+        try:
+            done = client.ask("POST", "/reload", body=body)
+        except QueryError as error:
+            raise _as_config(error) from error
+        document = _together(document, done) if document else done
     errors = document.get("errors") or []
     _tell_done(call, document, "reloaded")
     if not call.settings.documents:
         for fault in errors:
             call.screen.say(_fault(fault), "red")
-    return failure.CONFIG if errors else failure.OK
+    if any(fault.get("file") for fault in errors):
+        return failure.CONFIG
+    return failure.PARTIAL if errors else failure.OK
 
 
 def first_scans_over(document: Mapping[str, Any]) -> bool:
@@ -130,7 +159,27 @@ def first_scans_over(document: Mapping[str, Any]) -> bool:
     return True
 
 
-def _waited(call: Call) -> dict[str, Any]:
+def _asked(call: Call, role: str | None) -> dict[str, Any]:
+    """The status; of two processes what both say."""
+    document: dict[str, Any] = {}
+    for client in call.processes(role):
+        told = client.get("/status")
+        document = _together(document, told) if document else told
+    return document
+
+
+def _together(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Two documents as one: lists are joined, what is true has to be so in both."""
+    joined: dict[str, Any] = {**other, **one}
+    for key in one.keys() & other.keys():
+        if isinstance(one[key], list):
+            joined[key] = [*other[key], *one[key]]
+        elif isinstance(one[key], bool):
+            joined[key] = one[key] and other[key]
+    return joined
+
+
+def _waited(call: Call, role: str | None) -> dict[str, Any]:
     """The status when all first scans are over.
 
     Raises:
@@ -143,7 +192,7 @@ def _waited(call: Call) -> dict[str, Any]:
     looks = 0
     while True:
         try:
-            document = call.get("/status")
+            document = _asked(call, role)
         except (Unreachable, SlowDown) as error:
             call.forget_server()
             lost.retry(error, until)
@@ -161,22 +210,33 @@ def _waited(call: Call) -> dict[str, Any]:
         looks += 1
 
 
-def _role(role: str | None) -> dict[str, Any]:
-    if role not in (None, "agent", "fusion"):
+def _check(role: str | None) -> None:
+    if role not in (None, *PARTS):
         raise failure.usage(f"--role {role}: it is agent or fusion")
-    return {"role": role}
 
 
-def _holder(call: Call, role: str | None) -> int:
-    """Process id of what runs on the state directory."""
+def _holders(call: Call, role: str | None) -> dict[int, str]:
+    """Process id of what runs on the state directory, and the part that it runs.
+
+    Raises:
+        Unreachable: nothing runs there. Failure: a part alone, of a process that runs both.
+    """
     from fustor_core.state import StateDirectory
 
     directory = StateDirectory(call.settings.home)
-    for part in (role,) if role else ("fusion", "agent"):
-        holder = directory.holder(part)
-        if holder is not None:
-            return holder.pid
-    raise nothing_runs(local_server(call.settings.home))
+    found = {part: directory.holder(part) for part in PARTS}
+    pids = {part: holder.pid for part, holder in found.items() if holder is not None}
+    if role is not None and len(pids) > 1 and len(set(pids.values())) == 1:
+        raise failure.Failure(
+            failure.CONFLICT,
+            "illegal-transition",
+            f"agent and fusion are one process here, {pids[role]}, which ends as a whole",
+            remedy="stop it without --role",
+        )
+    held = {pid: part for part, pid in pids.items() if role in (None, part)}
+    if not held:
+        raise nothing_runs(local_server(call.settings.home, agent_first=role == "agent"))
+    return held
 
 
 @contextmanager
@@ -193,20 +253,19 @@ def _ending(pid: int) -> Iterator[Any]:
         os.close(descriptor)
 
 
-def _asked_to_stop(call: Call, pid: int, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Asks the server; one that does not answer gets the signal."""
-    document: dict[str, Any] = {"generation": None, **NOTHING}
+def _asked_to_stop(call: Call, pid: int, part: str) -> list[str]:
+    """Asks the server; one that does not answer gets the signal. The pipes that it ran."""
+    stopped: list[str] = []
     try:
-        pipes = call.get("/pipes").get("pipes") or ()
-        document["stopped"] = [str(pipe.get("id")) for pipe in pipes]
-        told = call.client().ask("POST", "/stop", body=body)
-        document.update({key: told[key] for key in document if key in told})
+        client = call.client(agent_first=part == "agent")
+        stopped = [str(pipe.get("id")) for pipe in client.get("/pipes").get("pipes") or ()]
+        client.ask("POST", "/stop", body={})
     except (Unreachable, SlowDown, Problem):
         try:
             os.kill(pid, signal.SIGTERM)
         except ProcessLookupError:
             pass  # it has ended meanwhile
-    return document
+    return stopped
 
 
 def _as_config(error: QueryError) -> Exception:
@@ -215,18 +274,30 @@ def _as_config(error: QueryError) -> Exception:
     if not isinstance(problem, Problem) or "file" not in problem.document:
         return error
     told = problem.document
-    made = ConfigError(
-        error.message,
-        file=told.get("file"),
-        line=told.get("line"),
-        column=told.get("column"),
-        key=str(told.get("key") or ""),
-        suggestion=str(told.get("suggestion") or ""),
-        excerpt=str(told.get("excerpt") or ""),
-        remedy=error.remedy or "nothing has changed; put it right and reload again",
-    )
+    remedy = error.remedy or "nothing has changed; put it right and reload again"
+    made = _config_error({"message": error.message, **told}, remedy)
+    faults: list[Mapping[str, Any]] = told.get("errors") or []
+    if len(faults) > 1:
+        from fustor_core.config import ConfigErrors
+
+        *others, last = faults
+        made = ConfigErrors([*map(_config_error, others), _config_error(last, remedy)])
     made.__cause__ = problem
     return made
+
+
+def _config_error(fault: Mapping[str, Any], remedy: str = "") -> ConfigError:
+    """A fault of a file, as the server has found it."""
+    return ConfigError(
+        str(fault.get("message")),
+        file=fault.get("file"),
+        line=fault.get("line"),
+        column=fault.get("column"),
+        key=str(fault.get("key") or ""),
+        suggestion=str(fault.get("suggestion") or ""),
+        excerpt=str(fault.get("excerpt") or ""),
+        remedy=remedy,
+    )
 
 
 def _tell_done(call: Call, document: Mapping[str, Any], done: str) -> None:
@@ -234,15 +305,15 @@ def _tell_done(call: Call, document: Mapping[str, Any], done: str) -> None:
         call.screen.document(document)
         return
     parts = []
-    for key in ("started", "stopped", "changed", "untouched"):
+    for key, words in TOLD.items():
         named = ", ".join(str(item) for item in document.get(key) or ())
         if named:
-            parts.append(f"{key}: {named}")
+            parts.append(f"{words}: {named}")
     call.screen.note("; ".join([done, *parts]))
 
 
 def _fault(fault: Any) -> str:
     if not isinstance(fault, Mapping):
         return str(fault)
-    place = ":".join(str(fault[key]) for key in ("file", "line", "column") if fault.get(key))
+    place = ":".join(str(fault[k]) for k in ("file", "line", "column", "name") if fault.get(k))
     return f"{place}: {fault.get('message')}" if place else str(fault.get("message"))

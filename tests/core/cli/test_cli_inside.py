@@ -175,7 +175,7 @@ def test_doctor_knows_how_many_directories_are_watched(
     ("kind", "file"),
     [
         ("up", "conf.d/fustor.yaml"),
-        ("agent", "agent-pipes-config/files.yaml"),
+        ("agent", "agent-pipes-config/my-pipe.yaml"),
         ("fusion", "conf.d/fusion.yaml"),
     ],
 )

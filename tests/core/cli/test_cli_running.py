@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +187,9 @@ def test_reload(fustor: Fustor, server: Any, make: Any) -> None:
     done = fustor("reload", "--role", "agent")
     assert done.code == 0
     assert "started: b; untouched: a" in done.err
-    assert server.requests[-1].body == {"role": "agent"}
+    assert server.requests[-1].body == {"role": "agent", "restart": True}
+    assert fustor("reload", "--no-restart").code == 0
+    assert server.requests[-1].body == {"role": None, "restart": False}
     assert fustor("reload", "--role", "king").code == 2
     fault = {"file": "/c.yaml", "line": 3, "column": 5, "message": "unknown key", "key": "x"}
     server.answer("/reload", {**document, "errors": [fault]}, "POST")
@@ -199,6 +203,17 @@ def test_reload(fustor: Fustor, server: Any, make: Any) -> None:
     assert wrong.code == 3
     assert "/c.yaml:3:1: unknown key pipe" in wrong.err
     assert "3 | pipe:" in wrong.err
+    both = [{"file": "/c.yaml", "line": n, "column": 1, "message": f"fault {n}"} for n in (3, 7)]
+    refused = make.problem("malformed", 422, "fault 3", file="/c.yaml", line=3, errors=both)
+    server.answer("/reload", refused, "POST")
+    wrong = fustor("reload")
+    assert wrong.code == 3
+    assert "/c.yaml:3:1: fault 3" in wrong.err
+    assert "/c.yaml:7:1: fault 7" in wrong.err
+    assert wrong.err.count("nothing has changed") == 1
+    failed = {**document, "errors": [{"name": "receiver:x", "message": "cannot listen"}]}
+    server.answer("/reload", failed, "POST")
+    assert fustor("reload").code == 7
 
 
 def test_pipes(fustor: Fustor, server: Any) -> None:
@@ -240,3 +255,61 @@ def test_the_holder_is_held(holder: Any, home: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         assert json.load(lock)["pid"] == holder.pid
     assert os.getpgid(holder.pid)
+
+
+# ------------------------------------------------------------------ agent and fusion, both at once
+
+
+@pytest.fixture
+def agent(home: Path, make: Any, server: Any) -> Any:
+    """A second process: an agent on the same state directory as `server`."""
+    made = make.server(home / "agent" / "api.sock")
+    made.path.parent.mkdir(parents=True, exist_ok=True)
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_the_status_of_two_processes_is_one(
+    fustor: Fustor, server: Any, agent: Any, make: Any
+) -> None:
+    server.answer("/status", status(make, roles=["fusion"], pipes=[], ready=True))
+    agent.answer("/status", status(make, roles=["agent"], views=[], ready=False, pid=4712))
+    told = fustor("status", "--json").document
+    assert told["roles"] == ["agent", "fusion"]
+    assert (len(told["views"]), len(told["pipes"]), told["ready"]) == (1, 1, False)
+    assert fustor("status", "--role", "agent", "--json").document["pid"] == 4712
+    assert fustor("status", "--role", "fusion", "--json").document["pipes"] == []
+    assert fustor("status", "--role", "king").code == 2
+
+
+def test_a_reload_reaches_both(fustor: Fustor, server: Any, agent: Any) -> None:
+    document = {"generation": 2, "started": [], "stopped": [], "changed": [], "errors": []}
+    server.answer("/reload", {**document, "untouched": ["view:a"]}, "POST")
+    agent.answer("/reload", {**document, "untouched": ["p"]}, "POST")
+    assert fustor("reload", "--json").document["untouched"] == ["p", "view:a"]
+    assert fustor("reload", "--json", "--role", "agent").document["untouched"] == ["p"]
+
+
+def test_a_socket_that_a_killed_process_has_left(
+    fustor: Fustor, agent: Any, home: Path, make: Any
+) -> None:
+    agent.answer("/status", status(make))
+    (home / "fusion" / "api.sock").unlink()
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(home / "fusion" / "api.sock"))
+    left.close()
+    assert fustor("status").code == 0
+
+
+def test_a_part_of_a_process_that_runs_both_is_not_stopped(fustor: Fustor, home: Path) -> None:
+    with ExitStack() as held:
+        for part in ("agent", "fusion"):
+            (home / part).mkdir(parents=True)
+            lock = held.enter_context((home / part / "lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            json.dump({"pid": os.getpid(), "role": "up", "started_at": "x"}, lock)
+            lock.flush()
+        done = fustor("stop", "--role", "agent")
+    assert done.code == 8
+    assert "without --role" in done.err
