@@ -18,6 +18,7 @@ from fustor_core.testing import MemoryDoor
 from fustor_core.testing.promises import cell, hello, listing
 
 LIMIT_S = 20.0
+KEY = "fst_test_a-secret-of-the-tests"
 KIB, MIB = 1 << 10, 1 << 20
 BATCH = {"Content-Type": MEDIA_TYPE}
 ZSTD = {**BATCH, "Content-Encoding": "zstd"}
@@ -26,6 +27,13 @@ ONE = encode_batch(Batch(PROTOCOL, 1, 0, [cell()]))
 
 def packed(body: bytes, **options: Any) -> bytes:
     return zstandard.ZstdCompressor(**options).compress(body)
+
+
+def wide(body: bytes) -> bytes:
+    """Compressed so that 128 MiB are needed to unpack it."""
+    options = zstandard.ZstdCompressionParameters(window_log=27, write_content_size=False)
+    stream = zstandard.ZstdCompressor(compression_params=options).compressobj()
+    return stream.compress(body) + stream.flush()
 
 
 def many(size: int) -> bytes:

@@ -119,9 +119,7 @@ class Lane:
             timeout=options.timeout,
             follow_redirects=False,
             trust_env=False,  # a proxy of the environment would see the key
-            transport=httpx.AsyncHTTPTransport(
-                verify=self._trusted(), uds=local, limits=limits, trust_env=False
-            ),
+            transport=httpx.AsyncHTTPTransport(verify=self._trusted(), uds=local, limits=limits),
         )
         return self._client
 

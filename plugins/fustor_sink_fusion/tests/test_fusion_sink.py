@@ -50,6 +50,25 @@ def test_its_powers_are_found(beside: Any) -> None:
     assert not isinstance(sink, Attached)
 
 
+class Arrivals:
+    """Tells when pushes have come to a door."""
+
+    def __init__(self, door: MemoryDoor) -> None:
+        self._push = door.push
+        self._come = anyio.Event()
+        door.push = self._noted  # type: ignore[method-assign]
+
+    async def next(self) -> None:
+        """Wait for one."""
+        with anyio.fail_after(LIMIT_S):
+            await self._come.wait()
+        self._come = anyio.Event()
+
+    async def _noted(self, *arguments: Any) -> Any:
+        self._come.set()
+        return await self._push(*arguments)
+
+
 # -- what goes over the wire
 
 
@@ -122,8 +141,10 @@ async def test_heartbeats_do_not_wait_behind_a_push(served: Any) -> None:
     sink = served.sink()
     await sink.open(hello())
     served.door.hold()
+    arrivals = Arrivals(served.door)
     async with anyio.create_task_group() as group:
         group.start_soon(sink.send, batch())
+        await arrivals.next()
         with anyio.fail_after(LIMIT_S):
             for _ in range(5):
                 await sink.beat(Pulse(state=2))
@@ -225,11 +246,12 @@ async def test_a_server_that_is_gone_and_comes_back(serve: Any, tmp_path: Path) 
 async def test_a_cancelled_send_leaves_a_sink_that_works(served: Any) -> None:
     sink = served.sink()
     await sink.open(hello())
+    arrivals = Arrivals(served.door)
     for seq in range(1, 6):
         served.door.hold()
         async with anyio.create_task_group() as group:
             group.start_soon(sink.send, batch(seq))
-            await sink.beat(Pulse(state=2))  # the push is on its way beside it
+            await arrivals.next()
             group.cancel_scope.cancel()
         served.door.release()
         with anyio.fail_after(LIMIT_S):
