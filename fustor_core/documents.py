@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import stat
 from datetime import UTC, datetime
 from typing import Any
 
-from fustor_core.claims import is_dir, unpack_row
 from fustor_core.contracts import Moment
 from fustor_core.fold import Evidence
 from fustor_core.jobs import Job
 from fustor_core.leadership import Leadership
 from fustor_core.peers import Peer
 from fustor_core.sessions import Session
+from fustor_core.telling import row_document, with_path
 
-TYPES = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "dir",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "char",
-    stat.S_IFBLK: "block",
-}
-
-
-def with_path(document: dict[str, Any], path: bytes, field: str = "path") -> dict[str, Any]:
-    """The document with a path: text when it is valid UTF-8, else base64 of the bytes."""
-    try:
-        document[field] = path.decode()
-    except UnicodeDecodeError:
-        document[f"{field}_b64"] = base64.b64encode(path).decode()
-    return document
+__all__ = [
+    "evidence_document",
+    "job_document",
+    "row_document",
+    "session_document",
+    "stamp_text",
+    "view_status",
+    "wall_at",
+    "with_path",
+]
 
 
 def stamp_text(wall_ns: int) -> str:
@@ -125,14 +115,3 @@ def evidence_document(evidence: Evidence) -> dict[str, Any]:
         "rule": evidence.rule,
         "by": "listing" if evidence.seen.kind in "lk" else "event",
     }
-
-
-def row_document(value: bytes | None) -> dict[str, Any] | None:
-    """The columns of a row; of an edge its type, inode and mode; None for absent."""
-    if value is None:
-        return None
-    row = unpack_row(value)
-    kind = TYPES.get(stat.S_IFMT(row.mode), "file")
-    if is_dir(value):
-        return {"type": kind, "ino": row.ino, "mode": row.mode}
-    return {"type": kind, **row._asdict()}

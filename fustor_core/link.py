@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import anyio
 
 from fustor_core.claims import Ack, Batch
-from fustor_core.contracts import Answer, Grant, Hello, Pulse, Sessioned, Sink
+from fustor_core.contracts import Answer, Grant, Hello, Introduced, Pulse, Sessioned, Sink
 from fustor_core.errors import Unreachable
 from fustor_core.pacing import Rhythm, heartbeat_interval_s
 from fustor_core.waiting import Sleep, within
@@ -32,7 +32,8 @@ class Summoned(Protocol):
 class Link:
     """One sink, and the session that it has now, if any.
 
-    A sink without sessions is always alive, and its pipe always leads.
+    A sink without sessions is alive, once it was told who sends if it wants to know; its pipe
+    always leads.
 
     Args:
         sink: the driver.
@@ -54,6 +55,7 @@ class Link:
         self.grant: Grant | None = None
         self.role = None if self.sessioned else LEADER
         self.epoch = 0
+        self._met = not isinstance(sink, Introduced)
         self.proven, self.sessions = False, 0
         self._heartbeat_s = heartbeat_s
         self._now_us, self._sleep = now_us, sleep
@@ -67,7 +69,7 @@ class Link:
     @property
     def alive(self) -> bool:
         """Whether batches can be sent, as far as is known."""
-        return self.grant is not None or not self.sessioned
+        return self.grant is not None or (not self.sessioned and self._met)
 
     @property
     def session_id(self) -> str | None:
@@ -106,6 +108,9 @@ class Link:
         """
         self.forget()
         if not isinstance(self.sink, Sessioned):
+            if isinstance(self.sink, Introduced):
+                await self.sink.begin(hello)
+                self._met = True
             return
         grant = await self.sink.open(hello)
         self.grant, self.role, self.epoch = grant, grant.role, grant.epoch
@@ -177,7 +182,7 @@ class Link:
         return answer
 
     async def close(self) -> None:
-        """End the session, if there is one.
+        """End the session, if there is one; a sink without sessions is told the end.
 
         Raises:
             PipeError: the other end could not be told; it finds out by itself.
@@ -185,3 +190,6 @@ class Link:
         if self.grant is not None and isinstance(self.sink, Sessioned):
             self.forget()
             await self.sink.close()
+        elif self._met and not self.sessioned and isinstance(self.sink, Introduced):
+            self._met = False
+            await self.sink.end()

@@ -111,3 +111,16 @@ class Sessioned(Protocol):
     async def beat(self, pulse: Pulse) -> Answer: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Introduced(Protocol):
+    """A sink without sessions that is told whose claims it gets, and when no more will come.
+
+    `begin` comes before the first `send` and may be called again after an error; `end` comes after
+    the last one. Both raise the errors of `fustor_core.errors`.
+    """
+
+    async def begin(self, hello: Hello) -> None: ...
+
+    async def end(self) -> None: ...

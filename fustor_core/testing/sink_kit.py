@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fustor_core.claims import PROTOCOL, Ack, Batch, Claim, Origin
-from fustor_core.contracts import Accept, Answer, Attached, Grant, Pulse, Sessioned, Sink
+from fustor_core.contracts import (
+    Accept,
+    Answer,
+    Attached,
+    Grant,
+    Introduced,
+    Pulse,
+    Sessioned,
+    Sink,
+)
 from fustor_core.errors import (
     PipeError,
     SequenceGap,
@@ -69,7 +78,19 @@ async def opened(case: Case, sink: Any, pipe: str = "kit") -> Grant:
     """A session for a sink that has sessions; else what stands for one."""
     if isinstance(sink, Sessioned):
         return await sink.open(replace(hello(pipe)))
+    if _introduced(sink):
+        await sink.begin(hello(pipe))
     return Grant("", "leader", 0, 0, 0, 0, 0, 0)
+
+
+async def ended(sink: Any) -> None:
+    """The end of a sink that has one and no sessions."""
+    if _introduced(sink):
+        await sink.end()
+
+
+def _introduced(sink: Any) -> bool:
+    return isinstance(sink, Introduced) and not isinstance(sink, Sessioned)
 
 
 async def raised(send: Any, argument: Any) -> PipeError | None:
@@ -89,6 +110,21 @@ async def check_send(case: Case) -> None:
         ack = await sink.send(batch(seq))
         kept("`send` returns an acknowledgement", isinstance(ack, Ack), ack)
         kept("an acknowledgement names the batch", ack.acked == seq, ack)
+    await ended(sink)
+
+
+async def check_begin(case: Case) -> None:
+    """A sink that is introduced ends, and may be introduced again."""
+    sink = case.sink()
+    if not _introduced(sink):
+        return
+    for _ in range(2):
+        await sink.begin(hello())
+        kept("a sink that has begun takes batches", (await sink.send(batch(1))).acked == 1)
+        await sink.end()
+    await sink.end()
+    error = await raised(sink.send, batch(2))
+    kept("a sink that has ended takes nothing", isinstance(error, PipeError), repr(error))
 
 
 async def check_grant(case: Case) -> None:
@@ -199,7 +235,7 @@ def _is(error: PipeError | None, kind: type[PipeError]) -> bool:
     return isinstance(error, kind)
 
 
-CHECKS = (check_send,)
+CHECKS = (check_send, check_begin)
 SESSIONED = (
     check_grant,
     check_beat,

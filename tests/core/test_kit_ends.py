@@ -117,7 +117,18 @@ class Prim(MemorySink):
         return ack
 
 
+class Endless(ListSink):
+    """Is told the end, and goes on."""
+
+    async def begin(self, hello: Hello) -> None:
+        return
+
+    async def end(self) -> None:
+        return
+
+
 SINKS = [
+    (Endless, "check_begin", "that has ended takes nothing"),
     (Mute, "check_send", "names the batch"),
     (Greedy, "check_grant", "two heartbeats"),
     (Renumbered, "check_grant", "begin at 1"),

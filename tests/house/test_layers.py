@@ -30,10 +30,10 @@ LAYERS = {
     """,
     "L2 decisions": """
         pacing sequence sessions leadership arbitration lines admission frames roll
-        fold keys queues owing reconcile
+        telling fold keys queues owing reconcile
     """,
     "L3 doings": """
-        problems
+        apart problems
         state.files state.mounts state.locks state.sockets state.home state
         journal.frames journal.recovery journal.log journal.group journal
         client registry jobs waiting outbox errands orders peers documents keeping

@@ -14,11 +14,11 @@ import anyio
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from fustor_core.apart import Apart, apart
 from fustor_core.claims import Cell, Origin, Root
 from fustor_core.contracts import Scope, boottime_us, view_names
 from fustor_core.errors import FustorError
 from fustor_source_fs.agenda import WatchClaim
-from fustor_source_fs.apart import Apart, apart
 from fustor_source_fs.channel import Channel
 from fustor_source_fs.exclusion import Exclusion, view_paths
 from fustor_source_fs.identity import Prober, refuse_birth

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from fustor_source_fs import FsConfig, FsSource
-from fustor_source_fs.apart import Apart, apart
 from fustor_source_fs.source import HUNG_MAX
 
+from fustor_core.apart import Apart, apart
 from fustor_core.claims import Listing, Origin, Root
 from fustor_core.contracts import Scope, boottime_us
 from fustor_core.errors import Refused
@@ -161,7 +161,7 @@ EXITS = """
 import asyncio, sys, threading
 from fustor_core.contracts import Scope
 from fustor_source_fs import FsConfig, FsSource
-from fustor_source_fs.apart import apart
+from fustor_core.apart import apart
 
 async def main():
     it = FsSource(FsConfig(root=sys.argv[1], watch="off"))

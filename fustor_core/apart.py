@@ -36,7 +36,7 @@ class Apart(Generic[T]):
         self._over = asyncio.Event()
         self._results: list[T] = []
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, name="fustor-look", daemon=True).start()
+        threading.Thread(target=self._run, name="fustor-apart", daemon=True).start()
 
     @property
     def over(self) -> bool:
