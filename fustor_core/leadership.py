@@ -31,9 +31,6 @@ from fustor_core.sessions import Session
 from fustor_core.states.leadership import LEADERSHIP, LeadershipState
 from fustor_core.states.session import SessionState
 
-ELECTABLE = (SessionState.ESTABLISHING, SessionState.ACTIVE)
-"""A STALE session may be gone already; it can be chosen again once it is heard of."""
-
 LEASE_LEAST_US = 60_000_000
 LEASE_TIMEOUTS = 2
 
@@ -142,14 +139,17 @@ def elect(
 
     Args:
         now: the leadership.
-        sessions: the view's live sessions; of those that can scan, the oldest is chosen.
+        sessions: the view's live sessions; of those that can scan, the oldest is chosen. Not one
+            that is STALE, it may be gone already; nor one that is ESTABLISHING: its agent would be
+            told that it follows, since it hears of itself before its epoch is durable.
         at_us: fusion time.
         prefer: sessions that come before all others: they hear of it soon.
     """
     if not now.open:
         return Step(now)
     able = [session for session in sessions if session.scan and session.live]
-    fit = [s for s in able if s.state in ELECTABLE and not _rests(now, s.session_id, at_us)]
+    active = [session for session in able if session.state is SessionState.ACTIVE]
+    fit = [session for session in active if not _rests(now, session.session_id, at_us)]
     if not fit:
         gone = now.state is LeadershipState.LAPSED and not able
         return _moved(now, "vacate") if gone else Step(now)

@@ -71,7 +71,8 @@ def led_by(name: str, at_us: int = 0) -> Leadership:
         ([session("a", 1, scan=False)], None),
         ([session("a", 1, state=S.STALE), session("b", 2)], "b"),
         ([session("a", 1, state=S.STALE)], None),
-        ([session("a", 1, state=S.ESTABLISHING)], "a"),
+        ([session("a", 1, state=S.ESTABLISHING)], None),
+        ([session("a", 1, state=S.ESTABLISHING), session("b", 2)], "b"),
         ([session("a", 1, state=S.EXPIRED), session("b", 2, state=S.OBSOLETE)], None),
     ],
 )
