@@ -85,6 +85,17 @@ def test_a_time_namespace_with_the_same_boot_id_is_found_out(shift_us: int) -> N
     assert lo <= seen <= hi
 
 
+def test_slow_exchanges_prove_less_than_quick_ones() -> None:
+    clock = Clock(1000 + 5_000, NAME)
+    for _ in range(2):
+        assert not clock.exchange(20_000, 20_000)
+    assert clock.line.bounds.exact_us == 1000, "as far as can be told"
+    for _ in range(2):
+        assert not clock.exchange()
+    assert clock.line.bounds.exact_us is None
+    assert clock.line.row().same_clock is False, "for good"
+
+
 def test_a_clock_that_steps_is_broken_and_gets_a_new_number() -> None:
     clock = Clock(-5 * S)
     for _ in range(3):

@@ -68,14 +68,17 @@ async def test_a_leader_that_a_person_paused_hands_over(party: Party) -> None:
         one = await party.agent()
         await one.beat(LEADING)
         assert (await one.beat(PAUSED)).role == "leader", "there is nobody else"
-        two = await party.agent("b")
+        two, three = await party.agent("b"), await party.agent("c")
         await two.beat(FOLLOWING)
+        await three.beat(FOLLOWING)
         answer = await one.beat(PAUSED)
         assert answer.role == "follower"
         assert (await two.leads()).epoch == 2
         assert (await two.beat(FOLLOWING)).role == "leader", "its first pulse was on its way"
         assert (await two.beat(LEADING)).role == "leader"
         await two.close()
+        await three.leads()
+        await three.close()
         assert (await one.beat(PAUSED)).role == "follower", "it rests"
 
 

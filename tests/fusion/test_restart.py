@@ -7,7 +7,7 @@ import pytest
 from fustor_core.claims import Origin
 from fustor_core.errors import Forbidden, SessionObsoletedError
 
-from .party import LEADING, ROOT, TOP, Party, file
+from .party import LEADING, ROOT, TOP, Agent, Party, file
 
 pytestmark = pytest.mark.anyio
 
@@ -162,6 +162,24 @@ async def test_looks_from_before_a_reboot_of_fusion_stay_before_it(party: Party)
         assert first.seen.hi <= began
         assert first.seen.lo <= ended
         assert second.seen.lo >= ended
+
+
+async def test_looks_on_the_new_boots_clock_lie_after_the_old_boot(party: Party) -> None:
+    async with party.running() as pipeline:
+        one = await party.agent()
+        await one.send(*one.tree())
+        ended = pipeline.now_us()
+    party.clock.tick(400_000_000)
+    party.boot = "boot-2"
+    party.made()
+    two = Agent(party, "b", boot="boot-2")
+    early = two.event(b"a", None)
+    party.clock.tick(300_000_000)  # fusion comes up long after the agent; its wall says at once
+    async with party.running() as pipeline:
+        await two.open()
+        await two.send(two.root(), early)
+        assert pipeline.now_us() < ended + 300_000_000
+        assert party.paths() == {"/d", "/d/b"}, "it is newer than all of the boot before"
 
 
 async def test_a_restored_view_is_stale_until_somebody_is_heard(party: Party) -> None:
