@@ -48,7 +48,7 @@ def test_the_next_leader_stands_within_the_timeout_and_two_seconds(place: Site) 
         assert led_anew(place, poller, begun) <= place.times.failover_s
         follower.seen_in(66)
         place.settles()
-        assert place.leader() is follower
+        assert place.leader() is follower, place.tails()
         assert not any(sample.stale for sample in poller.samples)
 
 
@@ -65,8 +65,8 @@ def test_a_killed_leader_that_is_started_again_follows(place: Site) -> None:
             leader.seen_in(70)
         storms.calm()
         place.settles()
-        assert place.leader() is follower
-        assert len(place.sessions()) == 2
+        assert place.leader() is follower, place.tails()
+        assert len(place.sessions()) == 2, place.tails()
 
 
 @pytest.mark.hosts
@@ -84,10 +84,10 @@ def test_a_leader_that_hangs_and_comes_back_late(place: Site) -> None:
             leader.seen_in(70)
         storms.calm()
         place.settles()
-        assert place.leader() is follower
+        assert place.leader() is follower, place.tails()
         assert leader.pipe()["epoch"] == follower.pipe()["epoch"] == poller.samples[-1].epoch
         assert "over or not known" in str(leader.pipe()["last_error"])
-        assert len(place.sessions()) == 2
+        assert len(place.sessions()) == 2, place.tails()
 
 
 @pytest.mark.hosts

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from .proxy import Proxy
-from .world import Site
+from .world import Site, until
 from .writers import Storms, nap
 
 pytestmark = pytest.mark.hosts
@@ -40,7 +40,7 @@ def fails(place: Site, fault: Fault, lasts_s: float, *, reset: bool) -> None:
                 fault(agent.proxy)
                 nap(lasts_s)
                 agent.proxy.heal(reset=reset)
-            storms.run(100)
+                until(lambda: len(place.sessions()) == 2, place.times.exact_s, place.tails)
         storms.calm()
         place.settles()
         for agent in place.agents.values():

@@ -68,7 +68,7 @@ def test_pipes_come_and_go_and_intervals_change_in_a_storm(place: Site) -> None:
             agent.signal(signal.SIGHUP)
         storms.calm()
         place.settles()
-        assert session_of(place, "alpha") == session
+        assert session_of(place, "alpha") == session, place.tails()
         assert not any(sample.stale for sample in poller.samples)
 
 
@@ -118,4 +118,4 @@ def test_the_server_reloads_too(place: Site) -> None:
             assert {view["view"] for view in views} == {"shared", "second"}
         storms.calm()
         place.settles()
-        assert session_of(place, "alpha") == session
+        assert session_of(place, "alpha") == session, place.tails()

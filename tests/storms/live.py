@@ -124,7 +124,8 @@ class Program:
         found: list[dict[str, Any]] = []
         with self.client() as client:
             top = client.get(f"/views/{view}/stat", params={"path": "/"}).json()
-            found.append(top["entry"])
+            if top["entry"] is not None:
+                found.append(top["entry"])
             with client.stream(
                 "GET",
                 f"/views/{view}/find",
