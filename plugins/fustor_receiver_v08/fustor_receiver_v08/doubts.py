@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from fustor_core.claims import Stamp
 from fustor_core.contracts import boottime_us
-from fustor_receiver_v08.guests import Guest, Guests
+from fustor_receiver_v08.guest import Guest
+from fustor_receiver_v08.guests import Guests
 from fustor_receiver_v08.knowledge import Knowledge
 from fustor_receiver_v08.messages import Feedback
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import anyio
 
 from fustor_core.claims import (
     LEADER_ONLY,
     PROTOCOL,
+    Ack,
     Batch,
     Claim,
     Origin,
+    Owe,
     Stamp,
     encode_batch,
 )
 from fustor_core.contracts import Accept, Access, Caller, Command, Hello, Pulse, boottime_us
-from fustor_core.errors import Forbidden, SessionObsoletedError, StaleEpochError
+from fustor_core.errors import Forbidden, FustorError, SessionObsoletedError, StaleEpochError
 from fustor_core.states.pipeline import PipelineState
-from fustor_receiver_v08.evidence import Ground, Testimony, root_proof
+from fustor_receiver_v08.evidence import ROOT, Ground, Testimony, root_proof
+from fustor_receiver_v08.guest import Guest
 from fustor_receiver_v08.knowledge import Knowledge
 from fustor_receiver_v08.messages import Event, Opening, Push
 from fustor_receiver_v08.pace import Pace
@@ -35,41 +35,8 @@ LEADING = PipelineState.RUNNING | PipelineState.MESSAGE_PHASE
 log = logging.getLogger("fustor.receiver.v08")
 
 
-@dataclass(slots=True)
-class Guest:
-    """One session.
-
-    Attributes:
-        offset_us: fusion time less raw clock, at most. seq: of the last batch.
-        audited: directories whose files the present audit has told of; None = no audit runs.
-        asked: scans that it was asked for → when. wishes: paths of which a whole row is wanted.
-    """
-
-    session_id: str
-    agent: str
-    pipe: str
-    access: Access
-    pace: Pace
-    role: str
-    epoch: int
-    timeout_s: float
-    audit_s: float
-    sentinel_s: float
-    opened_us: int
-    offset_us: int = 0
-    seq: int = 0
-    echo: tuple[int, int] | None = None
-    audited: dict[bytes, None] | None = None
-    audit_since_us: int = 0
-    snapshots: int = 0
-    asked: dict[str, int] = field(default_factory=dict)
-    wishes: dict[bytes, None] = field(default_factory=dict)
-    turn: anyio.Lock = field(default_factory=anyio.Lock)
-
-    @property
-    def leads(self) -> bool:
-        """Whether it was told so last."""
-        return self.role == "leader"
+class Misplaced(FustorError):
+    """The view is not for such agents."""
 
 
 class Guests:
@@ -146,11 +113,26 @@ class Guests:
         while len(self._by_id) >= GUESTS_MOST:
             del self._by_id[next(iter(self._by_id))]
         self._by_id[guest.session_id] = guest
-        stamp = Stamp(sent, now, 0, "s")
-        async with guest.turn:
-            await self._carry(guest, [root_proof(stamp, Origin.REALTIME)])
+        await self._prove(guest, Stamp(sent, now, 0, "s"))
         self._told(guest, boottime_us())
         return guest
+
+    async def _prove(self, guest: Guest, stamp: Stamp) -> None:
+        """Say which root such an agent looks at, and hear whether the view is of that kind.
+
+        Raises:
+            Misplaced: it is fed by others, whose claims name directories in another way.
+        """
+        owe = Owe(dir=ROOT, deep=False, reason="not_yet", stamp=stamp, origin=Origin.ON_DEMAND)
+        async with guest.turn:
+            ack = await self._send(guest, [root_proof(stamp, Origin.REALTIME), owe])
+        if ack.quarantined:
+            self._by_id.pop(guest.session_id, None)
+            await self._accept.close(guest.session_id, self._caller(guest))
+            raise Misplaced(
+                f"the view {self.view!r} is fed by agents of another version",
+                remedy="give the receiver of 0.8.17 a view of its own",
+            )
 
     def guest(self, session_id: str, access: Access) -> Guest:
         """The session of that id.
@@ -358,7 +340,7 @@ class Guests:
                 if kept:
                     await self._send(guest, kept)
 
-    async def _send(self, guest: Guest, claims: list[Claim]) -> None:
+    async def _send(self, guest: Guest, claims: list[Claim]) -> Ack:
         batch = Batch(PROTOCOL, guest.seq + 1, guest.epoch, claims)
         try:
             ack = await self._accept.push(
@@ -375,6 +357,7 @@ class Guests:
                 "view %s took %d claims of agent %s not: %s",
                 self.view, len(ack.quarantined), guest.agent, ", ".join(why),
             )  # fmt: skip
+        return ack
 
     def _caller(self, guest: Guest) -> Caller:
         return Caller(guest.access, "", boottime_us(), guest.echo)

@@ -30,7 +30,8 @@ from fustor_core.errors import (
     Unauthorized,
 )
 from fustor_receiver_v08.doubts import Doubts
-from fustor_receiver_v08.guests import Guest, Guests
+from fustor_receiver_v08.guest import Guest
+from fustor_receiver_v08.guests import Guests, Misplaced
 from fustor_receiver_v08.messages import Beat, Feedback, Opening, read, read_push
 
 BASE = "/api/v1/pipe"
@@ -285,8 +286,8 @@ def _refused(error: FustorError) -> tuple[int, Document]:
         status = 422
     elif isinstance(error, AccessError):
         status = 401 if isinstance(error, Unauthorized) else 403
-    elif isinstance(error, NoSuchView):
-        status = 409  # the server is not configured for it: the agent waits and tries again
+    elif isinstance(error, NoSuchView | Misplaced):
+        status = 409  # a person has to look at the configuration; the agent tries again later
     elif isinstance(error, SlowDown | DiskFull | StateError):
         status = 503
     if status == 500:

@@ -5,13 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import httpx
+import anyio
 import pytest
 
-from fustor_core.contracts import Caller
+from fustor_core.claims import (
+    Ack,
+    Batch,
+    Key,
+    Listing,
+    Origin,
+    Root,
+    Row,
+    Stamp,
+    encode_batch,
+    pack_rows,
+)
+from fustor_core.contracts import Hello, boottime_us
 from fustor_core.keys import asked
 
-from .conftest import AUDIT_S, BASE, KEY, Agent, World, deleted, event, folder, living, row
+from .conftest import AUDIT_S, BASE, KEY, LIMIT_S, Agent, World, deleted, event, folder, living, row
 
 
 async def test_a_session_as_the_agent_expects_it(world: World, agent: Agent) -> None:
@@ -161,20 +173,45 @@ async def test_a_scan_on_demand_is_passed_on(world: World, agent: Agent) -> None
     assert reply.status_code == 200
 
 
-async def test_agents_of_ours_and_of_old_do_not_feed_one_view(world: World, agent: Agent) -> None:
-    """Their keys differ: a scan of the others is refused with an alarm, nothing is mixed."""
-    proven = world.pipeline.fold.identity
-    assert "0.8.17" in proven
-    assert Caller().access.covers("push", view="v")
+async def test_a_view_of_other_agents_is_refused(world: World) -> None:
+    await others(world)
+    async with world.client() as client:
+        reply = await client.post(f"{BASE}/session/", json={"task_id": "agent-1:pipe"})
+        assert reply.status_code == 409
+        assert "a view of its own" in reply.json()["detail"]
+    assert [s.agent_id for s, _ in world.pipeline.session_list()] == ["new"]
+    assert await world.paths() == ["/new"]
+
+
+async def test_scans_of_other_agents_are_refused_where_old_ones_push(
+    world: World, agent: Agent
+) -> None:
+    await agent.snapshot(folder("/"), row("/old"))
+    (refused,) = (await others(world)).quarantined
+    assert refused.reason == "unproven_root"
+    assert await world.paths() == ["/old"]
+
+
+async def others(world: World) -> Ack:
+    """An agent of ours, which names directories by inode, lists its root."""
+    line = {"boot": "b", "process": "1", "mount": "m", "cache_bound_s": 0}
+    can = {"realtime": True, "scan": True}
+    grant = await world.fusion.open(Hello("new", "p", "v", {}, line, can))
+    now = boottime_us()
+    stamp, key = Stamp(now, now, now, "l"), Key(0, 5, 7)
+    names, rows = pack_rows({b"new": Row(size=1)})
+    listing = Listing(
+        dir=key, names=names, rows=rows, stamp=stamp, origin=Origin.ON_DEMAND, path=b"/"
+    )
+    batch = Batch(1, 1, grant.epoch, [Root(key=key, identity="disk", stamp=stamp), listing])
+    return await world.fusion.push(grant.session_id, batch, encode_batch(batch))
 
 
 async def test_a_body_that_never_ends_is_given_up(tmp_path: Path) -> None:
-    async def drip() -> Any:
-        yield b"{"
-        import anyio
-
-        await anyio.sleep(5)
-
-    async with living(tmp_path, body_timeout=0.1) as world, world.client() as client:
-        reply = await client.post(f"{BASE}/session/", content=drip(), timeout=httpx.Timeout(10))
-        assert reply.status_code == 408
+    async with living(tmp_path, body_timeout=0.1) as world:
+        host, port = world.receiver.addresses[0].removeprefix("http://").split(":")
+        head = f"POST {BASE}/session/ HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n"
+        with anyio.fail_after(LIMIT_S):
+            async with await anyio.connect_tcp(host, int(port)) as stream:
+                await stream.send(f"{head}Content-Length: 99\r\n\r\n{{".encode())
+                assert (await stream.receive()).startswith(b"HTTP/1.1 408")
