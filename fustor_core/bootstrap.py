@@ -81,7 +81,7 @@ class House:
         socket = str(self.state.socket(part))
         self.premises = Premises(builder, self.engine, tell, socket)
         self._drift = Drift(loaded, self.premises.config, lambda: self.pipes, self._warn)
-        self.reloading = Reloading(loaded, self.premises, self._drift, tell)
+        self.reloading = Reloading(loaded, self.premises, self.registry, self._drift, tell)
         set_log_level(loaded.config)
 
     @property

@@ -60,6 +60,7 @@ class Registry:
     def __init__(self) -> None:
         self._drivers: dict[tuple[str, str], Any] = {}
         self._failures: dict[tuple[str, str], str] = {}
+        self._versions: dict[tuple[str, str], str] = {}  # of the drivers, when they were loaded
         self._told = pluggy.PluginManager(hookspecs.PROJECT)
         self._told.add_hookspecs(hookspecs)
 
@@ -105,8 +106,21 @@ class Registry:
             raise self._missing(kind, name)
         found = loaded.driver
         self._drivers[kind, name] = found
+        self._versions[kind, name] = self._version(kind, name)
         self._listen(kind, name, loaded.extensions[0].module_name)
         return found
+
+    def upgraded(self) -> dict[tuple[str, str], str]:
+        """Drivers of another version than the one that this process runs: (kind, name) → both."""
+        found = {}
+        for (kind, name), known in self._versions.items():
+            now = self._version(kind, name)
+            if now != known:
+                found[kind, name] = f"{known or 'none'} → {now or 'none'}"
+        return found
+
+    def _version(self, kind: str, name: str) -> str:
+        return ", ".join(_owner(entry)[1] for entry in _entry_points(kind, name))
 
     def load_hooks(self) -> list[Plugin]:
         """Imports the plugins of the group ``fustor.hooks``; they are told from now on.

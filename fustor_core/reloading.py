@@ -23,6 +23,7 @@ from fustor_core.errors import ConfigError, FustorError
 from fustor_core.premises import Premises
 from fustor_core.problems import URN, Problem
 from fustor_core.reconcile import Difference, Plan, reconcile
+from fustor_core.registry import Registry
 from fustor_core.reporting import Tell, event
 
 SETTLE_S = 5.0
@@ -34,7 +35,7 @@ class Report:
 
     Attributes:
         outdated: what needs a restart, which was not wanted.
-        waiting: keys that the next start of the program follows.
+        waiting: keys, and upgraded drivers, that the next start of the program follows.
     """
 
     started: list[str] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Reloading:
     """Holds the configuration in force, and changes it.
 
     Args:
-        loaded: as read at the start. premises: what runs.
+        loaded: as read at the start. premises: what runs. registry: where its drivers are from.
         drift: told what the files say. tell: takes events.
 
     Attributes:
@@ -75,9 +76,12 @@ class Reloading:
         generation: how many configurations were in force, this one included.
     """
 
-    def __init__(self, loaded: Loaded, premises: Premises, drift: Drift, tell: Tell) -> None:
+    def __init__(
+        self, loaded: Loaded, premises: Premises, registry: Registry, drift: Drift, tell: Tell
+    ) -> None:
         self.loaded, self.generation = loaded, 1
-        self._premises, self._drift, self._tell = premises, drift, tell
+        self._premises, self._registry = premises, registry
+        self._drift, self._tell = drift, tell
         self._turn = anyio.Lock()
         self._later: anyio.abc.TaskGroup | None = None
 
@@ -112,6 +116,8 @@ class Reloading:
             self.generation += 1
             set_log_level(fresh.config)
             report = Report(untouched=list(plan.untouched), waiting=list(plan.program))
+            upgrades = self._registry.upgraded().items()
+            report.waiting += [f"{kind} driver {name} {told}" for (kind, name), told in upgrades]
             await self._carry_out(plan, report, restart=asked.get("restart", True) is not False)
             self._drift.read(read)
         document = report.document(self.generation)

@@ -62,6 +62,8 @@ class Plain:
             self.say(f"warning: {_message(event)}", "yellow")
         elif kind == "frozen":
             self._tell_frozen(event)
+        elif kind == "reloaded":
+            self._tell_reloaded(event)
         elif kind == "stopped":
             self.note("stopped; the state is kept")
 
@@ -91,6 +93,13 @@ class Plain:
                 f"  try, from another terminal: {self._invocation} view ls -l {_place(event)}"
             )
             self.note("  Ctrl-C stops it")
+
+    def _tell_reloaded(self, event: Event) -> None:
+        words = ("started", "stopped", "changed", "outdated")
+        done = [f"{word}: {', '.join(map(str, event[word]))}" for word in words if event.get(word)]
+        self.note(f"reloaded: {safe('; '.join(done)) or 'nothing has changed'}")
+        for error in event.get("errors") or ():
+            self.say(f"  {safe(str(error.get('name')))}: {safe(str(error.get('message')))}", "red")
 
     def _tell_frozen(self, event: Event) -> None:
         view = shlex.quote(str(event.get("view")))

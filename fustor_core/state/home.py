@@ -11,7 +11,7 @@ import secrets
 import socket
 import stat
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -208,7 +208,8 @@ class StateDirectory:
             missing.append(place)
             place = place.parent
         for one in reversed(missing):
-            one.mkdir(mode=FOLDER_MODE)
+            with suppress(FileExistsError):  # agent and fusion may start at the same moment
+                one.mkdir(mode=FOLDER_MODE)
             sync_folder(one.parent)
         facts = folder.stat()
         if not stat.S_ISDIR(facts.st_mode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -232,3 +233,15 @@ def test_the_example_in_the_specifications_is_a_hook(install: Install) -> None:
     registry = Registry()
     assert registry.load_hooks() == []
     assert registry.hooks.fustor_transition.get_hookimpls()
+
+
+def test_a_driver_that_was_upgraded_since_it_was_loaded(install: Install, tmp_path: Path) -> None:
+    entry = "[fustor.sources]\nzz = zz_source:Zz\n"
+    install("zz-a", entry, zz_source="class Zz: pass\n")
+    registry = Registry()
+    assert registry.upgraded() == {}
+    registry.driver("source", "zz")
+    assert registry.upgraded() == {}
+    shutil.rmtree(tmp_path / "zz_a-1.2.dist-info")
+    install("zz-a", entry, version="1.3")
+    assert registry.upgraded() == {("source", "zz"): "1.2 → 1.3"}

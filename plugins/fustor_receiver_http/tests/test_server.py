@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from fustor_receiver_http import HttpReceiver
@@ -23,7 +24,8 @@ from starlette.responses import PlainTextResponse
 from fustor_core.client import Client
 from fustor_core.contracts import Access
 from fustor_core.errors import ConfigError, StateError
-from fustor_core.testing import receiver_kit
+from fustor_core.testing import MemoryDoor, receiver_kit
+from fustor_core.testing.receiver_kit import NoAnswers
 
 LIMIT_S = 20.0
 KEY = "fst_test_a-secret-of-the-tests"
@@ -48,6 +50,19 @@ async def test_the_socket_is_for_its_owner_alone_and_goes_with_the_server(serve:
     finally:
         os.umask(before)
     assert not served.socket.exists()
+
+
+@pytest.mark.parametrize("turns", range(0, 40, 4))
+async def test_it_may_be_stopped_before_it_accepts(tmp_path: Path, turns: int) -> None:
+    receiver = configured(listen=[f"unix:{tmp_path}/s"])
+    ask, door = NoAnswers(), MemoryDoor()
+    with anyio.fail_after(LIMIT_S):
+        async with anyio.create_task_group() as group:
+            group.start_soon(receiver.serve, door, ask)
+            for _ in range(turns):
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+    assert not (tmp_path / "s").exists()
 
 
 async def test_a_socket_in_a_deep_folder_is_served(serve: Any, tmp_path: Path) -> None:
