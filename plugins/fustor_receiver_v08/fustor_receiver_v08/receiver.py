@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 from contextlib import ExitStack
 from typing import Annotated
@@ -17,6 +18,7 @@ from fustor_core.units import Seconds, Size
 BACKLOG = 512
 PORT_MAX = (1 << 16) - 1
 DAY_S = 86400.0
+log = logging.getLogger("fustor.receiver.v08")
 
 
 class V08Receiver:
@@ -110,6 +112,10 @@ class V08Receiver:
 
         self.bind()
         config = self.config
+        if config.view not in {status["view"] for status in ask.views()}:
+            log.warning(
+                "receiver v08: there is no view %r; its agents wait until there is one", config.view
+            )
         knowledge = Knowledge(ask, config.view)
         guests = Guests(
             accept,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -121,20 +121,28 @@ class Agent:
         document: dict[str, Any] = reply.json()
         return document
 
-    async def sentinel(self, *present: str) -> list[str]:
-        """A round of its sentinel in a tree that has these paths; returns what it was asked."""
+    async def tasks(self) -> list[str]:
+        """What its sentinel is asked to look at."""
         told = (await self.client.get(f"{BASE}/consistency/sentinel/tasks")).json()
-        paths = told.get("paths", [])
+        return list(told.get("paths", ()))
+
+    async def finds(self, present: Collection[str], paths: Collection[str]) -> None:
+        """What its sentinel says of these paths in a tree that has those."""
         updates = [
             {"path": path, "mtime": 1.5, "size": 1, "status": "exists"}
             if path in present
             else {"path": path, "mtime": 0.0, "status": "missing"}
             for path in paths
         ]
+        feedback = {"type": "suspect_update", "updates": updates}
+        await self.post("/consistency/sentinel/feedback", feedback)
+
+    async def sentinel(self, *present: str) -> list[str]:
+        """A round of its sentinel in a tree that has these paths; returns what it was asked."""
+        paths = await self.tasks()
         if paths:
-            feedback = {"type": "suspect_update", "updates": updates}
-            await self.post("/consistency/sentinel/feedback", feedback)
-        return list(paths)
+            await self.finds(present, paths)
+        return paths
 
 
 class World:

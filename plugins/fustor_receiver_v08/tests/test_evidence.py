@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .conftest import Agent, World, deleted, event, folder, living, row
+import anyio
+import anyio.lowlevel
+
+from .conftest import LIMIT_S, Agent, World, deleted, event, folder, living, row
 
 SIZE = 7
 
@@ -135,6 +138,16 @@ async def test_only_what_was_asked_is_answered(world: World, agent: Agent) -> No
     feedback = {"type": "suspect_update", "updates": updates}
     reply = await agent.post("/consistency/sentinel/feedback", feedback)
     assert reply.status_code == 200
+    assert await world.paths() == ["/f", "/g"]
+
+
+async def test_what_was_not_asked_is_no_witness(world: World, agent: Agent) -> None:
+    await agent.snapshot(folder("/"), row("/f"), row("/g"))
+    await agent.audit(folder("/"))
+    with anyio.fail_after(LIMIT_S):
+        while not (task := (await agent.tasks())):
+            await anyio.lowlevel.checkpoint()
+    await agent.finds({"/invented"}, [*task, "/invented"])
     assert await world.paths() == ["/f", "/g"]
 
 

@@ -156,11 +156,14 @@ async def test_rows_that_cannot_be_used_are_counted(world: World, agent: Agent) 
     assert await world.paths() == ["/good"]
 
 
-async def test_a_view_that_is_not_there_is_a_conflict(tmp_path: Path) -> None:
+async def test_a_view_that_is_not_there_is_a_conflict(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with living(tmp_path, view="elsewhere") as world, world.client() as client:
         reply = await client.post(f"{BASE}/session/", json={"task_id": "a:p"})
         assert reply.status_code == 409
         assert "elsewhere" in reply.json()["detail"]
+    assert "there is no view 'elsewhere'" in caplog.text
 
 
 async def test_a_scan_on_demand_is_passed_on(world: World, agent: Agent) -> None:
