@@ -152,6 +152,27 @@ def test_the_status_line_adds_the_views_up() -> None:
     assert status_line(both) == "live: 2 views, 2,408 files, 6.0 GiB, 41/s changes, 2 not scanned"
 
 
+def test_pipes_stand_in_the_status_line_too() -> None:
+    pipe = {"pipe": "p", "view": "v", "role": "leader", "flags": ["RUNNING", "MESSAGE_PHASE"]}
+    assert status_line([], [pipe]) == "live: p → v: leader, RUNNING|MESSAGE_PHASE"
+    lost = {**pipe, "role": None, "flags": ["RUNNING", "RECONNECTING"], "queue": 1200}
+    told = "p → v: no session, RUNNING|RECONNECTING, 1,200 queued"
+    assert status_line([{**EVENT, "sessions": 2}], [lost]) == (
+        f"live: 1,204 files, 3.0 GiB, 2 sessions; {told}"
+    )
+
+
+def test_a_reload_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    display = Plain(standard_screen(), "fustor")
+    display.take({"event": "ready", "pipe": "p", "view": "v", "role": "leader", "flags": []})
+    display.take({"event": "reloaded", "started": ["a", "b"], "changed": [], "errors": []})
+    display.take({"event": "reloaded", "errors": [{"name": "receiver:x", "message": "in use"}]})
+    _, err = capfd.readouterr()
+    assert "ready: p → v: leader, STOPPED" in err
+    assert "reloaded: started: a, b" in err
+    assert "reloaded: nothing has changed\n  receiver:x: in use" in err
+
+
 def test_plain_talk(capfd: pytest.CaptureFixture[str]) -> None:
     display = Plain(standard_screen(), "/opt/fustor")
     for event in (
