@@ -107,7 +107,7 @@ def hello(pipe: str = "kit", agent_id: str = "agent-kit") -> Hello:
         agent_id=agent_id,
         pipe=pipe,
         view="kit",
-        source={"driver": "memory", "root_b64": "Lw==", "identity": "", "birth": "none"},
+        source={"driver": "memory", "root_b64": "L2tpdA==", "identity": "", "birth": "none"},
         line={"boot": "b", "process": "p", "mount": "m", "cache_bound_s": 0},
         can={"realtime": True, "scan": True},
     )

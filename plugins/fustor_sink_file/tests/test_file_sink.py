@@ -1,0 +1,420 @@
+"""The sink keeps its promises on a real disk: what was acknowledged is there, whatever happened."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import resource
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from fustor_sink_file import FileSink
+from fustor_sink_file.book import Book
+from pydantic import ValidationError
+
+from fustor_core.claims import PROTOCOL, Batch
+from fustor_core.contracts import Introduced, Sessioned
+from fustor_core.errors import DiskFull, Refused, Unreachable
+from fustor_core.testing import sink_kit
+from fustor_core.testing.promises import cell, hello
+
+LIMIT_S = 30.0
+
+
+def options(folder: Path, **more: Any) -> Any:
+    return FileSink.Config.model_validate({"folder": str(folder), **more})
+
+
+def batch(seq: int, *names: bytes) -> Batch:
+    return Batch(PROTOCOL, seq, 0, [cell(name) for name in names or (b"n%d" % seq,)])
+
+
+def full(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("claims.*.jsonl*"))
+
+
+def text(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix == ".gz":
+        return gzip.decompress(data)
+    if path.suffix == ".zst":
+        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    return data
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """Every line, oldest first."""
+    paths = [folder / name for name in full(folder)] + [folder / "claims.jsonl"]
+    return [json.loads(line) for path in paths for line in text(path).splitlines()]
+
+
+def told_names(folder: Path) -> list[str]:
+    return [line["path"] for line in lines(folder)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+async def settled(sink: FileSink) -> None:
+    """Full files are packed and dropped."""
+    while sink._book.untidy or sink._tidying:
+        await sink._tidied()
+        if sink._tidying:
+            await sink._tidying.result()
+
+
+# -- what is written
+
+
+def test_it_keeps_every_promise_of_a_sink(folder: Path) -> None:
+    sink_kit(FileSink, options(folder))
+
+
+async def test_lines_say_who_and_are_private(folder: Path) -> None:
+    sink = FileSink(options(folder))
+    assert isinstance(sink, Introduced)
+    assert not isinstance(sink, Sessioned)
+    await sink.begin(hello("p", "a"))
+    await sink.send(batch(1, b"x", b"y"))
+    await sink.end()
+    first, second = lines(folder)
+    assert (first["path"], second["path"], first["agent"], first["pipe"]) == ("/x", "/y", "a", "p")
+    assert (first["seq"], second["index"]) == (1, 1)
+    assert abs(first["wall_us"] / 1e6 - (folder / "claims.jsonl").stat().st_mtime) < 5
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "claims.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_repeat_is_written_once_and_a_new_start_is_another(folder: Path) -> None:
+    sink = FileSink(options(folder))
+    await sink.begin(hello())
+    for _ in range(3):
+        assert (await sink.send(batch(1))).acked == 1
+    await sink.end()
+    await sink.begin(hello())
+    await sink.send(batch(1))
+    await sink.end()
+    assert [line["seq"] for line in lines(folder)] == [1, 1]
+    assert len({line["start"] for line in lines(folder)}) == 2
+
+
+# -- full files
+
+
+async def test_full_files_have_numbers_and_nothing_is_lost(folder: Path) -> None:
+    sink = FileSink(options(folder, rotate_size=2000))
+    await sink.begin(hello())
+    for seq in range(1, 31):
+        await sink.send(batch(seq))
+    await sink.end()
+    assert full(folder)[:2] == ["claims.000000001.jsonl", "claims.000000002.jsonl"]
+    assert all((folder / name).stat().st_size <= 2000 for name in full(folder))
+    assert told_names(folder) == [f"/n{seq}" for seq in range(1, 31)]
+
+
+async def test_one_batch_that_is_larger_than_a_file_is_not_cut(folder: Path) -> None:
+    sink = FileSink(options(folder, rotate_size=1000))
+    await sink.begin(hello())
+    await sink.send(batch(1, *[b"m%d" % n for n in range(20)]))
+    await sink.send(batch(2))
+    await sink.end()
+    assert len(text(folder / full(folder)[0]).splitlines()) == 20
+
+
+async def test_a_file_grows_old_also_over_a_restart(folder: Path) -> None:
+    sink = FileSink(options(folder, rotate_age="1h"))
+    await sink.begin(hello())
+    await sink.send(batch(1))
+    await sink.send(batch(2))
+    await sink.end()
+    assert full(folder) == []
+    current = folder / "claims.jsonl"
+    old = lines(folder)
+    old[0]["wall_us"] -= 3601 * 10**6
+    current.write_text("".join(json.dumps(line) + "\n" for line in old))
+    await sink.begin(hello())
+    await sink.send(batch(1))
+    await sink.send(batch(2))
+    await sink.end()
+    assert full(folder) == ["claims.000000001.jsonl"]
+    assert len(current.read_bytes().splitlines()) == 2
+
+
+@pytest.mark.parametrize(("compress", "suffix"), [("gzip", ".gz"), ("zstd", ".zst")])
+async def test_full_files_are_packed(folder: Path, compress: str, suffix: str) -> None:
+    sink = FileSink(options(folder, rotate_size=2000, compress=compress))
+    await sink.begin(hello())
+    for seq in range(1, 31):
+        await sink.send(batch(seq))
+    await settled(sink)
+    await sink.end()
+    assert len(full(folder)) >= 3
+    assert all(name.endswith(suffix) for name in full(folder))
+    assert all((folder / name).stat().st_mode & 0o777 == 0o600 for name in full(folder))
+    assert told_names(folder) == [f"/n{seq}" for seq in range(1, 31)]
+
+
+@pytest.mark.parametrize("more", [{"keep_files": 2}, {"keep_size": 4500}])
+async def test_old_files_are_dropped(folder: Path, more: dict[str, Any]) -> None:
+    sink = FileSink(options(folder, rotate_size=2000, **more))
+    await sink.begin(hello())
+    for seq in range(1, 31):
+        await sink.send(batch(seq))
+    await settled(sink)
+    await sink.end()
+    assert len(full(folder)) == 2
+    kept = told_names(folder)
+    assert kept == [f"/n{seq}" for seq in range(31 - len(kept), 31)], "the newest, without a gap"
+
+
+def test_what_a_crash_left_of_packing_is_put_right(folder: Path) -> None:
+    folder.mkdir()
+    (folder / ".claims.000000003.jsonl.packing").write_bytes(b"half")
+    (folder / "claims.000000002.jsonl").write_bytes(b'{"path":"/b"}\n')
+    (folder / "claims.000000002.jsonl.gz").write_bytes(gzip.compress(b'{"path":"/b"}\n'))
+    (folder / "claims.000000001.jsonl").write_bytes(b'{"path":"/a"}\n')
+    (folder / "claims.of-mine.jsonl").write_bytes(b"not ours")
+    book = Book(options(folder, compress="gzip", rotate_size=1))
+    book.open()
+    book.append(1, b'{"path":"/c"}\n')
+    book.append(2, b'{"path":"/d"}\n')
+    book.tidy()
+    book.close()
+    assert sorted(os.listdir(folder)) == [
+        ".lock",
+        *[f"claims.00000000{n}.jsonl.gz" for n in (1, 2, 3)],
+        "claims.jsonl",
+        "claims.of-mine.jsonl",
+    ]
+    (folder / "claims.of-mine.jsonl").unlink()
+    assert told_names(folder) == ["/a", "/b", "/c", "/d"]
+
+
+# -- crashes
+
+
+WRITER = """
+import anyio, sys
+from fustor_sink_file import FileSink
+from fustor_core.claims import PROTOCOL, Batch
+from fustor_core.testing.promises import cell, hello
+
+async def main():
+    sink = FileSink(FileSink.Config(folder=sys.argv[1], rotate_size=200_000, compress="zstd"))
+    await sink.begin(hello())
+    seq = 0
+    while True:
+        seq += 1
+        await sink.send(Batch(PROTOCOL, seq, 0, [cell(b"%d-%d" % (seq, n)) for n in range(200)]))
+        print(seq, flush=True)
+
+anyio.run(main)
+"""
+
+
+def killed_writer(folder: Path, acks: int) -> int:
+    """The number of the last batch that a writer says is acknowledged before it is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        for _ in range(acks):
+            assert select.select([process.stdout], [], [], LIMIT_S)[0]
+            assert process.stdout.readline()
+    finally:
+        process.kill()
+        rest = process.communicate(timeout=LIMIT_S)[0]
+    return acks + len(rest.splitlines())
+
+
+@pytest.mark.parametrize("acks", [1, 7, 20])
+async def test_after_kill_9_everything_acknowledged_is_there(folder: Path, acks: int) -> None:
+    last = killed_writer(folder, acks)
+    with (folder / "claims.jsonl").open("ab") as file:
+        file.write(b'{"kind":"entry","path":"/torn')
+    sink = FileSink(options(folder, compress="zstd"))
+    await sink.begin(hello())
+    await sink.send(batch(1, b"after"))
+    await settled(sink)
+    await sink.end()
+    found = told_names(folder)
+    wanted = [f"/{seq}-{n}" for seq in range(1, last + 1) for n in range(200)]
+    assert found[: len(wanted)] == wanted
+    assert found[-1] == "/after"
+    assert "/torn" not in found
+
+
+@pytest.mark.parametrize("rest", [b"", b"{", b'{"a":1}', b"x" * 200_000])
+def test_only_a_torn_line_is_cut(folder: Path, rest: bytes) -> None:
+    folder.mkdir()
+    whole = b'{"path":"/a"}\n{"path":"/b"}\n'
+    for before in (b"", whole):
+        (folder / "claims.jsonl").write_bytes(before + rest)
+        book = Book(options(folder))
+        book.open()
+        book.append(1, b'{"path":"/c"}\n')
+        book.close()
+        assert (folder / "claims.jsonl").read_bytes() == before + b'{"path":"/c"}\n'
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may grow beyond this, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_files")
+async def test_a_write_that_fails_half_way_leaves_nothing_of_it(folder: Path) -> None:
+    sink = FileSink(options(folder))
+    await sink.begin(hello())
+    await sink.send(batch(1))
+    for _ in range(2):
+        with pytest.raises(Unreachable, match=r"cannot be written: File too large"):
+            await sink.send(batch(2, *[b"m%d" % n for n in range(50)]))
+        assert told_names(folder) == ["/n1"]
+    await sink.send(batch(2))
+    await sink.end()
+    assert told_names(folder) == ["/n1", "/n2"]
+
+
+async def test_a_full_disk_is_said_and_healed(folder: Path) -> None:
+    class Full(Book):
+        def append(self, number: int, data: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+    sink = FileSink(options(folder))
+    await sink.begin(hello())
+    good, sink._book = sink._book, Full(sink.config)
+    with pytest.raises(DiskFull, match=r"No space left.*`keep_files`"):
+        await sink.send(batch(1))
+    sink._book = good
+    assert (await sink.send(batch(1))).acked == 1
+    await sink.end()
+
+
+# -- others
+
+
+async def test_a_folder_belongs_to_one_pipe(folder: Path) -> None:
+    first, second = FileSink(options(folder)), FileSink(options(folder))
+    await first.begin(hello())
+    with pytest.raises(Unreachable, match="another pipe writes to"):
+        await second.begin(hello())
+    await first.end()
+    await second.begin(hello())
+    await second.send(batch(1))
+    await second.end()
+
+
+async def test_a_file_that_was_taken_away_or_cut_is_begun_anew(folder: Path) -> None:
+    sink = FileSink(options(folder))
+    current = folder / "claims.jsonl"
+    await sink.begin(hello())
+    await sink.send(batch(1))
+    current.rename(folder / "elsewhere")
+    await sink.send(batch(2))
+    assert told_names(folder) == ["/n2"]
+    os.truncate(current, current.stat().st_size - 3)
+    await sink.send(batch(3))
+    assert told_names(folder) == ["/n3"]
+    await sink.end()
+
+
+async def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for place in (tmp_path / "no" / "such", tmp_path / "file"):
+        sink = FileSink(options(place))
+        with pytest.raises(Unreachable, match=r"cannot be written: .*; does its parent exist"):
+            await sink.begin(hello())
+        with pytest.raises(Unreachable, match="is not open"):
+            await sink.send(batch(1))
+        await sink.end()
+
+
+@pytest.mark.parametrize("odd", ["folder", "fifo", "link"])
+async def test_what_is_no_file_is_not_written(folder: Path, odd: str) -> None:
+    folder.mkdir()
+    place, target = folder / "claims.jsonl", folder / "target"
+    target.write_bytes(b"precious")
+    make: dict[str, Any] = {
+        "folder": place.mkdir,
+        "fifo": lambda: os.mkfifo(place),
+        "link": lambda: place.symlink_to(target),
+    }
+    make[odd]()
+    sink = FileSink(options(folder))
+    with pytest.raises((Refused, Unreachable), match=r"claims\.jsonl"):
+        await sink.begin(hello())
+    await sink.end()
+    assert target.read_bytes() == b"precious"
+
+
+async def test_the_watched_tree_is_no_place_for_it(tmp_path: Path) -> None:
+    root = base64.b64encode(os.fsencode(tmp_path)).decode()
+    said = replace(hello(), source={"driver": "fs", "root_b64": root})
+    for place in (tmp_path, tmp_path / "out"):
+        with pytest.raises(Refused, match="lies in the tree that is watched"):
+            await FileSink(options(place)).begin(said)
+    sink = FileSink(options(tmp_path / "out", inside_root=True))
+    await sink.begin(said)
+    await sink.end()
+
+
+async def test_a_write_that_hangs_is_left_behind_and_not_doubled(folder: Path) -> None:
+    go_on, entered = threading.Event(), threading.Event()
+
+    class Slow(Book):
+        def append(self, number: int, data: bytes) -> None:
+            entered.set()
+            go_on.wait(LIMIT_S)
+            super().append(number, data)
+
+    import anyio
+
+    sink = FileSink(options(folder))
+    sink._book = Slow(sink.config)
+    await sink.begin(hello())
+    async with anyio.create_task_group() as group:
+        group.start_soon(sink.send, batch(1))
+        await anyio.to_thread.run_sync(entered.wait, LIMIT_S)
+        group.cancel_scope.cancel()
+    with pytest.raises(Unreachable, match="the last write still waits"):
+        await sink.send(batch(1))
+    go_on.set()
+    assert sink._work is not None
+    await sink._work.result()
+    assert (await sink.send(batch(1))).acked == 1
+    await sink.end()
+    assert told_names(folder) == ["/n1"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"folder": "relative"},
+        {"rotate_size": 0},
+        {"compress": "bzip2"},
+        {"keep_files": -1},
+        {"rotate_age": "soon"},
+        {"odd": 1},
+    ],
+)
+def test_options_that_make_no_sense(folder: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        options(folder, **wrong) if "folder" not in wrong else options(Path(wrong["folder"]))
