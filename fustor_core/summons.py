@@ -63,7 +63,13 @@ class Summons:
         return tuple(out)
 
     def place(self, sessions: Iterable[str], leader: str | None, now_us: int) -> None:
-        """Give each scan on demand to the one of these sessions that can do it best."""
+        """Give each scan on demand to the one of these sessions that can do it best.
+
+        The leader comes by when suspects may be ripe for a look.
+        """
+        first = self._peers.get(leader) if leader is not None else None
+        if first is not None and self.interval_s > 0 and first.sends and first.errands.due(now_us):
+            self.call([leader] if leader is not None else [])
         if not self.jobs.waiting:
             return
         able = [self._peers[s].able(s, leads=s == leader, now_us=now_us) for s in sessions]

@@ -156,9 +156,15 @@ class Durable(Protocol):
 
 @runtime_checkable
 class Seeking(Protocol):
-    """A view that knows which looks it owes (arbitration.md §7) and what it may forget."""
+    """A view that knows which looks it owes (arbitration.md §7) and what it may forget.
+
+    `looks` gives all of them; `ripe` those at suspects whose hot window is over, and the fusion
+    time at which that of the next one is, None when there is none.
+    """
 
     def looks(self, moment: Moment, limit: int) -> list[Wanted]: ...
+
+    def ripe(self, moment: Moment, limit: int) -> tuple[list[Wanted], int | None]: ...
 
     def owe(self, path: bytes, stamp: Seen, *, deep: bool) -> bool: ...
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from pathlib import Path
 
+import anyio
 import pytest
 
 from fustor_core.claims import Key, Origin, Owe, edge_row
 from fustor_core.contracts import Answer, Command
 from fustor_core.jobs import Job
 
-from .party import FOLLOWING, LEADING, PAUSED, TOP, Agent, Party, file
+from .party import (
+    FOLLOWING,
+    LEADING,
+    LIMIT_S,
+    OPTIONS,
+    PAUSED,
+    ROOT,
+    TOP,
+    Agent,
+    Party,
+    file,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -239,3 +253,62 @@ async def test_what_nobody_watches_is_said_as_long_as_it_is_so(party: Party) -> 
         assert pipeline.moment().uncovered == (b"/y",)
         await two.close()
         assert pipeline.moment().uncovered == ()
+
+
+# ---- looks at suspects
+
+
+async def fresh(party: Party) -> Agent:
+    """A leader whose first look finds two files that were just written."""
+    one = await party.agent("a")
+    assert not asked(await one.beat(LEADING), "look")
+    new = file()._replace(mtime_ns=time.time_ns(), ctime_ns=time.time_ns())
+    rows = {b"old": file(), b"new": new, b"newer": new}
+    await one.send(one.root(origin=Origin.SNAPSHOT), one.listing(ROOT, rows))
+    return one
+
+
+async def test_suspects_are_looked_at_when_their_hot_window_is_over(party: Party) -> None:
+    async with party.running():
+        one = await fresh(party)
+        looks: dict[int, list[bytes]] = {}
+        for second in range(1, 60):
+            await party.clock.advance(1)
+            if found := asked(await one.beat(LEADING), "look"):
+                looks[second] = found
+        ((second, found), *again) = looks.items()
+        hot_s = OPTIONS.hot_s
+        assert found == [b"/new", b"/newer"]
+        assert hot_s <= second <= hot_s * 1.2, "long before the next round of the sentinel"
+        assert not again, "what is on its way is not asked for again"
+
+
+async def test_without_a_sentinel_nobody_looks(tmp_path: Path) -> None:
+    party = Party(tmp_path, sentinel_interval_s=0.0)
+    async with party.running():
+        one = await fresh(party)
+        for _ in range(12):
+            await party.clock.advance(5)
+            assert not (await one.beat(LEADING)).commands
+
+
+async def test_a_leader_of_this_process_is_called_when_a_suspect_is_ripe(party: Party) -> None:
+    async with party.running() as pipeline:
+        one = await fresh(party)
+        assert not asked(await one.beat(LEADING), "look")
+        came: list[float] = []
+        began = party.clock.now_us()
+
+        async def come() -> None:
+            while not came:
+                await pipeline.standing.summons.called(one.grant.session_id)
+                if asked(await one.beat(LEADING), "look"):
+                    came.append((party.clock.now_us() - began) / 1e6)
+
+        with anyio.fail_after(LIMIT_S):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(come)
+                while not came:
+                    await party.clock.advance(0.5)
+                    await one.send(one.root())  # keeps the session alive, and brings nothing home
+        assert OPTIONS.hot_s - 1 <= came[0] <= OPTIONS.hot_s * 1.2

@@ -43,23 +43,50 @@ def wanted(registers: Registers, moment: Moment, limit: int) -> list[Wanted]:
         if len(out) >= limit:
             return out
         path = at.path()
-        due = [n for n, since in at.suspects.items() if since + moment.hot_us <= moment.now_us]
         if not at.listed and not at.left_out and at.count[GAPS]:
             out.append(Wanted("list", path, at.deep))
-        elif len(due) > LIST_INSTEAD:
-            out.append(Wanted("list", path))  # one listing looks at all of them
-            due = []
-        prefix = path if path == b"/" else path + b"/"
+            out.extend(Wanted("look", _below(path, n)) for n in sorted(_over(at, moment)))
+        else:
+            out.extend(_at_suspects(path, _over(at, moment)))
         names = {n for n, mark in at.own.items() if mark.debt}
         names -= {
             n
             for n, since in (at.frozen or {}).items()
             if not registers.guard.matured(since, moment.now_us)
         }
-        names.update(due)
-        out.extend(Wanted("look", prefix + n) for n in sorted(names))
+        out.extend(Wanted("look", _below(path, n)) for n in sorted(names))
     out.extend(Wanted("look", path) for path in _contested(tree))
     return out[:limit]
+
+
+def ripe(tree: Tree, moment: Moment, limit: int) -> tuple[list[Wanted], int | None]:
+    """Looks at suspects whose hot window is over, and when that of the next one is."""
+    out: list[Wanted] = []
+    next_us: int | None = None
+    for at in where(tree, tree.root, SUSPECTS) if tree.root is not None else ():
+        over = _over(at, moment)
+        out.extend(_at_suspects(at.path(), over))
+        if len(out) >= limit:
+            return out[:limit], moment.now_us
+        if len(over) < len(at.suspects):
+            hot = min(since for n, since in at.suspects.items() if n not in over)
+            next_us = hot + moment.hot_us if next_us is None else min(next_us, hot + moment.hot_us)
+    return out, next_us
+
+
+def _over(at: Directory, moment: Moment) -> set[bytes]:
+    """The suspects of a directory that may be looked at again."""
+    return {n for n, since in at.suspects.items() if since + moment.hot_us <= moment.now_us}
+
+
+def _at_suspects(path: bytes, names: set[bytes]) -> list[Wanted]:
+    if len(names) > LIST_INSTEAD:
+        return [Wanted("list", path)]  # one listing looks at all of them
+    return [Wanted("look", _below(path, n)) for n in sorted(names)]
+
+
+def _below(path: bytes, name: bytes) -> bytes:
+    return (path if path == b"/" else path + b"/") + name
 
 
 def _contested(tree: Tree) -> Iterator[bytes]:

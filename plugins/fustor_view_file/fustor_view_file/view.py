@@ -135,6 +135,10 @@ class FileView:
         """The looks that are owed below the root."""
         return looks.wanted(self.registers, moment, limit)
 
+    def ripe(self, moment: Moment, limit: int) -> tuple[list[Wanted], int | None]:
+        """Looks at suspects whose hot window is over, and when that of the next one is."""
+        return looks.ripe(self.registers.tree, moment, limit)
+
     def owe(self, path: bytes, stamp: Seen, *, deep: bool) -> bool:
         """Owe a listing of the directory at a path, of all below it when `deep`."""
         directory = self.registers.tree.directory_at(path)
