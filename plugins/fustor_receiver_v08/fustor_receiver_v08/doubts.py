@@ -1,7 +1,7 @@
 """Names of which nobody knows whether they are still there, and the looks that settle it.
 
 An audit of 0.8.17 proves nothing absent: what it could not read, could not send or left out by a
-pattern looks just like what is gone (docs/decisions/0005). It raises a doubt; the sentinel of the
+pattern looks just like what is gone (docs/decisions/0007). It raises a doubt; the sentinel of the
 same agent then looks for that very name, and its "no such file" is the proof. Disputed and suspect
 entries are looked at in the same way, and where they exist their whole row is asked for.
 
