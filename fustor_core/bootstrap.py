@@ -80,7 +80,13 @@ class House:
         )
         socket = str(self.state.socket(part))
         self.premises = Premises(builder, self.engine, tell, socket)
-        self._drift = Drift(loaded, self.premises.config, lambda: self.pipes, self._warn)
+        self._drift = Drift(
+            loaded,
+            self.premises.config,
+            lambda: self.pipes,
+            lambda: self.premises.views,
+            self._warn,
+        )
         self.reloading = Reloading(loaded, self.premises, self.registry, self._drift, tell)
         set_log_level(loaded.config)
 

@@ -1,7 +1,7 @@
-"""Files that have changed since they were read: pipes that they no longer fit show it.
+"""Files that have changed since they were read: pipes and views that they no longer fit show it.
 
-The files are looked at every two seconds. A pipe whose own settings would be others if they were
-read again gets CONF_OUTDATED; it loses the flag when the files are as they were, or a reload has
+The files are looked at every two seconds. What would have other settings if they were read again
+gets CONF_OUTDATED; it loses the flag when the files are as they were, or a reload has
 made it follow. Files that cannot be used are told once, and change no flag.
 """
 
@@ -14,8 +14,11 @@ import anyio
 import anyio.to_thread
 
 from fustor_core.config import Config, ConfigErrors, Loaded
+from fustor_core.fusion_pipe import FusionPipeline
+from fustor_core.machine import Table
 from fustor_core.pipeline import AgentPipeline
 from fustor_core.reconcile import reconcile
+from fustor_core.states.fusion_pipeline import FUSION_PIPELINE
 from fustor_core.states.pipeline import PIPELINE, PipelineState
 
 POLL_S = 2.0
@@ -26,7 +29,7 @@ class Drift:
 
     Args:
         loaded: as read at the start. running: gives the configuration that runs.
-        pipes: gives the pipelines. warn: told about files that cannot be used.
+        pipes, views: give the pipelines of both sides. warn: told about files that cannot be used.
     """
 
     def __init__(
@@ -34,11 +37,13 @@ class Drift:
         loaded: Loaded,
         running: Callable[[], Config],
         pipes: Callable[[], Mapping[str, AgentPipeline]],
+        views: Callable[[], Mapping[str, FusionPipeline]],
         warn: Callable[..., None],
     ) -> None:
         self._read = loaded  # what the files said the last time that they could be used
         self._bad: Mapping[Path, str | None] = {}
-        self._running, self._pipes, self._warn = running, pipes, warn
+        self._running, self._warn = running, warn
+        self._pipes, self._views = pipes, views
 
     def __repr__(self) -> str:
         return f"<Drift of {len(self._read.merged.files)} files>"
@@ -68,14 +73,13 @@ class Drift:
         """This is what the files say now."""
         self._read = loaded
         plan = reconcile(self._running(), loaded.config)
-        outdated = {one.name for one in plan.of("pipe", "adopt", "restart", "stop")}
-        for name, pipe in self._pipes().items():
-            shown = bool(pipe.state & PipelineState.CONF_OUTDATED)
-            wanted = name in outdated
-            event = "config_changed" if wanted else "config_restored"
-            # A pipe that begins or ends just now is looked at again in a moment.
-            if shown is not wanted and event in PIPELINE.legal_events(pipe.state):
-                pipe.outdated(on=wanted)
+        for kind, table, found in (
+            ("pipe", PIPELINE, self._pipes()),
+            ("view", FUSION_PIPELINE, self._views()),
+        ):
+            outdated = {one.name for one in plan.of(kind, "adopt", "restart", "stop")}
+            for name, pipeline in found.items():
+                _flag(pipeline, table, wanted=name in outdated)
 
     def _look_at_files(self) -> Loaded:
         """What the files say; as before when they have not changed, or still cannot be used.
@@ -88,6 +92,16 @@ class Drift:
             return self._read
         self._bad = found
         return self._read.again()
+
+
+def _flag(
+    pipeline: AgentPipeline | FusionPipeline, table: Table[PipelineState], *, wanted: bool
+) -> None:
+    shown = bool(pipeline.state & PipelineState.CONF_OUTDATED)
+    event = "config_changed" if wanted else "config_restored"
+    # One that begins or ends just now is looked at again in a moment.
+    if shown is not wanted and event in table.legal_events(pipeline.state):
+        pipeline.outdated(on=wanted)
 
 
 def placed(error: ConfigErrors) -> str:

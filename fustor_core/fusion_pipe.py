@@ -109,6 +109,14 @@ class FusionPipeline:
         self.options = options
         self.standing.adopt(options)
 
+    def outdated(self, *, on: bool = True) -> None:
+        """The configuration is not that of this view any more, or (`on` False) is so again.
+
+        Raises:
+            IllegalTransition: it does not serve, or was not outdated.
+        """
+        self._move("config_changed" if on else "config_restored")
+
     def open(self) -> None:
         """Read the state and replay the journal; synchronous, before anything is served.
 
@@ -118,8 +126,15 @@ class FusionPipeline:
         self._move("start")
         try:
             self.keeping.open(self.options.view)
+        except OSError as error:
+            self._give_up()
+            place = error.filename or self.options.view
+            raise StateError(
+                f"the state of view {self.options.view} cannot be used: {place}: {error.strerror}",
+                remedy="put that right, or move it away: the view is scanned anew then",
+            ) from error
         except BaseException:
-            self._move("init_failed")
+            self._give_up()
             raise
         self.standing.open()
         for text in self.keeping.damage():
@@ -143,6 +158,10 @@ class FusionPipeline:
                 await keeping.checkpoint(self.on_alarm)
             keeping.close()
             self._move("stopped")
+
+    def _give_up(self) -> None:
+        for event in ("init_failed", "stop", "stopped"):
+            self._move(event)
 
     def _move(self, event: str) -> None:
         move = FUSION_PIPELINE.move(self.options.view, self.state, event)
@@ -344,5 +363,9 @@ class FusionPipeline:
         audits = (self.fold.audits, self.fold.last_audit)
         told = view_status(options.view, self.moment(), led, leader, self.root_path, audits)
         told |= {"driver": options.driver, "arbitrator": options.arbitrator}
+        told |= {
+            "state": int(self.state),
+            "flags": [b.name for b in PipelineState if self.state & b],
+        }
         size = self.keeping.journal.size_bytes
         return {**told, "sessions": len(sessions), "journal_bytes": size}

@@ -265,4 +265,9 @@ def test_fusion_s_pipe_in_integers() -> None:
     for event, expected in [*life, ("init_failed", 8), ("stop", 1024)]:
         state = table.next(state, event)
         assert int(state) == expected
-    assert {int(s) for s in table.reachable()} == {0, 1, 2, 8, 18, 24, 1024}
+    for event, expected in [("stopped", 0), *life[:2], ("config_changed", 18)]:
+        state = table.next(state, event)
+        assert int(state) == expected
+    assert int(table.next(state, "config_restored")) == 2
+    assert int(table.next(state, "stop")) == 1024
+    assert {int(s) for s in table.reachable()} == {0, 1, 2, 8, 18, 1024}

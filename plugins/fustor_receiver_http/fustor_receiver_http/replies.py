@@ -124,6 +124,8 @@ PARTS: dict[str, Schema] = {
         fusion_time_us=WHOLE,
         logical_time=maybe(TEXT),
         leader=maybe(document(session_id=TEXT, agent=TEXT, since=TEXT)),
+        state=COUNT,
+        flags=several(TEXT),
         sessions=COUNT,
         journal_bytes=COUNT,
         memory_bytes=COUNT,
