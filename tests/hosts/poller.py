@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,12 +44,16 @@ class Poller:
 
     Args:
         anchors: view paths that are there, whatever happens.
+        tails: what is told of all processes beside a fault.
     """
 
-    def __init__(self, fusion: Program, view: str, anchors: list[str]) -> None:
+    def __init__(
+        self, fusion: Program, view: str, anchors: list[str], tails: Callable[[], str]
+    ) -> None:
         self.fusion = fusion
         self.view = view
         self.anchors = anchors
+        self._tails = tails
         self.samples: list[Sample] = []
         self.faults: list[str] = []
         self.asked = 0
@@ -76,7 +81,7 @@ class Poller:
         Raises:
             AssertionError: with all that was.
         """
-        assert not self.faults, "\n".join([*self.faults, self.fusion.tail()])
+        assert not self.faults, "\n".join([*self.faults, self._tails()])
         assert self.samples, "not one round of questions was answered"
 
     def away(self) -> None:
@@ -92,6 +97,21 @@ class Poller:
     def since(self, at: float) -> list[Sample]:
         """The rounds from a moment on."""
         return [sample for sample in self.samples if sample.at >= at]
+
+    def never_stale(self) -> None:
+        """At every moment somebody fed the view.
+
+        Raises:
+            AssertionError: with the turns of events.
+        """
+        told, last = [], None
+        begun = self.samples[0].at
+        for sample in self.samples:
+            now = (sample.stale, sample.sessions, sample.leader, sample.epoch)
+            if now != last:
+                told.append(f"{sample.at - begun:6.1f} s: stale, sessions, leader, epoch = {now}")
+                last = now
+        assert not any(sample.stale for sample in self.samples), "\n".join([*told, self._tails()])
 
     # ---- asking
 

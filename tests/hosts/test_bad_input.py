@@ -20,8 +20,6 @@ from .stranger import Stranger, now, raw, refused, root
 from .world import VIEW, Site, until
 from .writers import SlowWriter, Storms
 
-pytestmark = pytest.mark.hosts
-
 KEY = Key(1, 2, 3)
 NESTED = 100_000
 BOMB_MIB = 512
@@ -82,6 +80,7 @@ def test_bodies_that_are_no_batch(place: Site) -> None:
         assert some.push(some.batch(1, [root("stranger", KEY)])).status_code == 200
 
 
+@pytest.mark.hosts
 def test_sessions_and_hellos_that_are_none(place: Site) -> None:
     with honest(place) as some:
         where = "/pipe/sessions/"

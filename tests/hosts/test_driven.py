@@ -41,6 +41,7 @@ def begun(held: ExitStack, host: Any) -> Any:
     return host
 
 
+@pytest.mark.hosts
 def test_every_state_and_edge_is_driven(
     tmp_path: Path, held: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,6 @@ from .poller import Poller
 from .world import AgentHost, Site, until
 from .writers import Storms, nap
 
-pytestmark = pytest.mark.hosts
-
 COVER_S = 0.5  # between two questions, and the reply
 
 
@@ -49,7 +47,7 @@ def test_the_next_leader_stands_within_the_timeout_and_two_seconds(place: Site) 
         follower.seen_in(66)
         place.settles()
         assert place.leader() is follower, place.tails()
-        assert not any(sample.stale for sample in poller.samples)
+        poller.never_stale()
 
 
 @pytest.mark.hosts

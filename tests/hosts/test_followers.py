@@ -10,8 +10,6 @@ import pytest
 from .world import AgentHost, Site, until
 from .writers import many_files, nap
 
-pytestmark = pytest.mark.hosts
-
 
 class States:
     """Every state of a pipe that `/pipes` has told, in order, without repeats."""
@@ -43,6 +41,7 @@ def told(agent: AgentHost) -> dict[str, object]:
     return agent.told("pipe", "show", agent.home.name)
 
 
+@pytest.mark.hosts
 def test_a_follower_in_real_time_is_70_and_is_promoted_through_98_to_66(place: Site) -> None:
     many_files(place.tree / "many", 400, 25)
     leader = place.agent("alpha", mounted=False)

@@ -11,9 +11,7 @@ from tests.storms.oracle import differences, told, told_rollups
 from .world import VIEW, Site, until
 from .writers import Storms, many_files
 
-pytestmark = pytest.mark.hosts
-
-FILES = (600, 40)
+FILES = (300, 40)
 
 
 def files_of(place: Site) -> int:
@@ -22,12 +20,13 @@ def files_of(place: Site) -> int:
     return int(document["rollup"]["files"]) if document else 0
 
 
+@pytest.mark.hosts
 def test_killed_in_mid_snapshot(place: Site) -> None:
     """It goes on where it was; meanwhile what is not there yet is `unknown`, not absent."""
     whole = many_files(place.tree / "many", *FILES)
     agent = place.agent("alpha", mounted=False)
     place.start_fusion()
-    agent.proxy.slow(bytes_s=400_000)
+    agent.proxy.slow(bytes_s=200_000)
     agent.begin()
     until(lambda: files_of(place) > whole // 10, 30, place.tails)
     held, quality = place.fusion.entries(VIEW)

@@ -9,8 +9,6 @@ import pytest
 from .world import VIEW, Site, Times, until
 from .writers import BlindWriter, SlowWriter, Storms, nap
 
-pytestmark = pytest.mark.hosts
-
 LEADS, FOLLOWS = (66, 194), (70,)
 PARTS = 4
 
@@ -38,7 +36,7 @@ def test_two_hosts_on_one_tree(place: Site) -> None:
         assert states == {66, 70}
         assert {s["role"] for s in place.sessions()} == {"leader", "follower"}
     assert len({s["pipe"] for s in place.sessions()}) == len(place.sessions()) == 2
-    assert not any(sample.stale for sample in poller.samples)
+    poller.never_stale()
 
 
 @pytest.mark.hosts

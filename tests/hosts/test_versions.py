@@ -9,8 +9,6 @@ import pytest
 
 from .world import Host, Site
 
-pytestmark = pytest.mark.hosts
-
 AHEAD = Path(__file__).with_name("ahead.py")
 
 
@@ -19,6 +17,7 @@ def of_versions(host: Host, versions: str) -> None:
     host.command = (sys.executable, str(AHEAD), versions)
 
 
+@pytest.mark.hosts
 def test_an_agent_that_speaks_the_next_version_alone_is_refused(place: Site) -> None:
     """Loudly, on both sides; an agent that speaks both is served."""
     both, newer = place.agent("both", mounted=False), place.agent("newer", mounted=False)

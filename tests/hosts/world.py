@@ -49,14 +49,14 @@ receivers:
 class Times:
     """What the configuration says, in seconds, and the bounds that follow from it."""
 
-    timeout_s: float = 3.0
+    timeout_s: float = 4.0
     heartbeat_s: float = 1.0
     audit_s: float = 0.0
     sentinel_s: float = 2.0
     second_look_s: float = 5.0
     retry_s: float = 0.5
     backoff_s: float = 2.0
-    request_s: float = 2.0
+    request_s: float = 3.0
 
     @property
     def failover_s(self) -> float:
@@ -256,7 +256,7 @@ class Site:
 
     def polled(self) -> Poller:
         """Questions at 10 Hz, for a `with` block."""
-        return Poller(self.fusion, VIEW, self.anchors)
+        return Poller(self.fusion, VIEW, self.anchors, self.tails)
 
     def leader(self) -> AgentHost | None:
         """The agent whose pipe leads the view as the server tells it."""
