@@ -145,7 +145,7 @@ class Client:
 
     def _entry(self, node: Node) -> bytes:
         node.lookups += 1
-        return entry_reply(node.id, 0, self.memory.attr(node))
+        return entry_reply(node.id, node.generation, self.memory.attr(node))
 
     def _lookup(self, request: Request) -> bytes:
         folder, name = self._node(request), request.body[:-1]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fustor_core.files.identity import Prober
 from fustor_core.testing.fuse import ROOT_ID
 
 _O_PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,6 +24,7 @@ class Node:
 
     Attributes:
         path: where the client saw it last. seat: parent node and name there.
+        generation: tells two lives of one inode number apart.
         seen: remembered attributes, asked for `at` (monotonic seconds).
         change: of the directory, when its names and its listing were remembered.
         opens: how often it is open here. silly: (directory, name) of the file that is unlinked
@@ -33,6 +35,7 @@ class Node:
     id: int
     path: bytes
     seat: tuple[int, bytes] | None
+    generation: int = 0
     lookups: int = 0
     seen: os.stat_result | None = None
     at: float = 0.0
@@ -57,6 +60,7 @@ class Memory:
         self.cache_s = cache_s
         root = Node(os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), ROOT_ID, b"/", None)
         self.nodes = {ROOT_ID: root}
+        self._prober = Prober("handle")
 
     def attr(self, node: Node, *, fresh: bool = False) -> os.stat_result:
         """Attributes of a handle, as remembered if they are not too old.
@@ -106,7 +110,8 @@ class Memory:
         st = os.fstat(fd)
         node = self.nodes.get(st.st_ino)
         if node is None:
-            node = self.nodes[st.st_ino] = Node(fd, st.st_ino, b"", None)
+            life = self._prober.birth_of(self._prober.sight(fd), fd) & 0xFFFFFFFF
+            node = self.nodes[st.st_ino] = Node(fd, st.st_ino, b"", None, generation=life)
         else:
             os.close(fd)
         node.path, node.seat = below(folder.path, name), (folder.id, name)

@@ -1,0 +1,115 @@
+"""What goes between the driver and the processes that look for it: length, then msgpack."""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+from fustor_core.claims import Cell, Key, Listing, Origin, Root
+
+HEAD = struct.Struct("<I")
+
+
+class Begin(msgspec.Struct, tag="begin", array_like=True, frozen=True, kw_only=True):
+    """The first frame: what all that follow is about; see `NfsConfig`.
+
+    Attributes:
+        exclude: globs. exclude_paths: host paths. silly: whether silly renames are hidden.
+        bound_us: of the caches, None = as the mount says.
+        birth: kind of the births in keys, "" = as the root has it.
+        proven: what the root was when it was first proven.
+    """
+
+    root: bytes
+    exclude: list[str]
+    exclude_paths: list[bytes]
+    silly: bool
+    cross: bool
+    bound_us: int | None
+    birth: str
+    proven: Root | None
+
+
+class Read(msgspec.Struct, tag="read", array_like=True, frozen=True):
+    """List the directory at a view path; `key`: only if it is this one."""
+
+    path: bytes
+    origin: Origin
+    key: Key | None = None
+
+
+class Look(msgspec.Struct, tag="look", array_like=True, frozen=True):
+    """Look at names, revalidating."""
+
+    paths: list[bytes]
+    origin: Origin
+
+
+class Prove(msgspec.Struct, tag="prove", array_like=True, frozen=True):
+    """Look at the root."""
+
+
+class Births(msgspec.Struct, tag="births", array_like=True, frozen=True):
+    """See that the root has births of a kind."""
+
+    kind: str
+
+
+Task = Read | Look | Prove | Births
+
+
+class Child(msgspec.Struct, array_like=True, frozen=True):
+    """A child directory of one that was read; `left_out` is a reason or ""."""
+
+    name: bytes
+    key: Key
+    left_out: str
+
+
+class Found(msgspec.Struct, tag="found", array_like=True, frozen=True, kw_only=True):
+    """The answer to a task.
+
+    Attributes:
+        kids: of the directory that was read. hidden: names of silly renames in it.
+        bound_us: how old an answer of the caches may be.
+        operations, took_us: what it has cost the storage, about.
+    """
+
+    claims: list[Cell | Listing | Root] = []
+    kids: list[Child] = []
+    hidden: list[bytes] = []
+    bound_us: int = 0
+    operations: int = 1
+    took_us: int = 0
+
+
+class Failed(msgspec.Struct, tag="failed", array_like=True, frozen=True):
+    """The task could not be done.
+
+    Attributes:
+        kind: ``vanished``, ``refused`` or ``os``. reason: of a vanished root. code: an errno.
+    """
+
+    kind: str
+    message: str
+    remedy: str = ""
+    reason: str = ""
+    code: int = 0
+
+
+class Alive(msgspec.Struct, tag="alive", array_like=True, frozen=True):
+    """It goes on: the storage answers."""
+
+
+Answer = Found | Failed | Alive
+
+_encoder = msgspec.msgpack.Encoder()
+ORDERS = msgspec.msgpack.Decoder(Begin | Read | Look | Prove | Births)
+ANSWERS = msgspec.msgpack.Decoder(Found | Failed | Alive)
+
+
+def frame(body: msgspec.Struct) -> bytes:
+    """A frame, as it is sent."""
+    data = _encoder.encode(body)
+    return HEAD.pack(len(data)) + data
