@@ -91,7 +91,7 @@ class PipeReporter:
         socket: where the process answers. tell: takes the events.
     """
 
-    SHOWN = ("view", "state", "flags", "role", "queue", "unacked_bytes", "watched_dirs")
+    SHOWN = ("sink", "view", "state", "flags", "role", "queue", "unacked_bytes", "watched_dirs")
 
     def __init__(
         self,

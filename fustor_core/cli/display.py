@@ -250,7 +250,8 @@ def pipe_line(event: Event) -> str:
     """One pipe in a few words: ``files → projects: leader, RUNNING|MESSAGE_PHASE, 12 queued``."""
     flags = "|".join(str(flag) for flag in event.get("flags") or ()) or "STOPPED"
     role = str(event.get("role") or "no session")
-    told = f"{event.get('pipe')} → {event.get('view')}: {role}, {flags}"
+    to = event.get("view") or event.get("sink")
+    told = f"{event.get('pipe')} → {to}: {role}, {flags}"
     queue = int(event.get("queue") or 0)
     return safe(told) + (f", {figures.count(queue)} queued" if queue else "")
 

@@ -26,6 +26,7 @@ from fustor_core.telling import Teller, quarantined, told
 
 NUMBERS = {"stdout": 1, "stderr": 2}
 LINE_BYTES = select.PIPE_BUF  # what a pipe takes in one piece; with the newline
+EVENT = b'{"event":"claim",'  # the program's own events may stand on the same stdout
 GONE = (errno.EPIPE, errno.EBADF, errno.ENXIO)
 
 # Several pipes may write to one descriptor; a write that is cut in two keeps the others waiting.
@@ -91,7 +92,7 @@ class EchoSink:
 
     def _write(self, batch: Batch, teller: Teller) -> None:
         with _turns[self._fd]:
-            for piece in _pieces(told(batch, teller, LINE_BYTES - 1)):
+            for piece in _pieces(told(batch, teller, LINE_BYTES - len(EVENT))):
                 view = memoryview(piece)
                 while view:
                     try:
@@ -126,10 +127,11 @@ class EchoSink:
             )
 
 
-def _pieces(lines: Iterator[bytes]) -> Iterator[bytes]:
+def _pieces(claims: Iterator[bytes]) -> Iterator[bytes]:
     """Whole lines, as many as are written at once without being torn."""
     piece = b""
-    for line in lines:
+    for claim in claims:
+        line = EVENT + claim[1:]
         if piece and len(piece) + len(line) + 1 > LINE_BYTES:
             yield piece
             piece = b""

@@ -83,6 +83,7 @@ async def test_lines_come_out_where_they_should(capfd: Any, to: str) -> None:
     shown = capfd.readouterr()
     text, other = (shown.out, shown.err) if to == "stdout" else (shown.err, shown.out)
     first, second = [json.loads(line) for line in text.splitlines()]
+    assert first["event"] == "claim"
     assert (first["path"], second["path"], first["pipe"], first["seq"]) == ("/x", "/y", "p", 1)
     assert other == ""
 
