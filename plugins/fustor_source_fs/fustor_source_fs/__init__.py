@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fustor_source_fs.rooted import RootVanished
+from fustor_core.files.rooted import RootVanished
 from fustor_source_fs.source import FsConfig, FsSource, WatchError
 
 __all__ = ["FsConfig", "FsSource", "RootVanished", "WatchError"]

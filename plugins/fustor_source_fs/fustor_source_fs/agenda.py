@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from fustor_core.claims import Cell, Key, Listing, Origin, Owe, Same, Stamp
 from fustor_core.contracts import boottime_us
+from fustor_core.files.listing import Lister
 from fustor_source_fs.finding import Finder
 from fustor_source_fs.links import Links
-from fustor_source_fs.listing import Lister
 from fustor_source_fs.tree import NO_WATCH, Node, Tree
 from fustor_source_fs.walk import Order, Walk
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fustor_source_fs.identity import Prober, Spot
-from fustor_source_fs.rooted import RootProof
+from fustor_core.files.identity import Prober, Spot
+from fustor_core.files.rooted import RootProof
 from fustor_source_fs.tree import Node, Tree
 
 PATH_BYTES = 4000  # of one open; longer paths are walked in pieces

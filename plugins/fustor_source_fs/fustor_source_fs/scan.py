@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from fustor_core.claims import Listing
 from fustor_core.contracts import Scope, boottime_us
 from fustor_core.errors import FustorError
+from fustor_core.files.listing import Lister, Stopped
+from fustor_core.files.rooted import RootProof
 from fustor_source_fs.channel import Channel
 from fustor_source_fs.links import Links
-from fustor_source_fs.listing import Lister, Stopped
-from fustor_source_fs.rooted import RootProof
 from fustor_source_fs.walk import Order, Walk, WalkClaim
 from fustor_source_fs.watch import Watcher
 

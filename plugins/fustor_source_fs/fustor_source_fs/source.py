@@ -18,14 +18,14 @@ from fustor_core.apart import Apart, apart
 from fustor_core.claims import Cell, Origin, Root
 from fustor_core.contracts import Scope, boottime_us, view_names
 from fustor_core.errors import FustorError
+from fustor_core.files.exclusion import Exclusion, view_paths
+from fustor_core.files.identity import Prober, refuse_birth
+from fustor_core.files.listing import Lister
+from fustor_core.files.looking import look
+from fustor_core.files.rooted import RootProof
 from fustor_source_fs.agenda import WatchClaim
 from fustor_source_fs.channel import Channel
-from fustor_source_fs.exclusion import Exclusion, view_paths
-from fustor_source_fs.identity import Prober, refuse_birth
 from fustor_source_fs.inotify import watch_limit
-from fustor_source_fs.listing import Lister
-from fustor_source_fs.looking import look
-from fustor_source_fs.rooted import RootProof
 from fustor_source_fs.scan import Scan
 from fustor_source_fs.walk import WalkClaim
 from fustor_source_fs.watch import OUT_CLAIMS_MAX, Watcher

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from fustor_core.claims import Cell, Key, Listing, Origin, Same, Silence, Stamp, edge_row
-from fustor_source_fs.identity import Prober, Spot
+from fustor_core.claims import Cell, Key, Listing, Origin, Same, Silence, Stamp
+from fustor_core.files.identity import Prober, Spot
+from fustor_core.files.listing import GONE, OPEN, Kid, Lister, kind_of, reason_of, row_of
+from fustor_core.files.looking import look_at
 from fustor_source_fs.links import Links
-from fustor_source_fs.listing import GONE, OPEN, Kid, Lister, kind_of, reason_of, row_of
 from fustor_source_fs.tree import Node, Tree
 
 FDS_MAX = 48
@@ -320,26 +321,6 @@ class Walk:
                 return False
         stack[-1].spot = stack[-1].spot._replace(fd=fd)
         return True
-
-
-def look_at(prober: Prober, parent: Spot, name: bytes) -> bytes | None:
-    """The value of one name just now: a row, an edge, or None when there is nothing.
-
-    Raises:
-        OSError: it cannot be said (EIO, EACCES, …).
-    """
-    while True:
-        try:
-            st = os.lstat(name, dir_fd=parent.fd)
-            if not stat.S_ISDIR(st.st_mode):
-                return row_of(st)
-            sight = prober.sight(parent.fd, name)
-        except OSError as err:
-            if err.errno in GONE:
-                return None
-            raise
-        if stat.S_ISDIR(sight.mode):  # else it changed its type in between: look again
-            return edge_row(prober.child(parent, name, sight)[0], sight.mode)
 
 
 def _leads_to(parent: Spot, name: bytes, key: Key) -> bool:

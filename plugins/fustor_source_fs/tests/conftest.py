@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from fustor_source_fs import FsConfig, FsSource
-from fustor_source_fs.listing import row_of
 
 from fustor_core.claims import (
     Cell,
@@ -30,6 +29,7 @@ from fustor_core.claims import (
     unpack_row,
 )
 from fustor_core.contracts import Scope
+from fustor_core.files.listing import row_of
 
 DEADLINE_S = 20.0
 ROW_BYTES = 48

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from fustor_source_fs.exclusion import Exclusion, view_paths
+
+from fustor_core.files.exclusion import Exclusion, view_paths
 
 
 @pytest.mark.parametrize(

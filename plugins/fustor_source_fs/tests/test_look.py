@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from fustor_source_fs import FsConfig, FsSource, RootVanished
-from fustor_source_fs.listing import row_of
 
 from fustor_core.claims import Cell, Origin, edge_key
+from fustor_core.files.listing import row_of
 
 
 async def look(root: Path, *paths: bytes) -> list[Cell]:

@@ -14,11 +14,7 @@ from typing import Any
 
 import pytest
 from fustor_source_fs import FsConfig, FsSource
-from fustor_source_fs.exclusion import Exclusion
-from fustor_source_fs.identity import Prober
 from fustor_source_fs.links import Links
-from fustor_source_fs.listing import Lister, row_of
-from fustor_source_fs.rooted import RootProof
 from fustor_source_fs.walk import FDS_MAX, Order, Walk
 
 from fustor_core.claims import (
@@ -32,6 +28,10 @@ from fustor_core.claims import (
     unpack_row,
 )
 from fustor_core.contracts import Scope, boottime_us
+from fustor_core.files.exclusion import Exclusion
+from fustor_core.files.identity import Prober
+from fustor_core.files.listing import Lister, row_of
+from fustor_core.files.rooted import RootProof
 
 ROW = 48
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fustor_source_fs.listing import row_of
 
 from fustor_core.claims import (
     CLOSED,
@@ -30,6 +29,7 @@ from fustor_core.claims import (
     unpack_row,
 )
 from fustor_core.contracts import boottime_us
+from fustor_core.files.listing import row_of
 
 
 def row(path: Path) -> bytes:
