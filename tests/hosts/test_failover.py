@@ -9,7 +9,7 @@ import pytest
 
 from .poller import Poller
 from .world import AgentHost, Site, until
-from .writers import Storms, nap
+from .writers import Storms, many_files, nap
 
 COVER_S = 0.5  # between two questions, and the reply
 
@@ -86,6 +86,36 @@ def test_a_leader_that_hangs_and_comes_back_late(place: Site) -> None:
         assert leader.pipe()["epoch"] == follower.pipe()["epoch"] == poller.samples[-1].epoch
         assert "over or not known" in str(leader.pipe()["last_error"])
         assert len(place.sessions()) == 2, place.tails()
+
+
+@pytest.mark.hosts
+def test_a_leader_that_hangs_in_its_snapshot(place: Site) -> None:
+    """What it sends of that scan when it wakes is refused; the next leader has scanned it all."""
+    many_files(place.tree / "many", 200, 30)
+    place.start_fusion()
+    leader = place.agent("alpha")
+    leader.proxy.slow(bytes_s=100_000)
+    leader.begin()
+    leader.seen_in(34)
+    follower = place.agent("beta")
+    follower.begin()
+    follower.seen_in(70)
+    until(lambda: place.files() > 1000, place.times.exact_s, place.tails)
+    leader.signal(signal.SIGSTOP)
+    assert place.files() < 200 * 30, "the snapshot was over before it could hang"
+    follower.seen_in(98, 66, within_s=place.times.failover_s + COVER_S)
+    follower.seen_in(66)
+    with place.polled() as poller:
+        for old in (place.tree / "many" / "d0" / "d1").iterdir():
+            old.unlink()
+        place.settles()
+        leader.proxy.heal()
+        leader.signal(signal.SIGCONT)
+        leader.seen_in(70)
+        place.settles()
+        assert "over or not known" in str(leader.pipe()["last_error"])
+        assert place.leader() is follower, place.tails()
+        poller.never_stale()
 
 
 @pytest.mark.hosts

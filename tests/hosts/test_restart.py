@@ -14,12 +14,6 @@ from .writers import Storms, many_files
 FILES = (300, 40)
 
 
-def files_of(place: Site) -> int:
-    """How many files the view has."""
-    document = place.fusion.ask(f"/views/{VIEW}/du", path="/") or {}
-    return int(document["rollup"]["files"]) if document else 0
-
-
 @pytest.mark.hosts
 def test_killed_in_mid_snapshot(place: Site) -> None:
     """It goes on where it was; meanwhile what is not there yet is `unknown`, not absent."""
@@ -28,7 +22,7 @@ def test_killed_in_mid_snapshot(place: Site) -> None:
     place.start_fusion()
     agent.proxy.slow(bytes_s=200_000)
     agent.begin()
-    until(lambda: files_of(place) > whole // 10, 30, place.tails)
+    until(lambda: place.files() > whole // 10, 30, place.tails)
     held, quality = place.fusion.entries(VIEW)
     assert not quality["complete"]
     last = f"/many/d{FILES[0] // 100 - 1}/d99/f{FILES[1] - 1}"

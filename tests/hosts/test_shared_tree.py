@@ -40,6 +40,22 @@ def test_two_hosts_on_one_tree(place: Site) -> None:
 
 
 @pytest.mark.hosts
+def test_an_agent_on_the_machine_of_the_server_needs_no_key(place: Site) -> None:
+    """Over the Unix socket; one that comes over TCP stands beside it."""
+    socket = place.fusion.home / "fusion" / "api.sock"
+    near = place.agent("near", sink={"url": f"unix:{socket}", "key": None})
+    far = place.agent("far")
+    place.start()
+    with place.polled():
+        storms = Storms([near.root, far.root], place.outside, 2)
+        storms.run(300)
+        storms.calm()
+        place.settles()
+    keys = {s["pipe"]: bool(s["key_id"]) for s in place.sessions()}
+    assert keys == {"near": False, "far": True}
+
+
+@pytest.mark.hosts
 @pytest.mark.times(audit_s=6.0)
 @pytest.mark.parametrize("seed", range(3))
 def test_storms_of_several_writers_and_a_blind_one(place: Site, seed: int) -> None:

@@ -269,6 +269,11 @@ class Site:
         document = self.fusion.ask("/sessions") or {}
         return list(document.get("sessions", ()))
 
+    def files(self) -> int:
+        """How many files the view has."""
+        document = self.fusion.ask(f"/views/{VIEW}/du", path="/")
+        return int(document["rollup"]["files"]) if document else 0
+
     def settles(self, within_s: float | None = None) -> float:
         """Wait until the view equals the tree in every field; the bound is the computed one.
 
