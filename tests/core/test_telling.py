@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
@@ -30,6 +32,7 @@ from fustor_core.claims import (
 )
 from fustor_core.telling import Teller, quarantined, told
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "send-changes-elsewhere.md"
 DIR = Key(0, 7, 9)
 STAMP = Stamp(10, 20, 3, "e")
 TELLER = Teller("agent", "pipe", "start", 1000)
@@ -150,3 +153,23 @@ def test_a_claim_that_is_none_is_left_out_and_named() -> None:
     batch = Batch(PROTOCOL, 1, 0, [cell(b"a"), cell(b"a/b"), cell(b"c")])
     assert [json.loads(line)["index"] for line in told(batch, TELLER)] == [0, 2]
     assert [one.index for one in quarantined(batch)] == [1]
+
+
+def test_every_field_is_in_the_how_to() -> None:
+    more: dict[str, Any] = {"stamp": STAMP, "origin": Origin.AUDIT}
+    silence = Silence(1, 2, 3, 4)
+    told_of = lines(
+        cell(b"f", ROW.pack()),
+        cell(b"\xff", edge_row(DIR)),
+        cell(b"", ROW.pack()),
+        listing({b"a": ROW}, weak=(b"a",)),
+        listing({}, digest=b"d" * 16),
+        Owe(dir=DIR, deep=True, reason="overflow", path=b"/x", **more),
+        Same(dir=DIR, silence=silence, path=b"/x", **more),
+        Root(key=DIR, identity="fs", marker=b"m", **more),
+    )
+    documented = set(re.findall(r"`([a-z0-9_]+)[`:]", PAGE.read_text("utf-8")))
+    rows = [line["row"] for line in told_of if line.get("row")]
+    entries = [entry for line in told_of for entry in line.get("entries", ())]
+    used = {field for document in (*told_of, *rows, *entries) for field in document}
+    assert {line["kind"] for line in told_of} | used - {"name"} <= documented

@@ -90,6 +90,14 @@ async def test_what_was_changed_on_its_way_is_found_out(served: Any) -> None:
     assert not verify(SECRET, headers, body, tolerance_s=-1)
 
 
+def test_both_pages_tell_the_same_way_to_verify() -> None:
+    plugin = Path(__file__).parents[1]
+    page = plugin.parents[1] / "docs" / "how-to" / "send-changes-elsewhere.md"
+    told = (plugin / "README.md").read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+    assert "compare_digest" in told
+    assert told in page.read_text("utf-8")
+
+
 async def test_another_secret_is_for_a_person(served: Any) -> None:
     sink = served.sink(secret="not-that-of-the-other-end")
     await sink.begin(hello())
