@@ -21,6 +21,7 @@ from fustor_core.errors import (
     SessionObsoletedError,
 )
 from fustor_core.fusion_pipe import FusionPipeline
+from fustor_core.jobs import Job
 from fustor_core.key_store import KeyStore
 from fustor_core.keys import asked
 
@@ -230,13 +231,13 @@ class Fusion:
             raise QueryError(
                 f"{path!r} is no directory of this view", remedy="scan the directory above it"
             )
-        return job_document(job, pipeline.options.view, pipeline.moment())
+        return _job_told(pipeline, job)
 
     async def _jobs(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "jobs": [
-                job_document(job, name, pipeline.moment())
-                for name, pipeline in self.pipelines.items()
+                _job_told(pipeline, job)
+                for pipeline in self.pipelines.values()
                 for job in pipeline.standing.summons.jobs
             ],
         }
@@ -245,14 +246,14 @@ class Fusion:
         for pipeline in self.pipelines.values():
             job = pipeline.standing.summons.jobs.get(arguments["id"])
             if job is not None:
-                return job_document(job, pipeline.options.view, pipeline.moment())
+                return _job_told(pipeline, job)
         raise NoSuchJob(f"no job {arguments['id']!r}")
 
     async def _cancel(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         for pipeline in self.pipelines.values():
             job = pipeline.standing.summons.jobs.cancel(arguments["id"], pipeline.now_us())
             if job is not None:
-                return job_document(job, pipeline.options.view, pipeline.moment())
+                return _job_told(pipeline, job)
         raise NoSuchJob(f"no job {arguments['id']!r}")
 
     async def _list_keys(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -275,3 +276,14 @@ class Fusion:
         done = await pipeline.confirm(root, reject=bool(arguments.get("reject")))
         confirmed = [with_path({"removes": d["removes"]}, d["path"]) for d in done]
         return {"view": arguments["view"], "confirmed": confirmed}
+
+
+def _job_told(pipeline: FusionPipeline, job: Job) -> dict[str, Any]:
+    """Job of interfaces.md §2; the quality in its result is that of its scope now."""
+    moment = pipeline.moment()
+    document = job_document(job, pipeline.options.view, moment)
+    if document["result"] is not None:
+        for page in pipeline.view.read(Query("du", job.path, depth=0), moment):
+            if page.document is not None:
+                document["result"]["quality"] = page.document["quality"]
+    return document

@@ -180,7 +180,7 @@ PARTS: dict[str, Schema] = {
         agent=maybe(TEXT),
         created_at=TEXT,
         finished_at=maybe(TEXT),
-        result=maybe(document("", "quality", entries=COUNT, changed=COUNT, quality=of("Quality"))),
+        result=maybe(document(entries=COUNT, changed=COUNT, quality=of("Quality"))),
         error=maybe(TEXT),
     ),
     "Member": document(
