@@ -17,6 +17,7 @@ from fustor_core.files.listing import GONE, OPEN, Lister, row_of
 from fustor_core.files.rooted import RootProof
 
 _PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TYPE_AT = 33  # of a row: the high byte of its mode
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -36,7 +37,7 @@ def look(proof: RootProof, lister: Lister, paths: Sequence[bytes], origin: Origi
         for path in paths:
             names = [name for name in path.split(b"/") if name]
             now = lister.now_us()
-            fresh = _revalidated(lister, proof.path, None)
+            fresh = revalidated(lister, proof.path, None)
             if names:
                 _Steps(lister, origin, seen, cells).down(root, names, fresh)
             else:
@@ -126,26 +127,47 @@ def _looked(lister: Lister, at: Spot, name: bytes) -> tuple[bytes | None, bool]:
     if value is None or not lister.cache_bound_us:
         return value, True
     if is_dir(value):
-        fresh = _revalidated(lister, name, at.fd)
+        fresh = revalidated(lister, name, at.fd)
         return look_at(lister.prober, at, name), fresh
-    if not lister.caching.revalidates or not stat.S_ISREG(os.lstat(name, dir_fd=at.fd).st_mode):
+    if not lister.caching.revalidates or not is_file(value):
         return value, False
     try:
-        fd = os.open(name, _FILE, dir_fd=at.fd)
+        return fresh_row(at.fd, name), True
     except PermissionError:
         return value, False
     except OSError as err:
         if err.errno in GONE:
             return look_at(lister.prober, at, name), True
         raise
+
+
+def fresh_row(folder: int, name: bytes) -> bytes:
+    """The row of a file by opening it, past the caches of its mount.
+
+    Args:
+        folder: descriptor of its directory.
+
+    Raises:
+        OSError: as open; PermissionError is the common one.
+    """
+    fd = os.open(name, _FILE, dir_fd=folder)
     try:
-        return row_of(os.fstat(fd)), True
+        return row_of(os.fstat(fd))
     finally:
         os.close(fd)
 
 
-def _revalidated(lister: Lister, name: bytes, fd: int | None) -> bool:
-    """Open a directory by name; whether its own attributes and names are of now."""
+def is_file(row: bytes) -> bool:
+    """Whether a 48-byte row is that of a regular file: opening anything else may do something."""
+    return row[_TYPE_AT] & 0xF0 == 0x80
+
+
+def revalidated(lister: Lister, name: bytes, fd: int | None) -> bool:
+    """Open a directory by name; whether its own attributes and names are of now.
+
+    Args:
+        fd: of the directory that it is in; None: `name` is a host path.
+    """
     if not lister.cache_bound_us:
         return True
     try:

@@ -32,11 +32,16 @@ class Begin(msgspec.Struct, tag="begin", array_like=True, frozen=True, kw_only=T
 
 
 class Read(msgspec.Struct, tag="read", array_like=True, frozen=True):
-    """List the directory at a view path; `key`: only if it is this one."""
+    """List the directory at a view path.
+
+    Attributes:
+        key: only if it is this one. fresh: past the caches of the mount, as far as that goes.
+    """
 
     path: bytes
     origin: Origin
     key: Key | None = None
+    fresh: bool = False
 
 
 class Look(msgspec.Struct, tag="look", array_like=True, frozen=True):

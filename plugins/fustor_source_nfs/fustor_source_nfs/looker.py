@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from fustor_core.claims import Cell, Listing, Origin, Stamp
+import msgspec
+
+from fustor_core.claims import ROW_BYTES, Cell, Listing, Origin, Stamp, is_dir, split_names
 from fustor_core.contracts import boottime_us
 from fustor_core.errors import Refused
 from fustor_core.files.exclusion import Exclusion, view_paths
 from fustor_core.files.identity import Prober, Spot, refuse_birth
 from fustor_core.files.listing import GONE, OPEN, Kid, Lister, entries, reason_of, row_of
-from fustor_core.files.looking import look, look_at
+from fustor_core.files.looking import fresh_row, is_file, look, look_at, revalidated
 from fustor_core.files.rooted import RootProof, RootVanished
 from fustor_source_nfs.config import SILLY
 from fustor_source_nfs.frames import (
@@ -36,6 +38,7 @@ from fustor_source_nfs.frames import (
 
 _PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 ALIVE_S = 0.5
+FRESH_MOST = 2000  # files of one directory that are opened for a look past the caches
 
 
 class Looker:
@@ -145,7 +148,10 @@ class Looker:
         shut = self._left_out(at, name) if name else None
         if shut is not None:
             return shut
-        crossing, fd = False, -1
+        crossing, fd, since_us = False, -1, boottime_us()
+        fresh = task.fresh and revalidated(
+            self._lister, name or self._begin.root, at.fd if name else None
+        )
         try:
             fd = os.open(name or b".", OPEN, dir_fd=at.fd)
             if name:
@@ -164,10 +170,11 @@ class Looker:
             if crossing and not self._lister.cross:
                 return Found()
             reading = self._lister.read(spot, origin, via, None)
+            listing = self._fresh(fd, reading.listing, since_us) if fresh else reading.listing
             hidden = self._hidden(fd)
         finally:
             os.close(fd)
-        kids, claims = reading.kids, [reading.listing]
+        kids, claims = reading.kids, [listing]
         claims += [kept for kid in kids if kid.left_out for kept in self._kept_out(spot, kid, task)]
         return Found(
             claims=list(claims),
@@ -175,6 +182,30 @@ class Looker:
             hidden=hidden,
             operations=steps + 3 + len(reading.listing.rows) // 48,
         )
+
+    def _fresh(self, fd: int, listing: Listing, since_us: int) -> Listing:
+        """The listing with attributes of now; names whose file cannot be opened become weak."""
+        names = split_names(listing.names)
+        if not listing.complete or not self._lister.cache_bound_us or len(names) > FRESH_MOST:
+            return listing
+        rows, weak = bytearray(listing.rows), []
+        for at, name in enumerate(names):
+            self._goes_on()
+            place = slice(at * ROW_BYTES, (at + 1) * ROW_BYTES)
+            if is_dir(rows[place]):
+                continue
+            try:
+                if is_file(bytes(rows[place])):
+                    rows[place] = fresh_row(fd, name)
+                    continue
+            except PermissionError:
+                pass
+            except OSError:
+                return listing  # it changed, or fails: the next look tells
+            weak.append(name)
+        end_us = boottime_us() + 1
+        stamp = Stamp(since_us, end_us, since_us, listing.stamp.kind)
+        return msgspec.structs.replace(listing, rows=bytes(rows), weak=tuple(weak), stamp=stamp)
 
     def _kept_out(self, spot: Spot, kid: Kid, task: Read) -> list[Listing]:
         """A directory left out by choice, without rows: only the fact is shown."""

@@ -22,6 +22,7 @@ from fustor_source_nfs.pace import Pace
 
 LEFT_OUT_MOST = 1000
 HANGS_MOST = 3  # directories of one scan that may hang while the root answers
+_PAST_CACHES = (Origin.SENTINEL, Origin.ON_DEMAND)  # what is owed cannot be paid with old answers
 _KEPT_OUT = ("excluded", "other_device")
 
 Claims = list[Cell | Listing | Owe]
@@ -72,7 +73,8 @@ class NfsSource:
         while stack:
             path, key = stack.pop()
             try:
-                found = await self._crew.ask(Read(path, scope.origin, key))
+                fresh = path == scope.path and scope.origin in _PAST_CACHES
+                found = await self._crew.ask(Read(path, scope.origin, key, fresh))
             except StorageHung:
                 key = key or (known.key if known is not None else self._key_of(path))
                 if key is not None:

@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 
+from fustor_core.claims import Listing, Origin
+from fustor_core.contracts import Scope
 from fustor_core.testing.nfs_pair import NfsPair
 
 from .conftest import CACHE_S, POLL_S, SLACK_S, watched
@@ -99,3 +101,19 @@ async def test_a_look_sees_past_the_caches(pair: NfsPair) -> None:
         assert known["/folder-0/written"][1] == (there / "written").stat().st_size
         assert "/folder-0/gone" not in known
         assert "/folder-0/new" in known
+
+
+async def test_a_directory_that_is_owed_is_listed_past_the_caches(pair: NfsPair) -> None:
+    make(pair)
+    pair.one.remembers(600.0)
+    async with watched(pair.one.at, pair.server, cache_bound=600.0) as site:
+        await site.scan()
+        (pair.two.at / "quiet" / "file").write_text("longer than it was before")
+        os.mkfifo(pair.two.at / "quiet" / "pipe")
+        scope = Scope(b"/quiet", recursive=False, origin=Origin.SENTINEL)
+        (listing,) = [one async for one in site.source.scan(scope) if isinstance(one, Listing)]
+        site.mirror.take([listing])
+        assert listing.stamp.f == listing.stamp.at, "nothing in it is older than the look"
+        assert listing.weak == (b"pipe",), "what cannot be opened proves nothing"
+        size = (pair.server / "quiet" / "file").stat().st_size
+        assert site.mirror.tree()["/quiet/file"][1] == size
