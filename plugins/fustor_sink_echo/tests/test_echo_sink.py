@@ -88,26 +88,30 @@ async def test_lines_come_out_where_they_should(capfd: Any, to: str) -> None:
     assert other == ""
 
 
-async def test_a_large_listing_comes_in_lines_that_a_pipe_does_not_tear(ends: Ends) -> None:
-    made = sink(ends.fd)
+async def test_a_large_listing_comes_in_pieces_that_a_pipe_does_not_tear() -> None:
+    out, fd = os.pipe2(os.O_DIRECT)  # each read gives what one write has put in
+    os.set_inheritable(fd, True)
+    made = sink(fd)
     await made.begin(hello())
     sizes = {f"file-{number:05d}": number for number in range(2000)}
-    got = bytearray()
+    pieces: list[bytes] = []
 
     async def read() -> None:
-        while b'"/last"' not in got:
-            await anyio.wait_readable(ends.out)
-            piece = ends.read(select.PIPE_BUF)
-            got.extend(piece)
+        while not pieces or b'"/last"' not in pieces[-1]:
+            await anyio.wait_readable(out)
+            pieces.append(os.read(out, 1 << 20))
 
     with anyio.fail_after(LIMIT_S):
         async with anyio.create_task_group() as group:
             group.start_soon(read)
-            one = Batch(PROTOCOL, 1, 0, [listing(Origin.SNAPSHOT, **sizes), cell(b"last")])
-            await made.send(one)
-    lines = bytes(got).splitlines()
-    wrong = [len(line) for line in lines if len(line) >= select.PIPE_BUF]
-    assert wrong == []
+            claims = [listing(Origin.SNAPSHOT, **sizes), *[cell(b"x")] * 50, cell(b"last")]
+            await made.send(Batch(PROTOCOL, 1, 0, claims))
+    os.close(out)
+    os.close(fd)
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    assert max(map(len, pieces)) <= select.PIPE_BUF
+    lines = b"".join(pieces).splitlines()
+    assert len(pieces) < len(lines), "small lines go together"
     entries = [entry for line in lines for entry in json.loads(line).get("entries", ())]
     assert {entry["name"]: entry["size"] for entry in entries} == sizes
 

@@ -153,6 +153,17 @@ def test_what_a_crash_left_of_packing_is_put_right(folder: Path) -> None:
     assert told_names(folder) == ["/a", "/b", "/c", "/d"]
 
 
+def test_a_file_that_stands_there_twice_is_kept_once(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "claims.000000002.jsonl").write_bytes(b"{}\n")
+    (folder / "claims.000000002.jsonl.zst").write_bytes(b"packed")
+    book = Book(options(folder, compress="none"))
+    book.open()
+    book.tidy()
+    book.close()
+    assert full(folder) == ["claims.000000002.jsonl.zst"]
+
+
 # -- others
 
 
@@ -178,6 +189,10 @@ async def test_a_file_that_was_taken_away_or_cut_is_begun_anew(folder: Path) -> 
     os.truncate(current, current.stat().st_size - 3)
     await sink.send(batch(3))
     assert told_names(folder) == ["/n3"]
+    (folder / "same-size").write_bytes(current.read_bytes())
+    (folder / "same-size").rename(current)
+    await sink.send(batch(4))
+    assert told_names(folder) == ["/n3", "/n4"]
     await sink.end()
 
 
