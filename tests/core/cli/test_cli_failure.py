@@ -184,7 +184,7 @@ def test_signals(program: Fustor, server: Any, number: int, code: int) -> None:
         assert watching.stdout.readline() == b'{"cursor": "c0"}\n'
         assert server.followed.wait(20)
         watching.send_signal(number)
-        out, err = watching.communicate()
+        out, err = watching.communicate(timeout=30)
     assert (watching.returncode, out, err) == (code, b"", b"")
 
 
