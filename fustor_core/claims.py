@@ -164,7 +164,7 @@ class Listing(msgspec.Struct, tag="l", array_like=True, frozen=True, kw_only=Tru
             proves no absence; `reason` (interfaces.md §1) and `errno` say why.
         silence: membership key, None when the listing is racy.
         via: (parent key, name) under which the directory was opened within this stamp.
-        digest: BLAKE2b-128 of names and rows, sent instead of both when nothing changed.
+        digest: `digest_of` names and rows, sent instead of both when nothing changed.
     """
 
     dir: Key
@@ -308,6 +308,12 @@ def join_names(names: Iterable[bytes]) -> bytes:
 def split_names(blob: bytes) -> list[bytes]:
     """The names in a blob; an empty blob is an empty directory."""
     return blob.split(b"\0") if blob else []
+
+
+def digest_of(names: bytes, rows: bytes) -> bytes:
+    """What stands for these blobs of a listing when the other end holds them already."""
+    content = names + b"\0" + rows
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 def fault(claim: Claim) -> str:

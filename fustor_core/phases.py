@@ -24,18 +24,22 @@ from fustor_core.claims import (
     Owe,
     Root,
     Stamp,
+    digest_of,
     path_key,
 )
 from fustor_core.contracts import Covering, Looking, Rooted, Scope
 from fustor_core.orders import Listable
 from fustor_core.post import Post
 from fustor_core.queues import rows_of
+from fustor_core.recall import Recall
+from fustor_core.rounds import TIERS
 from fustor_core.waiting import sleep_until, within
 
 ROOT_LOOK_S = 2.0
 TELL_S = 1.0  # bad news of the root gets so long to reach the other end before the pipe stops
 ROOT_LIMIT_S = 30.0  # a root that does not answer for so long cannot be used just now
 LOOKS_AT_ONCE = 256
+CHEAPEST = TIERS[0]
 NO_IDENTITY = "path"  # of sources whose root is a name and no place that could be another
 
 
@@ -89,28 +93,38 @@ async def snapshot(post: Post, *, owe: bool) -> None:
         post.stuck = None
 
 
-async def audit(post: Post) -> None:
+async def audit(post: Post, tier: str = "full", deep: tuple[int, int] = (0, 0)) -> None:
     """Scan everything again, to find what nobody has seen happen.
+
+    Args:
+        tier, deep: how thoroughly; see `Scope`.
 
     Raises:
         OSError, FustorError: the scan was not whole.
     """
     async with post.turn:
-        await _whole(post, Origin.AUDIT, owe=False)
+        await _whole(post, Origin.AUDIT, owe=False, tier=tier, deep=deep)
         post.stuck = None
 
 
-async def _whole(post: Post, origin: Origin, *, owe: bool) -> None:
+async def _whole(
+    post: Post, origin: Origin, *, owe: bool, tier: str = "full", deep: tuple[int, int] = (0, 0)
+) -> None:
     with post.at_work():
         before = await prove(post)
-    await post.outbox.put(msgspec.structs.replace(before, origin=origin))
+    if tier != CHEAPEST:  # that one is no whole look, for nobody who counts them
+        before = msgspec.structs.replace(before, origin=origin)
+    await post.outbox.put(before)
     if owe:
         now = post.now_us()
         stamp = Stamp(now, now, 0, "s")
         await post.outbox.put(
             Owe(dir=before.key, deep=True, reason="not_yet", stamp=stamp, origin=origin, path=b"/")
         )
-    await _scan(post, Scope(origin=origin, now_us=post.now_us))
+    scope = Scope(origin=origin, tier=tier, deep=deep, now_us=post.now_us)
+    if origin is Origin.AUDIT:
+        scope.recall, scope.pace = post.recall, post.tempo.pause_s
+    await _scan(post, scope)
     await post.outbox.put(await prove(post))
     await post.outbox.flushed()
 
@@ -128,12 +142,24 @@ async def _scan(post: Post, scope: Scope) -> Key | None:
                 work.directories += 1
                 work.entries += rows_of(claim)
                 work.sends = True
-                await post.outbox.put(claim)
+                await post.outbox.put(_shortened(post.recall, claim))
                 work.sends, work.progress_us = False, post.now_us()
         finally:
             if isinstance(claims, AsyncGenerator):
                 await claims.aclose()
     return top
+
+
+def _shortened(recall: Recall, claim: Claim) -> Claim:
+    """Remember what is sent; a listing of an audit that was sent like this before is a digest."""
+    if not isinstance(claim, Listing):
+        return claim
+    known = claim.origin is Origin.AUDIT and claim.complete and recall.unchanged(claim)
+    recall.note(claim)
+    if not known or claim.weak or not claim.rows:
+        return claim
+    digest = digest_of(claim.names, claim.rows)
+    return msgspec.structs.replace(claim, names=b"", rows=b"", digest=digest)
 
 
 async def arm(post: Post) -> None:
@@ -162,6 +188,9 @@ async def message(post: Post, seen: AsyncIterator[Sequence[Cell | Listing | Owe]
         OSError, FustorError: the watch has failed.
     """
     async for claims in seen:
+        for claim in claims:
+            if isinstance(claim, Listing):
+                post.recall.note(claim)
         post.outbox.tell(claims)
 
 

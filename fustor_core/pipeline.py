@@ -22,6 +22,7 @@ from typing import Any
 import anyio
 
 from fustor_core import pipe_words
+from fustor_core.audits import Audits
 from fustor_core.claims import Cell
 from fustor_core.config.model import Pipe
 from fustor_core.contracts import Answer, Pulse, Sink, Source, boottime_us
@@ -41,7 +42,7 @@ from fustor_core.lookout import Lookout, SourceError
 from fustor_core.machine import Move
 from fustor_core.opening import open_session
 from fustor_core.outbox import Limits, Outbox
-from fustor_core.phases import audit, sentinel, snapshot
+from fustor_core.phases import sentinel, snapshot
 from fustor_core.pipe_words import Host
 from fustor_core.post import Post
 from fustor_core.remains import Remains
@@ -49,7 +50,7 @@ from fustor_core.spool import Spool
 from fustor_core.stage import Stage
 from fustor_core.states.pipeline import PIPELINE, PipelineState
 from fustor_core.trouble import Trouble, draw_jitter
-from fustor_core.waiting import Sleep, Turn
+from fustor_core.waiting import Sleep
 
 __all__ = ["AgentPipeline", "FusionPipeline", "PipelineState"]
 
@@ -91,7 +92,7 @@ class AgentPipeline:
         self.id, self.config, self.host = pipe_id, config, host
         self.source, self.sink = source, sink
         self._stage = Stage(pipe_id, on_move)
-        self.generation, self.held, self.audits = generation, held, 0
+        self.generation, self.held = generation, held
         self._drain_timeout_s = drain_timeout_s
         self._now_us, self._sleep = now_us, sleep
         self.outbox = Outbox(limits or Limits(), now_us)
@@ -101,7 +102,7 @@ class AgentPipeline:
         self._trouble = Trouble(config, now_us=now_us, sleep=sleep, jitter=jitter)
         self._courier = Courier(self.link, self._post, self._trouble)
         self._heart = Heart(self.link, self, sleep, config.error_retry_interval)
-        self._audit, self._stopping = Turn(sleep), False
+        self.audits, self._stopping = Audits(self._post), False
         self._follow = "follow" if config.follower == "realtime" else "stand_by"
         self._scanned: tuple[object, ...] = ()  # what the last whole snapshot holds for
         self._owes_all = True
@@ -170,7 +171,7 @@ class AgentPipeline:
         self._trouble.plan(config)
         self.link.beat_every(config.heartbeat_interval_sec)
         self._heart.pause_s = config.error_retry_interval
-        self._audit.change(self._audit_interval_s())
+        self.audits.plan(config, self._audit_interval_s())
 
     # -- life
 
@@ -233,6 +234,7 @@ class AgentPipeline:
         waits = self._trouble.lost(error, useful=self.link.proven)
         self.link.forget()
         self.outbox.epoch = 0
+        self._post.recall.clear()
         self._lost_cells += self.outbox.lost()
         self._post.orders.clear()
         if self._stage.has(P.RUNNING) and not self._stage.has(P.RECONNECTING):
@@ -356,6 +358,7 @@ class AgentPipeline:
         self.outbox.epoch = epoch if link.leads else 0
         if old == (link.leads, self.outbox.epoch):
             return
+        self._post.recall.clear()
         if old[0]:
             self._trouble.note(self._post.give_up())
             self.outbox.drop_scans()
@@ -384,14 +387,11 @@ class AgentPipeline:
                 await snapshot(self._post, owe=self._owes_all)
                 self._scanned, self._owes_all = holds_for, False
                 self._remains.forget()
+                self.audits.begin()
             self._trouble.source_works()
-        self._audit.change(self._audit_interval_s())
-        while True:
-            await self._audit.wait()
-            async with self._stage.phase(P.AUDIT_PHASE, self.fail):
-                await audit(self._post)
-                self.audits += 1
-                self._trouble.source_works()
+        self.audits.plan(self.config, self._audit_interval_s())
+        phase = partial(self._stage.phase, P.AUDIT_PHASE, self.fail)
+        await self.audits.run(phase, self._trouble.source_works)
 
     def _audit_interval_s(self) -> float:
         own = self.config.chosen("audit_interval_sec")

@@ -12,6 +12,8 @@ from fustor_core.claims import Root
 from fustor_core.contracts import Overlapping, Source
 from fustor_core.orders import Orders
 from fustor_core.outbox import Outbox
+from fustor_core.recall import Recall
+from fustor_core.tempo import Tempo
 from fustor_core.waiting import Sleep
 
 HANGS_S = 5.0  # a scan that has not moved for so long hangs
@@ -52,6 +54,7 @@ class Post:
         stuck: where a scan stood still when the lead was lost; None once one went through again.
         proof: the last proof that a root was there.
         news: set when an order has come in.
+        recall: what was sent of each directory in this session and role. tempo: of audits.
     """
 
     source: Source
@@ -64,6 +67,8 @@ class Post:
     stuck: bytes | None = None
     proof: Root | None = None
     news: anyio.Event = field(default_factory=anyio.Event)
+    recall: Recall = field(default_factory=Recall)
+    tempo: Tempo = field(default_factory=Tempo)
 
     @contextmanager
     def at_work(self) -> Iterator[Progress]:

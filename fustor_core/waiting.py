@@ -26,40 +26,6 @@ async def sleep_until(event: anyio.Event, sleep: Sleep, seconds: float) -> None:
         group.cancel_scope.cancel()
 
 
-class Turn:
-    """Waits for an interval again and again; another one may be given while it waits.
-
-    Args:
-        sleep: waits for seconds.
-    """
-
-    def __init__(self, sleep: Sleep) -> None:
-        self._sleep = sleep
-        self._seconds = 0.0
-        self._changed = anyio.Event()
-
-    def __repr__(self) -> str:
-        return f"<Turn every {self._seconds:g} s>"
-
-    def change(self, seconds: float) -> None:
-        """From now on it is this interval; 0: for ever. A wait for another begins anew."""
-        if seconds != self._seconds:
-            self._seconds = seconds
-            self._changed.set()
-            self._changed = anyio.Event()
-
-    async def wait(self) -> None:
-        """Return when the interval is over."""
-        while True:
-            changed = self._changed
-            if self._seconds > 0:
-                await sleep_until(changed, self._sleep, self._seconds)
-            else:
-                await changed.wait()
-            if not changed.is_set():
-                return
-
-
 async def within(
     seconds: float, act: Callable[[], Awaitable[T]], sleep: Sleep, late: OSError | FustorError
 ) -> T:

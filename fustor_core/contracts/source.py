@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
@@ -19,7 +19,6 @@ from fustor_core.claims import (
     Root,
     Row,
     Same,
-    Silence,
     Stamp,
     edge_row,
     is_dir,
@@ -27,6 +26,7 @@ from fustor_core.claims import (
     path_key,
     unpack_row,
 )
+from fustor_core.recall import Recall
 
 
 def boottime_us() -> int:
@@ -54,9 +54,11 @@ class Scope:
 
     Attributes:
         path: view path where the scan begins. recursive: everything below too.
-        origin: stamped on every claim. tier: ``full``, ``names`` or ``directories`` (audits).
+        origin: stamped on every claim. tier: see `Tiered`; ``full`` for all others.
         now_us: the raw clock.
-        known: silence key that fusion is known to hold for a directory (audit tiers), by key.
+        recall: what was sent last of each directory; None: nothing is known of that.
+        deep: (which, of how many) shares of the directories are read whole in a cheap tier.
+        pace: told (operations, seconds that they took), says for how many seconds to pause.
     """
 
     path: bytes = b"/"
@@ -64,11 +66,20 @@ class Scope:
     origin: Origin = Origin.SNAPSHOT
     tier: str = "full"
     now_us: Callable[[], int] = boottime_us
-    known: Mapping[Key, Silence] = field(default_factory=dict)
+    recall: Recall | None = None
+    deep: tuple[int, int] = (0, 0)
+    pace: Callable[[int, float], float] = lambda operations, seconds: 0.0
     _since: int = -1
 
     def __post_init__(self) -> None:
         self._since = self.now_us()
+
+    def whole(self, key: Key) -> bool:
+        """Whether this directory is read whole, with a stat of every file."""
+        which, shares = self.deep
+        if self.tier == "full" or self.recall is None:
+            return True
+        return shares > 0 and hash(key) % shares == which % shares
 
     def listing(self, path: bytes, rows: Mapping[bytes, Row | bytes]) -> Listing:
         """The listing of one directory of a source without inodes.
@@ -132,6 +143,19 @@ class Watching(Protocol):
     def watch(
         self,
     ) -> AbstractAsyncContextManager[AsyncIterator[list[Cell | Listing | Owe]]]: ...
+
+
+@runtime_checkable
+class Tiered(Protocol):
+    """A source whose audits need not look at every file.
+
+    `tiers`: those that it knows beside ``full``: ``directories`` (a stat of each directory) and
+    ``names`` (names and inodes, too). There it yields `Same` for a directory that is as
+    `Scope.recall` has it, and a whole listing of every other and where `Scope.whole` is true.
+    """
+
+    @property
+    def tiers(self) -> frozenset[str]: ...
 
 
 @runtime_checkable

@@ -80,7 +80,7 @@ async def test_an_audit_runs_beside_messages() -> None:
         await rig.reach(66)
         assert rig.states == [*UP, 34, 66, 194, 66]
         assert rig.door.scan_origins == {Origin.SNAPSHOT, Origin.AUDIT}
-        assert rig.pipe.audits == 1
+        assert rig.pipe.audits.done == 1
 
 
 @pytest.mark.parametrize(

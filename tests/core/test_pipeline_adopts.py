@@ -34,15 +34,15 @@ async def test_another_audit_interval_holds_at_once() -> None:
         await rig.reach(66)
         rig.pipe.adopt(config(audit_interval_sec=20))
         await rig.clock.advance(19)
-        assert rig.pipe.audits == 0
+        assert rig.pipe.audits.done == 0
         await rig.clock.advance(2)
-        assert rig.pipe.audits == 1
+        assert rig.pipe.audits.done == 1
         rig.pipe.adopt(config(audit_interval_sec=0))
         await rig.clock.advance(1000)
-        assert rig.pipe.audits == 1
+        assert rig.pipe.audits.done == 1
         rig.pipe.adopt(config(audit_interval_sec=20))
         await rig.clock.advance(21)
-        assert rig.pipe.audits == 2
+        assert rig.pipe.audits.done == 2
         assert (rig.pipe.link.session_id, rig.door.closed) == ("session-1", [])
 
 
@@ -53,7 +53,7 @@ async def test_a_change_of_something_else_does_not_put_an_audit_off() -> None:
         await rig.clock.advance(15)
         rig.pipe.adopt(config(audit_interval_sec=20, heartbeat_interval_sec=1))
         await rig.clock.advance(6)
-        assert rig.pipe.audits == 1
+        assert rig.pipe.audits.done == 1
 
 
 async def test_another_heartbeat_interval() -> None:

@@ -17,7 +17,7 @@ CORE = ROOT / "fustor_core"
 
 # A package is two things: its files, and its `__init__`, named as the package itself.
 LAYERS = {
-    "L0 words": "errors claims registers clock machine",
+    "L0 words": "errors claims registers clock machine recall",
     "L1 promises": """
         contracts.source contracts.sink contracts.arbitrator contracts.view contracts.receiver
         contracts.adjusting
@@ -30,7 +30,7 @@ LAYERS = {
     """,
     "L2 decisions": """
         pacing sequence sessions leadership arbitration lines admission frames roll
-        telling fold keys queues owing reconcile
+        telling fold keys queues owing reconcile rounds tempo
     """,
     "L3 doings": """
         apart problems
@@ -39,8 +39,8 @@ LAYERS = {
         journal.frames journal.recovery journal.log journal.group journal
         client registry jobs waiting outbox errands orders peers documents keeping
         summons standing fusion_pipe key_files key_store
-        fusion post phases trouble spool remains link stage courier heart lookout pipe_words opening
-        pipeline berth reporting driven
+        fusion post phases audits trouble spool remains link stage courier heart lookout pipe_words
+        opening pipeline berth reporting driven
     """,
     "L4 wiring": "engine desk forests building kept premises drift reloading bootstrap doctor",
     "L5 door": """

@@ -50,7 +50,7 @@ class Scan:
         order = Order(
             scope.origin,
             recursive=scope.recursive,
-            known=scope.known if scope.tier == "directories" else None,
+            scope=scope,
             changed=watcher.changed if watcher is not None else _unwatched,
             left_out=left_out,
         )

@@ -83,10 +83,12 @@ class FsSource:
 
     Attributes:
         scans_at_once: so many scans of any scopes may run beside the watcher and looks.
+        tiers: of audits, beside the full one.
     """
 
     Config = FsConfig
     scans_at_once = 4
+    tiers = frozenset({"directories", "names"})
 
     def __init__(self, config: FsConfig) -> None:
         self._config = config

@@ -11,18 +11,22 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from fustor_core.claims import Cell, Key, Listing, Origin, Same, Silence, Stamp
+from fustor_core.claims import ROW_BYTES, Cell, Key, Listing, Origin, Same, Stamp
+from fustor_core.contracts import Scope
 from fustor_core.files.identity import Prober, Spot
-from fustor_core.files.listing import GONE, OPEN, Kid, Lister, kind_of, reason_of, row_of
+from fustor_core.files.listing import GONE, OPEN, Kid, Lister, Stopped, reason_of, row_of
 from fustor_core.files.looking import look_at
 from fustor_source_fs.links import Links
+from fustor_source_fs.silence import Silent, unchanged
 from fustor_source_fs.tree import Node, Tree
 
 FDS_MAX = 48
+PAUSE_S = 0.05  # between two looks at the stop sign
 WalkClaim = Listing | Same | Cell
 
 
@@ -43,7 +47,7 @@ class Order:
 
     Attributes:
         fresh: only enter directories that are not watched yet (a directory that just appeared).
-        known: silence keys that may be answered with `Same`, by directory key; None: never.
+        scope: what the pipe asked for, when it did; what was sent last need not be read then.
         changed: told of a watched directory that would not hold still, and how long it took, µs.
         left_out: told (view path, reason) of each directory left out by choice.
     """
@@ -51,7 +55,7 @@ class Order:
     origin: Origin
     recursive: bool = True
     fresh: bool = False
-    known: Mapping[Key, Silence] | None = None
+    scope: Scope | None = None
     changed: Callable[[Node, int], None] = lambda node, took_us: None
     left_out: Callable[[bytes, str], None] = lambda path, reason: None
 
@@ -184,18 +188,21 @@ class Walk:
         order = self._order
         frame = Frame(spot, node, name, [], self._tree.turns if self._tree is not None else 0)
         try:
-            same = self._same(spot) if order.known is not None else None
-            if same is not None:
-                claims: list[WalkClaim] = [same]
-                kids = self._known_kids(spot)
+            since_us = self._lister.now_us()
+            silent = self._silent(spot, node)
+            if silent is not None:
+                claims: list[WalkClaim] = [silent.claim]
+                kids, operations = silent.kids, silent.operations
             else:
                 reading = self._lister.read(spot, order.origin, via, node)
                 claims, kids = [reading.listing], reading.kids
+                operations = 2 + len(reading.listing.rows) // ROW_BYTES
                 if node is not None:
                     self._links.listed(node, reading.listing)
                     if reading.changed:
                         stamp = reading.listing.stamp
                         order.changed(node, stamp.t - stamp.at)
+            self._pause(operations, since_us)
             if node is not None:
                 node.listed = True
             for kid in kids:
@@ -208,35 +215,24 @@ class Walk:
                 os.close(spot.fd)
         return claims, frame if frame.kids else None
 
-    def _same(self, spot: Spot) -> Same | None:
-        """`Same` when fusion is known to hold this very membership."""
-        known = (self._order.known or {}).get(spot.key)
-        if known is None:
+    def _silent(self, spot: Spot, node: Node | None) -> Silent | None:
+        """A directory that is as it was sent last; one that is watched was listed once at least."""
+        scope = self._order.scope
+        if scope is None or scope.whole(spot.key) or (node is not None and not node.listed):
             return None
-        now = self._lister.now_us()
-        st = os.fstat(spot.fd)
-        if Silence(st.st_ctime_ns, st.st_mtime_ns, st.st_ino, st.st_nlink) != known:
-            return None
-        f = now - self._lister.cache_bound_us
-        stamp = Stamp(f, self._lister.now_us() + 1, now, kind_of(spot.key))
-        return Same(
-            dir=spot.key, silence=known, stamp=stamp, origin=self._order.origin, path=spot.path
-        )
+        return unchanged(spot, scope, self._lister)
 
-    def _known_kids(self, spot: Spot) -> list[Kid]:
-        """Child directories without a stat of every name."""
-        kids = []
-        test = self._lister.exclusion.within(spot.path)
-        with os.scandir(spot.fd) as entries:
-            names = sorted(os.fsencode(e.name) for e in entries if e.is_dir(follow_symlinks=False))
-        for name in names:
-            try:
-                key, crossing = self._prober.child(spot, name, self._prober.sight(spot.fd, name))
-            except OSError:
-                continue  # gone: its parent's next listing says so
-            shut = "other_device" if crossing and not self._lister.cross else ""
-            kids.append(Kid(name, key, "excluded" if test is not None and test(name) else shut))
-        return kids
+    def _pause(self, operations: int, since_us: int) -> None:
+        """Leave the storage to others for a while; the stop sign is seen meanwhile."""
+        scope, now_us = self._order.scope, self._lister.now_us
+        if scope is None:
+            return
+        rest_s = scope.pace(operations, (now_us() - since_us) / 1e6)
+        while rest_s > 0:
+            if self._lister.stopped():
+                raise Stopped
+            time.sleep(min(rest_s, PAUSE_S))
+            rest_s -= PAUSE_S
 
     def _wanted(self, node: Node | None, kid: Kid) -> bool:
         if not self._order.fresh or node is None:

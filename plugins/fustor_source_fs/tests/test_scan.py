@@ -21,7 +21,6 @@ from fustor_core.claims import (
     Cell,
     Listing,
     Origin,
-    Same,
     edge_key,
     fault,
     split_names,
@@ -309,22 +308,6 @@ async def test_a_large_directory_is_one_listing(root: Path) -> None:
     (listing,) = await scan(root)
     assert len(listing.rows) == count * ROW
     assert listing.names.split(b"\0") == sorted(b"%d" % i for i in range(count))
-
-
-async def test_the_cheap_tier_says_same_where_membership_did_not_change(root: Path) -> None:
-    (root / "calm/below").mkdir(parents=True)
-    (root / "busy").mkdir()
-    while True:
-        listings = [c for c in await scan(root) if isinstance(c, Listing)]
-        if all(listing.silence for listing in listings):
-            break
-    known = {c.dir: c.silence for c in listings if c.silence is not None}
-    (root / "busy" / "new").write_bytes(b"")
-    claims = await scan(root, Scope(origin=Origin.AUDIT, tier="directories", known=known))
-    kinds = {claim.path: type(claim) for claim in claims}
-    assert kinds == {b"/": Same, b"/busy": Listing, b"/calm": Same, b"/calm/below": Same}
-    full = await scan(root, Scope(origin=Origin.AUDIT, known=known))
-    assert {type(claim) for claim in full} == {Listing}
 
 
 @contextmanager

@@ -7,14 +7,13 @@ part and not the whole.
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fustor_core.claims import ROW_BYTES, split_names
+from fustor_core.claims import ROW_BYTES, digest_of, split_names
 
 SPLIT_ROWS = 512
 COLUMNS = np.dtype(
@@ -183,9 +182,8 @@ class Pack:
         return names == b"\0".join(p.names for p in self.parts)
 
     def digest(self) -> bytes:
-        """BLAKE2b-128 of names and rows, as sources send it for an unchanged directory."""
-        names, rows = self.blobs()
-        return hashlib.blake2b(names + b"\0" + rows, digest_size=16).digest()
+        """What an agent sends for an unchanged directory."""
+        return digest_of(*self.blobs())
 
     def names(self) -> list[bytes]:
         """All names, in byte order."""
