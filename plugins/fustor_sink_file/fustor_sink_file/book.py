@@ -208,9 +208,11 @@ class Book:
     def _full(self) -> list[tuple[int, Path]]:
         """Numbers and paths, oldest first; packed ones before their plain forms."""
         found = []
-        for name in os.listdir(self._folder):
-            if match := FULL.fullmatch(name):
-                found.append((int(match[1]), not match[2], self._folder / name))
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                match = FULL.fullmatch(entry.name)
+                if match and entry.is_file(follow_symlinks=False):
+                    found.append((int(match[1]), not match[2], self._folder / entry.name))
         return [(number, path) for number, _, path in sorted(found)]
 
     def _clear_away(self) -> None:

@@ -64,6 +64,7 @@ class FileSink:
             self._book.append(batch.seq, data)
 
         await self._do(append)
+        self._tidy()
         return Ack(batch.seq, quarantined=quarantined(batch))
 
     async def end(self) -> None:
@@ -99,18 +100,21 @@ class FileSink:
         self._work = Apart(act)
         await self._told(self._work.result())
 
+    def _tidy(self) -> None:
+        """See to full files, beside what is written."""
+        if self._tidying is None and self._book.untidy:
+            self._tidying = Apart(self._book.tidy)
+
     async def _tidied(self) -> None:
-        """See to full files, beside what is written.
+        """What has become of that, if it is over.
 
         Raises:
-            PipeError: that has failed; it is tried again.
+            PipeError: it has failed; it is tried again.
         """
         work = self._tidying
         if work is not None and work.over:
             self._tidying = None
             await self._told(work.result())
-        elif work is None and self._book.untidy:
-            self._tidying = Apart(self._book.tidy)
 
     async def _told(self, result: Awaitable[None]) -> None:
         try:

@@ -48,6 +48,7 @@ def told_names(folder: Path) -> list[str]:
 async def settled(sink: FileSink) -> None:
     """Full files are packed and dropped."""
     while sink._book.untidy or sink._tidying:
+        sink._tidy()
+        assert sink._tidying is not None
+        await sink._tidying.result()
         await sink._tidied()
-        if sink._tidying:
-            await sink._tidying.result()

@@ -16,7 +16,7 @@ from fustor_sink_file.book import Book
 from fustor_core.errors import DiskFull, Unreachable
 from fustor_core.testing.promises import hello
 
-from .folders import batch, options, settled, told_names
+from .folders import batch, full, options, settled, told_names
 
 LIMIT_S = 30.0
 
@@ -122,3 +122,24 @@ async def test_a_full_disk_is_said_and_healed(folder: Path) -> None:
     sink._book = good
     assert (await sink.send(batch(1))).acked == 1
     await sink.end()
+
+
+async def test_a_file_that_cannot_be_packed_is_said_and_tried_again(folder: Path) -> None:
+    sink = FileSink(options(folder, rotate_size=1, compress="gzip"))
+    await sink.begin(hello())
+    await sink.send(batch(1))
+    await settled(sink)
+    obstacle = folder / "claims.000000001.jsonl.gz"
+    obstacle.mkdir()
+    await sink.send(batch(2))
+    assert sink._tidying is not None, "it does not wait for the next batch"
+    with pytest.raises(IsADirectoryError):
+        await sink._tidying.result()
+    with pytest.raises(Unreachable, match=r"cannot be written: Is a directory"):
+        await sink.send(batch(3))
+    obstacle.rmdir()
+    await sink.send(batch(3))
+    await settled(sink)
+    await sink.end()
+    assert [name[-3:] for name in full(folder)] == [".gz", ".gz"]
+    assert told_names(folder) == ["/n1", "/n2", "/n3"]
