@@ -13,6 +13,8 @@ from fustor_core.phases import arm, attend, message, prove
 from fustor_core.post import Post
 
 SourceError = OSError | FustorError
+OVERFLOW = "overflow"  # evidence was lost: what happened meanwhile is not known
+_NO_ROOT = (errno.ENODEV, errno.ESTALE)  # as `prove` says it
 
 
 class Lookout:
@@ -40,6 +42,7 @@ class Lookout:
         self._standing: anyio.CancelScope | None = None
         self._walked: int | None = None  # after so many breaks
         self._stale = False  # the root was lost: the watch may stand on something else
+        self._why = OVERFLOW  # the reason for which everything is owed after a break
 
     def __repr__(self) -> str:
         return f"<Lookout {'armed' if self.is_armed else 'not armed'}, {self.breaks} breaks>"
@@ -60,6 +63,7 @@ class Lookout:
             OSError: it cannot be had; who keeps it has reported why.
         """
         self.breaks += 1
+        self._why = OVERFLOW
         if self._standing is None:
             return
         self.is_armed = False
@@ -92,7 +96,8 @@ class Lookout:
             self.is_armed = False
             self.breaks += 1
             self._settled.set()
-            self._post.outbox.owe_root("overflow")
+            self._why = _reason(error)
+            self._post.outbox.owe_root(self._why)
             await self._tell_root()
             again = self._again
             self._failed(error)
@@ -107,7 +112,7 @@ class Lookout:
             try:
                 async with source.watch() as seen:
                     if self.breaks:
-                        self._post.outbox.owe_root("overflow")
+                        self._post.outbox.owe_root(self._why)
                     self._enter()
                     await message(self._post, seen)
             except* (OSError, FustorError) as errors:
@@ -137,10 +142,17 @@ class Lookout:
                 return
             except (OSError, FustorError) as error:
                 self.breaks += 1
-                self._stale = True
+                self._stale, self._why = True, _reason(error)
                 again = self._again
                 self._failed(error)
             await again.wait()
+
+
+def _reason(error: SourceError) -> str:
+    """The reason (interfaces.md §1) that an error of a source gives, if it gives one."""
+    if isinstance(error, OSError):
+        return "vanished_root" if error.errno in _NO_ROOT else OVERFLOW
+    return str(getattr(error, "reason", "")) or OVERFLOW
 
 
 def _first(errors: BaseExceptionGroup[OSError | FustorError]) -> SourceError:

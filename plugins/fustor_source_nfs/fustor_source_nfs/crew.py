@@ -23,7 +23,13 @@ START_S = 60.0  # a loaded host may need so long to begin a process; the storage
 
 
 class StorageHung(FustorError):
-    """The storage did not answer in time; what was asked may have happened or not."""
+    """The storage did not answer in time.
+
+    Attributes:
+        reason: why nothing is known of what lies there.
+    """
+
+    reason = "hung"
 
 
 class Looker:

@@ -190,9 +190,7 @@ class NfsSource:
             except StorageHung:
                 self._heat.failed(path, boottime_us())
                 yield [_unread(path, place.key, Origin.ON_DEMAND, "hung", errno.ETIMEDOUT)]
-                if await self._hangs():
-                    yield self._all_hung()
-                    raise
+                await self.identity()
                 continue
             except OSError:
                 self._heat.failed(path, boottime_us())
@@ -206,30 +204,6 @@ class NfsSource:
         news = self._news = anyio.Event()
         with anyio.move_on_after(None if due_us is None else (due_us - boottime_us()) / 1e6):
             await news.wait()
-
-    async def _hangs(self) -> bool:
-        try:
-            await self.identity()
-        except StorageHung:
-            return True
-        return False
-
-    def _all_hung(self) -> Claims:
-        if self._root is None:
-            return []
-        now = boottime_us()
-        stamp = Stamp(now, now, 0, "s")
-        return [
-            Owe(
-                dir=self._root.key,
-                deep=True,
-                reason="hung",
-                stamp=stamp,
-                origin=Origin.ON_DEMAND,
-                path=b"/",
-                errno=errno.ETIMEDOUT,
-            )
-        ]
 
     # ---- what is known
 

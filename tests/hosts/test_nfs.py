@@ -1,0 +1,152 @@
+"""An agent on a network mount, and writers that no agent sees: what it polls is what is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fustor_core.testing.nfs_pair import NfsClient, NoPair
+
+from .world import VIEW, AgentHost, Site, Times, until
+
+CACHE_S, POLL_S, HANG_S = 3.0, 1.0, 3.0
+FOUND_S = CACHE_S + POLL_S + 15.0  # beside a loaded machine's own time
+HEALED_S = FOUND_S + 30.0  # a look that was asked for in vain is asked for again after so long
+
+pytestmark = [pytest.mark.hosts, pytest.mark.times(Times(second_look_s=2.0))]
+
+
+@pytest.fixture
+def mounts(place: Site, tmp_path: Path) -> Iterator[tuple[NfsClient, NfsClient]]:
+    made: list[NfsClient] = []
+    try:
+        for name in ("one", "two"):
+            made.append(NfsClient(place.tree, tmp_path / name, CACHE_S))
+        yield made[0], made[1]
+    except NoPair as why:
+        pytest.skip(f"no FUSE mounts here: {why}")
+    finally:
+        for client in made:
+            client.close()
+
+
+def agent(place: Site, name: str, client: NfsClient) -> AgentHost:
+    source = {
+        "driver": "nfs",
+        "root": str(client.at),
+        "cache_bound": CACHE_S,
+        "poll_interval": POLL_S,
+        "rate": 100_000,
+        "hang_after": HANG_S,
+    }
+    return place.agent(name, mounted=False, source=source)
+
+
+def quality(place: Site) -> dict[str, Any]:
+    """Of the whole view."""
+    document = place.fusion.ask(f"/views/{VIEW}/du", path="/")
+    return dict(document["quality"]) if document else {}
+
+
+def reasons(place: Site) -> set[str]:
+    return {gap["reason"] for gap in quality(place).get("unscanned", ())}
+
+
+def blind_changes(there: Path, name: str) -> None:
+    """Create, delete, rename, write in place with the old time, copy with attributes."""
+    folder = there / name
+    (folder / "below").mkdir(parents=True)
+    for one in ("deleted", "renamed", "written", "kept"):
+        (folder / one).write_text(f"{one} of {name}")
+    (folder / "deleted").unlink()
+    (folder / "renamed").rename(folder / "below" / "renamed")
+    old = (folder / "written").stat()
+    (folder / "written").write_text(f"{'x' * len(name)} in place")
+    os.utime(folder / "written", ns=(old.st_atime_ns, old.st_mtime_ns))
+    shutil.copy2(folder / "kept", folder / "copied")
+
+
+def test_blind_writes_are_in_the_view_within_the_bound(
+    place: Site, mounts: tuple[NfsClient, NfsClient]
+) -> None:
+    one, two = mounts
+    agent(place, "alpha", one)
+    place.start()
+    with place.polled():
+        blind_changes(two.at, "first")
+        place.settles(FOUND_S)
+        old = (two.at / "first" / "written").stat()
+        (two.at / "first" / "written").write_text("X" * old.st_size)
+        os.utime(two.at / "first" / "written", ns=(old.st_atime_ns, old.st_mtime_ns))
+        (two.at / "first" / "kept").unlink()
+        (two.at / "first").rename(two.at / "renamed")
+        place.settles(FOUND_S)
+
+
+def test_errors_half_way_are_told_and_remove_nothing(
+    place: Site, mounts: tuple[NfsClient, NfsClient]
+) -> None:
+    one, two = mounts
+    blind_changes(place.tree, "folder")
+    agent(place, "alpha", one)
+    place.start()
+    with place.polled():
+        one.fails("/anchor-1", "/folder/below")
+        (two.at / "folder" / "new").write_text("found all the same")
+        until(lambda: "io_error" in reasons(place), FOUND_S, place.tails)
+        one.works()
+        until(lambda: not reasons(place), FOUND_S, place.tails)
+        place.settles(FOUND_S)
+
+
+def test_a_mount_that_vanishes_removes_nothing_and_comes_back(
+    place: Site, mounts: tuple[NfsClient, NfsClient], tmp_path: Path
+) -> None:
+    one, two = mounts
+    alpha = agent(place, "alpha", one)
+    place.start()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "strange").write_text("of another disk")
+    with place.polled():
+        one.vanish()
+        until(lambda: "vanished_root" in reasons(place), FOUND_S, place.tails)
+        one.mount(tmp_path / "other")
+        blind_changes(two.at, "meanwhile")
+        until(lambda: "another" in str(alpha.pipe().get("last_error")) or _back_off(alpha), FOUND_S)
+        assert place.fusion.existence(VIEW, "strange") != "present"
+        one.vanish()
+        one.mount(place.tree)
+        place.settles(HEALED_S)
+        until(lambda: not reasons(place), HEALED_S, place.tails)
+
+
+def _back_off(alpha: AgentHost) -> bool:
+    return int(alpha.pipe().get("errors_in_row") or 0) > 2
+
+
+def test_a_server_that_hangs_is_told_and_stops_nobody(
+    place: Site, mounts: tuple[NfsClient, NfsClient]
+) -> None:
+    one, two = mounts
+    alpha = agent(place, "alpha", one)
+    place.start()
+    with place.polled():
+        one.hangs("/", killable=False)
+        until(lambda: "hung" in reasons(place), FOUND_S + 4 * HANG_S, place.tails)
+        blind_changes(two.at, "meanwhile")
+        until(lambda: "hangs" in str(alpha.pipe().get("last_error")), FOUND_S, place.tails)
+        one.works()
+        place.settles(HEALED_S + 4 * HANG_S)
+        until(lambda: not reasons(place), HEALED_S, place.tails)
+        one.hangs("/", killable=False)
+        until(lambda: "hung" in reasons(place), FOUND_S + 4 * HANG_S, place.tails)
+    begun = time.monotonic()
+    assert alpha.stop() == 0
+    assert time.monotonic() - begun < 40.0
+    one.works()
