@@ -30,6 +30,7 @@ START_S = 30.0
 END_S = 20.0
 LOOK_S = 0.1
 ANCHORS = 12
+DEEP_EVERY = 2
 
 FUSION = """\
 version: 1
@@ -72,7 +73,7 @@ class Times:
         frozen waits for its second look; with audits, what only an audit finds.
         """
         rounds = 6 * (self.sentinel_s + self.heartbeat_s)
-        audit = 2 * self.audit_s
+        audit = (1 + DEEP_EVERY) * self.audit_s
         wait = self.request_s + self.backoff_s + self.timeout_s
         return 10 + self.second_look_s + wait + rounds + audit
 
@@ -240,6 +241,7 @@ class Site:
             "heartbeat_interval_sec": times.heartbeat_s,
             "error_retry_interval": times.retry_s,
             "max_backoff_seconds": times.backoff_s,
+            "audit": {"deep_every": DEEP_EVERY},
         }
         return {**usual, **settings, "source": source, "sink": sink}
 
