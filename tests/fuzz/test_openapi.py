@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import pytest
 pytestmark = pytest.mark.fuzz
 
 READY_S = 60.0
+LOOK_S = 0.1
 RUN_S = 1800.0
 HERE = Path(__file__).parent
 # Not: that whatever fits the description is taken, two parameters may exclude each other. Nor that
@@ -57,34 +57,32 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     for name in (b"one", b"a/two", b"a/b/three", b"a/\xff"):
         (tree / os.fsdecode(name)).write_bytes(name)
     command = [sys.executable, "-m", "fustor_core", "--home", str(folder / "home"), "--jsonl"]
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("wb") as log, (folder / "events").open("wb") as events:
         process = subprocess.Popen(
             [*command, "up", str(tree), "--name", "tree", "--listen", "127.0.0.1:0"],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=events,
             stderr=log,
         )
     try:
-        ready = _ready(process)
+        ready = _ready(folder / "events")
         yield Served(process, ready["url"], ready["key"])
     finally:
         process.terminate()
-        process.communicate(timeout=READY_S)
+        process.wait(READY_S)
     told = (folder / "log").read_text()
     assert "Traceback" not in told, told
 
 
-def _ready(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+def _ready(events: Path) -> dict[str, Any]:
     """The event that says where it listens."""
-    assert process.stdout is not None
-    deadline, told = time.monotonic() + READY_S, b""
+    deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
-        if select.select([process.stdout], [], [], 1.0)[0]:
-            told += os.read(process.stdout.fileno(), 1 << 16)
-        for line in told.splitlines():
+        for line in events.read_bytes().splitlines():
             if line.endswith(b"}") and json.loads(line)["event"] == "ready":
                 return dict(json.loads(line))
-    raise AssertionError(f"not ready: {told!r}")
+        time.sleep(LOOK_S)
+    raise AssertionError(f"not ready: {events.read_bytes()!r}")
 
 
 def fuzz(served: Served, folder: Path, *words: str) -> None:
