@@ -28,6 +28,7 @@ from fustor_core.claims import (
     path_key,
 )
 from fustor_core.contracts import Covering, Looking, Rooted, Scope
+from fustor_core.errors import FustorError
 from fustor_core.orders import Listable
 from fustor_core.post import Post
 from fustor_core.queues import rows_of
@@ -49,7 +50,19 @@ async def prove(post: Post) -> Root:
     Raises:
         OSError: nothing usable stands there, or another storage than at the last look: fusion was
             told, if it could be. Or nothing has answered (TimeoutError): that says nothing.
+        FustorError: the source cannot look at it.
     """
+    try:
+        root = await _proven(post)
+    except (OSError, FustorError):
+        if post.rootless_us is None:
+            post.rootless_us = post.now_us()
+        raise
+    post.rootless_us = None
+    return root
+
+
+async def _proven(post: Post) -> Root:
     source = post.source
     if not isinstance(source, Rooted):
         now = post.now_us()

@@ -11,7 +11,7 @@ from fustor_core.claims import Root
 from fustor_core.config.model import Pipe
 from fustor_core.contracts import Hello, Pulse, Reporting, Source, Watching
 from fustor_core.link import Link
-from fustor_core.post import Post
+from fustor_core.post import Post, Progress
 from fustor_core.states.pipeline import PipelineState
 
 UNCOVERED_MAX = 1000
@@ -77,13 +77,16 @@ def uncovered(post: Post, told: Mapping[str, Any]) -> list[bytes]:
 
 
 def pulse(state: PipelineState, post: Post) -> Pulse:
-    """A heartbeat."""
+    """A heartbeat. Without a root no try is progress: the lead goes to whom the storage answers."""
     progress = post.progress
+    scan = progress.document() if progress is not None else None
+    if post.rootless_us is not None:
+        scan = Progress(post.rootless_us, post.rootless_us).document()
     return Pulse(
         state=int(state),
         queue=post.outbox.queued,
         unacked_bytes=post.outbox.unacked_bytes,
-        scan=progress.document() if progress is not None else None,
+        scan=scan,
         uncovered=tuple(uncovered(post, coverage(post.source))[:UNCOVERED_MAX]),
     )
 

@@ -53,6 +53,7 @@ class Post:
         works: scans and looks that are under way.
         stuck: where a scan stood still when the lead was lost; None once one went through again.
         proof: the last proof that a root was there.
+        rootless_us: since when looks at the root fail; None = the last one has not.
         news: set when an order has come in.
         recall: what was sent of each directory in this session and role. tempo: of audits.
     """
@@ -66,6 +67,7 @@ class Post:
     works: list[Progress] = field(default_factory=list)
     stuck: bytes | None = None
     proof: Root | None = None
+    rootless_us: int | None = None
     news: anyio.Event = field(default_factory=anyio.Event)
     recall: Recall = field(default_factory=Recall)
     tempo: Tempo = field(default_factory=Tempo)

@@ -66,7 +66,7 @@ async def test_a_watch_that_fails_is_armed_again_and_everything_is_owed() -> Non
         rig.source.write("seen")
         await rig.arrived(lambda door: door.names == [b"seen"])
         owed = [c for c in rig.door.claims if isinstance(c, Owe) and c.origin is Origin.REALTIME]
-        assert {(c.path, c.deep) for c in owed} == {(b"/", True)}
+        assert {(c.path, c.deep, c.reason) for c in owed} == {(b"/", True, "overflow")}
         assert owed[-1].stamp.t == rig.clock.now_us(), "also what happened before it was armed"
         assert len(rig.source.scans) == 2
 
@@ -88,8 +88,30 @@ async def test_a_vanished_root_is_told_and_heals_by_itself() -> None:
         await rig.clock.advance(60)
         await rig.reach(66)
         after = rig.door.claims[told:]
+        assert {c.reason for c in after if isinstance(c, Owe) and c.path == b"/"} == {
+            "vanished_root"
+        }
         assert any(isinstance(c, Root) and c.present for c in after)
         assert any(isinstance(c, Listing) for c in after)
+
+
+async def test_without_a_root_no_try_counts_as_progress() -> None:
+    rig = Rig()
+    async with rig.running():
+        await rig.reach(66)
+        rig.source.vanish()
+        await rig.reach(258)
+        since = rig.clock.now_us()
+        for _ in range(12):
+            await rig.clock.advance(5)
+        beats = rig.door.guests[0].beats
+        assert len(beats) > 3
+        assert {beat.scan["progress_us"] if beat.scan else 0 for beat in beats[-3:]} == {since}
+        rig.source.come_back()
+        for _ in range(20):
+            await rig.clock.advance(5)
+        await rig.reach(66)
+        assert rig.door.guests[0].beats[-1].scan is None
 
 
 async def test_another_storage_at_the_root_is_told() -> None:
