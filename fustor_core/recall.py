@@ -13,8 +13,8 @@ from fustor_core.claims import ROW, Key, Listing, Silence
 
 LEAST = 1 << 10
 MOST = 1 << 22
-"""Slots at first, and at most: three quarters of them are used, 64 MiB then."""
-PROBES = 16
+"""Slots at first, and at most: five eighths of them are used, of 16 bytes each."""
+PROBES = 32
 _LOW = 0xFFFF_FFFF
 _LEAF = 1
 _INO = 3  # of the six words of a row
@@ -55,14 +55,12 @@ class Recall:
         tag = _tag(listing.dir)
         at = _find(table, tag)
         if at < 0 or not table[at]:
-            if self.count >= len(table) // 8 * 3 or at < 0:
-                if len(table) // 2 >= MOST:
-                    return
+            if self.count >= len(table) // 16 * 5 and len(table) // 2 < MOST:
                 self._grow()
                 table = self._table
                 at = _find(table, tag)
-                if at < 0:
-                    return
+            if at < 0:
+                return
             self.count += 1
         leaf = b"\1" not in listing.rows[_TYPE :: ROW.size].translate(_IS_DIR)
         table[at + 1] = _members(listing) << 32 | _rows(listing)
@@ -83,11 +81,15 @@ class Recall:
             return None
         return bool(held & _LEAF)
 
-    def holds(self, key: Key, names: bytes, inos: array[int]) -> bool:
-        """Whether these were its members: the blob of names, and an inode for each."""
+    def holds(self, key: Key, names: bytes, inos: int) -> bool:
+        """Whether these were its members.
+
+        Args:
+            names: as one blob. inos: the sum of their inodes; which one has which is not compared.
+        """
         table = self._table
         at = _find(table, _tag(key))
-        return at >= 0 and bool(table[at]) and table[at + 1] >> 32 == _mixed(names, inos.tobytes())
+        return at >= 0 and bool(table[at]) and table[at + 1] >> 32 == _mixed(names, inos)
 
     def unchanged(self, listing: Listing) -> bool:
         """Whether a listing has the names and rows that were sent last."""
@@ -132,12 +134,12 @@ def _silent(silence: Silence | None, *, leaf: bool) -> int:
     return (hash(silence) & _LOW | 2) & ~_LEAF | int(leaf)
 
 
-def _mixed(a: bytes, b: bytes) -> int:
+def _mixed(a: bytes, b: bytes | int) -> int:
     return hash((a, b)) & _LOW
 
 
 def _members(listing: Listing) -> int:
-    return _mixed(listing.names, memoryview(listing.rows).cast("Q")[_INO::_WORDS].tobytes())
+    return _mixed(listing.names, sum(memoryview(listing.rows).cast("Q")[_INO::_WORDS]))
 
 
 def _rows(listing: Listing) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import os
-import stat
 import sys
-from array import array
 from typing import NamedTuple
 
 from fustor_core.claims import Same, Silence, Stamp
@@ -16,6 +15,8 @@ from fustor_core.files.listing import Kid, Lister, kind_of
 READ_AT_ONCE = 100
 """So many names come with one operation of the storage, about."""
 _ENCODING = sys.getfilesystemencoding()
+_name = operator.attrgetter("name")
+_inode = os.DirEntry.inode
 
 
 class Silent(NamedTuple):
@@ -46,7 +47,7 @@ def unchanged(spot: Spot, scope: Scope, lister: Lister) -> Silent | None:
     every = scope.tier == "names"
     if every or not leaf:
         try:
-            names, inos, kids = _members(spot, lister, every=every)
+            names, inos, kids = _members(spot, lister, leaf=leaf, every=every)
         except OSError:
             return None
         count = len(names)
@@ -59,35 +60,38 @@ def unchanged(spot: Spot, scope: Scope, lister: Lister) -> Silent | None:
 
 
 def _members(
-    spot: Spot, lister: Lister, *, every: bool
-) -> tuple[list[bytes], array[int], list[Kid]]:
-    """Sorted names, an inode for each, and the directories among them; no file is looked at.
+    spot: Spot, lister: Lister, *, leaf: bool, every: bool
+) -> tuple[list[bytes], int, list[Kid]]:
+    """Sorted names, the sum of their inodes, and the directories among them; no file is looked at.
 
     Args:
-        every: else those of directories alone.
+        leaf: there were no directories: if there are now, the rest is of another sum.
+        every: names of files, too.
     """
     with os.scandir(spot.fd) as opened:
         entries = list(opened)
-    folders = [entry.is_dir(follow_symlinks=False) for entry in entries]
-    if not every:
-        entries = [entry for entry, folder in zip(entries, folders, strict=True) if folder]
-        folders = [True] * len(entries)
-    text = "\0".join([entry.name for entry in entries])
-    names = text.encode(_ENCODING, "surrogateescape").split(b"\0") if entries else []
-    ino_of = dict(zip(names, [entry.inode() for entry in entries], strict=True))
     test = lister.exclusion.within(spot.path)
+    if leaf and test is None:
+        names = _encoded(entries)
+        names.sort()
+        return names, sum(map(_inode, entries)), []
+    folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    files = [entry for entry in entries if not entry.is_dir(follow_symlinks=False)] if every else []
+    kept = [
+        (name, entry.inode())
+        for name, entry in zip(_encoded(files), files, strict=True)
+        if test is None or not test(name)
+    ]
     kids: list[Kid] = []
-    for name in [name for name, folder in zip(names, folders, strict=True) if folder]:
-        sight = lister.prober.sight(spot.fd, name)
-        if not stat.S_ISDIR(sight.mode):
-            continue
-        key, crossing = lister.prober.child(spot, name, sight)
-        ino_of[name] = key.ino
+    for name in sorted(_encoded(folders)):
+        key, crossing = lister.prober.child(spot, name, lister.prober.sight(spot.fd, name))
         reason = "other_device" if crossing and not lister.cross else ""
         kids.append(Kid(name, key, "excluded" if test is not None and test(name) else reason))
-    kids.sort()
-    if test is not None:
-        there = {kid.name for kid in kids}
-        names = [name for name in names if name in there or not test(name)]
-    names.sort()
-    return names, array("Q", [ino_of[name] for name in names]), kids
+        kept.append((name, key.ino))
+    return sorted(name for name, _ in kept), sum(ino for _, ino in kept), kids
+
+
+def _encoded(entries: list[os.DirEntry[str]]) -> list[bytes]:
+    """Names as bytes, in one go."""
+    text = "\0".join(map(_name, entries))
+    return text.encode(_ENCODING, "surrogateescape").split(b"\0") if entries else []
