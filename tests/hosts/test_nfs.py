@@ -17,6 +17,7 @@ from .world import VIEW, AgentHost, Site, Times, until
 
 CACHE_S, POLL_S, HANG_S = 3.0, 1.0, 3.0
 FOUND_S = CACHE_S + POLL_S + 15.0  # beside a loaded machine's own time
+LEASE_S = 60.0
 HEALED_S = FOUND_S + 30.0  # a look that was asked for in vain is asked for again after so long
 
 pytestmark = [pytest.mark.hosts, pytest.mark.times(Times(second_look_s=2.0))]
@@ -150,3 +151,23 @@ def test_a_server_that_hangs_is_told_and_stops_nobody(
     assert alpha.stop() == 0
     assert time.monotonic() - begun < 40.0
     one.works()
+
+
+@pytest.mark.long
+def test_the_lead_goes_to_an_agent_that_the_storage_answers(
+    place: Site, mounts: tuple[NfsClient, NfsClient]
+) -> None:
+    one, two = mounts
+    alpha = agent(place, "alpha", one)
+    place.start()
+    beta = agent(place, "beta", two)
+    beta.begin()
+    until(lambda: len(place.sessions()) == 2, FOUND_S, place.tails)
+    assert place.leader() is alpha
+    with place.polled():
+        one.hangs("/")
+        until(lambda: place.leader() is beta, LEASE_S + FOUND_S + 2 * HANG_S, place.tails)
+        blind_changes(place.tree, "meanwhile")
+        place.settles(HEALED_S)
+        one.works()
+        until(lambda: "MESSAGE_PHASE" in alpha.pipe().get("flags", ()), HEALED_S, place.tails)

@@ -92,6 +92,7 @@ class NfsSource:
                     yield _unread(path, key, scope.origin, "io_error", code)
                 continue
             self._note(path, found, follow=not scope.recursive)
+            await anyio.sleep(scope.pace(found.operations, found.took_us / 1e6))
             for claim in found.claims:
                 if not isinstance(claim, Root):
                     yield claim

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from fustor_source_nfs import NfsConfig, NfsSource
 
+from fustor_core.claims import Origin
+from fustor_core.contracts import Scope
 from fustor_core.testing import source_kit
 
 
@@ -14,3 +16,19 @@ def test_the_driver_passes_the_kit(tmp_path: Path) -> None:
     (tmp_path / "folder" / "below" / "file").write_text("content")
     (tmp_path / "other").mkdir()
     source_kit(NfsSource, NfsConfig(root=str(tmp_path)))
+
+
+async def test_a_scan_keeps_to_the_pace_that_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("")
+    told: list[int] = []
+
+    def pace(operations: int, seconds: float) -> float:
+        told.append(operations)
+        assert 0 < seconds < 60
+        return 0.0
+
+    source = NfsSource(NfsConfig(root=str(tmp_path)))
+    claims = [one async for one in source.scan(Scope(origin=Origin.AUDIT, pace=pace))]
+    assert len(told) == len(claims) == 2
+    assert min(told) > 2
