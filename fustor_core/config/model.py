@@ -115,7 +115,7 @@ class AuditTiers(Section):
     directories: Seconds = Field(default=60.0, description="stat of every directory; 0 = off")
     full: Seconds = Field(default=86400.0, description="stat of every file; 0 = off")
     deep_every: Count = Field(
-        default=10, ge=1, description="every so many audits also look into silent directories"
+        default=10, ge=1, description="each directory is read whole in one of so many audits"
     )
     rate: Rate = "auto"
 
@@ -140,7 +140,9 @@ class Pipe(Section):
         description="used: the smaller of this and the server's (a third of the session timeout)",
     )
     audit_interval_sec: Seconds = Field(
-        default=600.0, description="0 = off; wins over the view's when set"
+        default=600.0,
+        description="the middle tier: names and inodes; 0 = no audits but in tiers set below; "
+        "wins over the view's when set",
     )
     audit: AuditTiers = Field(default_factory=AuditTiers)
     sentinel_interval_sec: Seconds = Field(
