@@ -1,0 +1,118 @@
+"""What fusion makes of the short words of an audit: it believes nothing that it does not hold."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from fustor_core.claims import Claim, Key, Listing, Origin, Row, Same, Silence, digest_of, edge_row
+from fustor_core.recall import Recall
+
+from .party import ROOT, TOP, Agent, Party, file
+
+pytestmark = pytest.mark.anyio
+
+CALM = Silence(1, 2, TOP.ino, 2)
+OLD = {b"b": Row(size=2, ino=4)}
+
+
+def whole(agent: Agent, rows: dict[bytes, Row | bytes], silence: Silence | None = CALM) -> Listing:
+    return msgspec.structs.replace(agent.listing(TOP, rows, Origin.AUDIT), silence=silence)
+
+
+def short(agent: Agent, rows: dict[bytes, Row | bytes]) -> Listing:
+    told = whole(agent, rows)
+    return msgspec.structs.replace(
+        told, names=b"", rows=b"", digest=digest_of(told.names, told.rows)
+    )
+
+
+def same(agent: Agent, key: Key = TOP, silence: Silence = CALM) -> Same:
+    return Same(dir=key, silence=silence, stamp=agent.stamp(), origin=Origin.AUDIT)
+
+
+async def told(party: Party) -> Agent:
+    """A leader that has told the tree, /d with a silence."""
+    agent = await party.agent()
+    claims: list[Claim] = [*agent.tree()[:2], whole(agent, dict(OLD))]
+    ack = await agent.send(*claims)
+    assert not ack.owed
+    return agent
+
+
+async def owed(agent: Agent, claim: Claim) -> list[bytes]:
+    ack = await agent.send(claim)
+    assert not ack.quarantined
+    return [one.path for one in ack.owed]
+
+
+async def test_the_digest_of_what_fusion_holds_is_a_listing(party: Party) -> None:
+    async with party.running():
+        agent = await told(party)
+        before = party.pipeline.view.known(TOP)
+        assert before is not None
+        assert before.base is not None
+        at = before.base.hi
+        assert not await owed(agent, short(agent, dict(OLD)))
+        after = party.pipeline.view.known(TOP)
+        assert after is not None
+        assert after.base is not None
+        assert after.base.hi > at, "it was looked at, every file"
+        assert party.paths() == {"/a", "/d", "/d/b"}
+
+
+async def test_another_digest_owes_a_listing_and_takes_nothing_away(party: Party) -> None:
+    async with party.running():
+        agent = await told(party)
+        assert await owed(agent, short(agent, {b"other": file()})) == [b"/d"]
+        assert party.paths() == {"/a", "/d", "/d/b"}
+        assert not await owed(agent, whole(agent, {b"other": file()}))
+        assert party.paths() == {"/a", "/d", "/d/other"}
+
+
+async def test_what_an_event_has_changed_meanwhile_makes_an_old_digest_wrong(party: Party) -> None:
+    async with party.running():
+        agent = await told(party)
+        digest = short(agent, dict(OLD))
+        await agent.send(agent.event(b"new", file(), TOP))
+        late = msgspec.structs.replace(digest, stamp=agent.stamp())
+        assert await owed(agent, late) == [b"/d"]
+        assert party.paths() == {"/a", "/d", "/d/b", "/d/new"}
+
+
+async def test_same_is_believed_of_the_silence_that_fusion_has(party: Party) -> None:
+    async with party.running():
+        agent = await told(party)
+        assert not await owed(agent, same(agent))
+        for field in CALM._fields:
+            other = CALM._replace(**{field: 99})
+            assert await owed(agent, same(agent, silence=other)) == [b"/d"], field
+            assert not await owed(agent, whole(agent, dict(OLD)))
+
+
+async def test_a_racy_listing_leaves_nothing_to_be_silent_about(party: Party) -> None:
+    async with party.running():
+        agent = await told(party)
+        await agent.send(whole(agent, {b"c": file()}, silence=None))
+        assert await owed(agent, same(agent)) == [b"/d"]
+
+
+async def test_same_of_a_directory_that_was_never_listed(party: Party) -> None:
+    async with party.running():
+        agent = await told(party)
+        await agent.send(agent.event(b"new", edge_row(Key(0, 50, 0)), ROOT))
+        assert await owed(agent, same(agent, Key(0, 50, 0))) == [b"/new"]
+
+
+async def test_what_is_recalled_is_what_fusion_holds(party: Party) -> None:
+    """The two ends agree on what an unchanged directory is."""
+    async with party.running():
+        agent, recall = await told(party), Recall()
+        listing = whole(agent, {b"b": file(7), b"c": edge_row(Key(0, 51, 0))})
+        recall.note(listing)
+        await agent.send(listing)
+        again = whole(agent, {b"b": file(7), b"c": edge_row(Key(0, 51, 0))})
+        assert recall.unchanged(again)
+        assert recall.silent(TOP, CALM) is False
+        rows = {b"b": file(7), b"c": edge_row(Key(0, 51, 0))}
+        assert b"/d" not in await owed(agent, short(agent, rows))
