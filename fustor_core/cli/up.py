@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fustor_core.cli import failure
+from fustor_core.cli.aside import Aside
 from fustor_core.cli.call import Call
 from fustor_core.cli.configuring import chosen_files, model_of
-from fustor_core.cli.display import Display, choose, invocation
+from fustor_core.cli.display import choose, invocation
 from fustor_core.cli.roots import checked
 from fustor_core.errors import ConfigError, FustorError
 
@@ -182,11 +183,13 @@ def foreground(call: Call, loaded: Loaded, engine: Engine | None = None) -> int:
     import anyio
 
     home = call.settings.home
-    display = choose(
-        call.screen,
-        invocation(home if call.settings.home_given else None),
-        jsonl=call.settings.documents,
-        progress=not call.settings.no_progress,
+    display = Aside(
+        choose(
+            call.screen,
+            invocation(home if call.settings.home_given else None),
+            jsonl=call.settings.documents,
+            progress=not call.settings.no_progress,
+        )
     )
     try:
         options = {"use_uvloop": _uvloop_is_there()}
@@ -204,7 +207,7 @@ def _engine() -> Engine:
     return bootstrap.run
 
 
-async def _serve(engine: Engine, loaded: Loaded, call: Call, display: Display) -> None:
+async def _serve(engine: Engine, loaded: Loaded, call: Call, display: Aside) -> None:
     import anyio
 
     stop = anyio.Event()
