@@ -22,7 +22,7 @@ from fustor_core.files.identity import Prober, Spot
 from fustor_core.files.listing import GONE, OPEN, Kid, Lister, Stopped, reason_of, row_of
 from fustor_core.files.looking import look_at
 from fustor_source_fs.links import Links
-from fustor_source_fs.silence import Silent, unchanged
+from fustor_source_fs.silence import Silent, glanced, unchanged
 from fustor_source_fs.tree import Node, Tree
 
 FDS_MAX = 48
@@ -131,6 +131,9 @@ class Walk:
                         )
                     continue
                 kid = frame.kids.pop()
+                if (same := self._glanced(frame, kid)) is not None:
+                    yield same
+                    continue
                 claims, child = self._visit(frame.spot, frame.node, kid.name, frame.turns)
                 yield from claims
                 if child is not None:
@@ -221,6 +224,18 @@ class Walk:
         if scope is None or scope.whole(spot.key) or (node is not None and not node.listed):
             return None
         return unchanged(spot, scope, self._lister)
+
+    def _glanced(self, frame: Frame, kid: Kid) -> Same | None:
+        """The cheapest look of all; where a watch is to be armed, directories are opened."""
+        scope = self._order.scope
+        if scope is None or scope.tier != "directories" or self._tree is not None:
+            return None
+        if scope.whole(kid.key):
+            return None
+        since_us = self._lister.now_us()
+        same = glanced(frame.spot, kid, scope, self._lister)
+        self._pause(1, since_us)
+        return same
 
     def _pause(self, operations: int, since_us: int) -> None:
         """Leave the storage to others for a while; the stop sign is seen meanwhile."""
