@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import anyio
 
-from fustor_core.contracts import Watching
+from fustor_core.contracts import Polling, Watching
 from fustor_core.errors import FustorError
 from fustor_core.phases import arm, attend, message, prove
 from fustor_core.post import Post
@@ -79,7 +79,9 @@ class Lookout:
         Raises:
             OSError, FustorError: the walk was not whole.
         """
-        if self._walked != self.breaks and isinstance(self._post.source, Watching):
+        source = self._post.source
+        arms = isinstance(source, Watching) and not isinstance(source, Polling)
+        if arms and self._walked != self.breaks:
             breaks = self.breaks
             await arm(self._post)
             self._walked = breaks

@@ -179,6 +179,17 @@ class Covering(Protocol):
 
 
 @runtime_checkable
+class Polling(Protocol):
+    """A watching source that looks again and again: a scan arms nothing, so followers need none.
+
+    `polls` says what it polls, in a word or two, for people.
+    """
+
+    @property
+    def polls(self) -> str: ...
+
+
+@runtime_checkable
 class Looking(Protocol):
     """A source that can look at single names, revalidating, claiming every edge on the way."""
 

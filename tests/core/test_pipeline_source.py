@@ -10,7 +10,7 @@ import pytest
 
 from fustor_core.claims import Ack, Batch, Cell, Listing, Origin, Owe, Owed, Root, path_key
 from fustor_core.contracts import Command, Scope
-from fustor_core.testing import Rig
+from fustor_core.testing import MemorySource, Rig
 
 pytestmark = pytest.mark.anyio
 
@@ -216,6 +216,23 @@ async def test_a_follower_does_what_it_is_asked_for_on_demand() -> None:
         await rig.arrived(lambda door: b"a" in door.names)
         assert rig.door.scan_origins == {Origin.ON_DEMAND}
         assert int(rig.pipe.state) == 70
+
+
+class _Polled(MemorySource):
+    """Its scans arm nothing."""
+
+    polls = "everything"
+
+
+async def test_a_follower_walks_the_tree_only_where_that_arms_watches() -> None:
+    scans = []
+    for source in (MemorySource, _Polled):
+        rig = Rig(source=source, leads=False)
+        async with rig.running():
+            await rig.reach(70)
+            await rig.clock.advance(5)
+            scans.append(len(rig.source.scans))
+    assert scans == [1, 0]
 
 
 async def test_the_sentinel_can_be_switched_off() -> None:

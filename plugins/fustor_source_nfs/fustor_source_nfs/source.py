@@ -23,6 +23,7 @@ from fustor_source_nfs.pace import Pace
 LEFT_OUT_MOST = 1000
 HANGS_MOST = 3  # directories of one scan that may hang while the root answers
 _PAST_CACHES = (Origin.SENTINEL, Origin.ON_DEMAND)  # what is owed cannot be paid with old answers
+_WHOLE = (Origin.SNAPSHOT, Origin.AUDIT)  # scans of who leads: what they show is polled
 _KEPT_OUT = ("excluded", "other_device")
 
 Claims = list[Cell | Listing | Owe]
@@ -33,10 +34,12 @@ class NfsSource:
 
     Attributes:
         scans_at_once: so many scans of any scopes may run beside polling and looks.
+        polls: what is polled; a pipe that has always followed polls nothing.
     """
 
     Config = NfsConfig
     scans_at_once = 2
+    polls = "what was scanned"
 
     def __init__(self, config: NfsConfig) -> None:
         self._config = config
@@ -91,7 +94,8 @@ class NfsSource:
                     code = err.errno or errno.EIO
                     yield _unread(path, key, scope.origin, "io_error", code)
                 continue
-            self._note(path, found, follow=not scope.recursive)
+            if scope.origin in _WHOLE or path in self._heat.places:
+                self._note(path, found, follow=not scope.recursive)
             await anyio.sleep(scope.pace(found.operations, found.took_us / 1e6))
             for claim in found.claims:
                 if not isinstance(claim, Root):

@@ -32,3 +32,12 @@ async def test_a_scan_keeps_to_the_pace_that_it_is_given(tmp_path: Path) -> None
     claims = [one async for one in source.scan(Scope(origin=Origin.AUDIT, pace=pace))]
     assert len(told) == len(claims) == 2
     assert min(told) > 2
+
+
+async def test_only_what_a_leader_scans_is_polled(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    source = NfsSource(NfsConfig(root=str(tmp_path)))
+    async with source.watch():
+        for origin, polled in ((Origin.ON_DEMAND, 0), (Origin.SNAPSHOT, 2), (Origin.ON_DEMAND, 2)):
+            assert [one async for one in source.scan(Scope(origin=origin))]
+            assert source.coverage()["watched_dirs"] == polled
