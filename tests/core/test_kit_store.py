@@ -270,8 +270,8 @@ class Durable(MemoryView):
     def open(self, folder: Path, name: str) -> tuple[int, bytes]:
         return 0, b""
 
-    def checkpoint(self, lsn: int, meta: bytes) -> Callable[[], None]:
-        return lambda: None
+    def checkpoint(self, lsn: int, meta: bytes) -> Iterator[Callable[[], None]]:
+        yield lambda: None
 
     def dirty(self) -> int:
         return 0
