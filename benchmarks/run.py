@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import answers
+import audits
 import corpus
 import events
 import gauges
@@ -24,8 +25,8 @@ import waiters
 from program import scratch
 from report import Report
 
-PARTS = ("scan", "answers", "restart", "events", "waiters", "sessions")
-TREE_PARTS = ("scan", "answers", "restart")
+PARTS = ("scan", "answers", "restart", "audits", "events", "waiters", "sessions")
+TREE_PARTS = ("scan", "answers", "restart", "audits")
 FILES = "100k,1M"
 UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 RATES = [1000, 5000]
@@ -122,6 +123,8 @@ def _run_tree(
                 ours.restart(report, section, tree, program, effort.rounds, pin)
         finally:
             program.stop()
+        if "audits" in parts:
+            audits.measure(report, section, tree, folder, effort.rounds)
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -1,0 +1,150 @@
+"""Audits of a tree in which nothing has changed: what each tier costs the agent and the server.
+
+Both ends are the program's own, in this process, one after the other: the audit into the outbox and
+onto the wire, then the batches into a view that is durable. The view must hold the tree afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+from corpus import Corpus
+from fustor_arbitrator_fs import FSArbitrator
+from fustor_source_fs import FsConfig, FsSource
+from fustor_view_file import FileView
+from report import Figure, Goal, Report
+
+from fustor_core.claims import Batch, Listing, Same, encode_batch
+from fustor_core.contracts import Hello, Query, boottime_us
+from fustor_core.fusion_pipe import FusionPipeline
+from fustor_core.outbox import Limits, Outbox
+from fustor_core.peers import FusionOptions
+from fustor_core.phases import audit, snapshot
+from fustor_core.post import Post
+
+TIERS = ("directories", "names", "full")
+WITHIN = Goal("≤", 1.3, ratio=True)
+MICRO = 1e6
+OPTIONS = FusionOptions("bench", 30.0, 600.0, 120.0, 10)
+
+
+class Ends:
+    """An agent's half of a pipe and a view, without a wire between."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        source = FsSource(FsConfig(root=os.fspath(root), watch="off"))
+        self.post = Post(source, Outbox(Limits(), boottime_us), boottime_us, anyio.sleep)
+        view, arbitrator = FileView(FileView.Config()), FSArbitrator(FSArbitrator.Config())
+        self.server = FusionPipeline(OPTIONS, view, arbitrator, folder, boot="bench")
+        self.session = ""
+        self.owed = 0
+
+    async def open(self) -> None:
+        """A session that leads."""
+        line = {"boot": "bench", "process": "1", "mount": "m", "cache_bound_s": 0}
+        hello = Hello("bench", "p", "bench", {}, line, {"realtime": True, "scan": True})
+        grant = await self.server.open_session(hello)
+        self.session, self.post.outbox.epoch = grant.session_id, grant.epoch
+
+    async def collect(self, act: Callable[[], object]) -> tuple[float, list[tuple[Batch, bytes]]]:
+        """(CPU seconds of the agent, its batches as they go onto the wire)."""
+        sent: list[tuple[Batch, bytes]] = []
+        outbox = self.post.outbox
+
+        async def send() -> None:
+            while True:
+                batch = await outbox.take()
+                sent.append((batch, encode_batch(batch)))
+                outbox.acknowledged()
+
+        began = time.process_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send)
+            await act()  # type: ignore[misc]
+            tasks.cancel_scope.cancel()
+        return time.process_time() - began, sent
+
+    async def deliver(self, sent: list[tuple[Batch, bytes]]) -> float:
+        """CPU seconds of the server; what it asks for again is counted."""
+        began = time.process_time()
+        for batch, body in sent:
+            ack = await self.server.push(self.session, batch, body)
+            self.owed += len(ack.owed)
+        return time.process_time() - began
+
+
+def measure(report: Report, section: str, corpus: Corpus, folder: Path, repeats: int) -> None:
+    """Each tier, so many times, on a tree that does not change."""
+    anyio.run(_measure, report, section, corpus, folder, repeats)
+
+
+async def _measure(
+    report: Report, section: str, corpus: Corpus, folder: Path, repeats: int
+) -> None:
+    ends = Ends(corpus.root, folder / "audits")
+    ends.server.open()
+    files = corpus.plan.whole.files
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(ends.server.run)
+        await ends.open()
+        _, sent = await ends.collect(lambda: snapshot(ends.post, owe=True))
+        await ends.deliver(sent)
+        for tier in TIERS:
+            agent, server, wire, theirs = [], [], [], []
+            for _ in range(repeats):
+                theirs.append(_alone(corpus.root, tier) / files * MICRO)
+                cpu_s, sent = await ends.collect(lambda tier=tier: audit(ends.post, tier))
+                agent.append(cpu_s / files * MICRO)
+                server.append(await ends.deliver(sent) / files * MICRO)
+                wire.append(sum(len(body) for _, body in sent) / files)
+                _check(report, ends, corpus, tier, sent)
+            peer = f"{tier}, Python alone"
+            report.add(
+                section,
+                Figure(f"audit {tier}, agent CPU a file", "µs", agent, peer, theirs, WITHIN),
+                Figure(f"audit {tier}, server CPU a file", "µs", server),
+                Figure(f"audit {tier}, wire a file", "B", wire),
+            )
+        tasks.cancel_scope.cancel()
+
+
+def _check(
+    report: Report, ends: Ends, corpus: Corpus, tier: str, sent: list[tuple[Batch, bytes]]
+) -> None:
+    """Every directory was told of, shortly, and the view holds the tree."""
+    claims = [claim for batch, _ in sent for claim in batch.claims]
+    same = sum(isinstance(claim, Same) for claim in claims)
+    listings = [claim for claim in claims if isinstance(claim, Listing)]
+    short = sum(one.digest is not None or not one.rows for one in listings)
+    directories = corpus.plan.whole.dirs + 1
+    told = short if tier == "full" else same
+    report.check(told == directories, f"audit {tier}: {told} of {directories} told shortly")
+    report.check(len(listings) + same == directories, f"audit {tier}: not each directory once")
+    report.check(not ends.owed, f"audit {tier}: {ends.owed} directories are asked for again")
+    found: dict[str, int] = {}
+    for page in ends.server.view.read(Query("du"), ends.server.moment()):
+        found = (page.document or {}).get("rollup", found)
+    whole = corpus.plan.whole
+    for name, wanted in (("files", whole.files), ("dirs", whole.dirs), ("bytes", whole.bytes)):
+        report.check(found.get(name) == wanted, f"audit {tier}: {name} {found.get(name)}, {wanted}")
+
+
+def _alone(root: Path, tier: str) -> float:
+    """CPU seconds that Python needs for the same looks and nothing else."""
+    folders = [place for place, _, _ in os.walk(root)]
+    began = time.process_time()
+    for place in folders:
+        if tier == "directories":
+            os.stat(place)
+            continue
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if tier == "names":
+                    entry.inode()
+                else:
+                    entry.stat(follow_symlinks=False)
+    return time.process_time() - began
