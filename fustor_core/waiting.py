@@ -22,7 +22,7 @@ async def sleep_until(event: anyio.Event, sleep: Sleep, seconds: float) -> None:
             group.cancel_scope.cancel()
 
         group.start_soon(hear)
-        await sleep(seconds)
+        await sleep(max(0.0, seconds))  # what was due a moment ago is due now
         group.cancel_scope.cancel()
 
 
