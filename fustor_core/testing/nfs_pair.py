@@ -35,16 +35,22 @@ class NfsClient:
 
     Args:
         server: the tree that it shows. at: where. cache_s: how long it remembers, in seconds.
+        wait: until it is mounted; else `wait` has to be called.
+
+    Raises:
+        NoPair: it cannot be mounted.
 
     Attributes:
         process: serves the mount; kill it for a mount that answers nothing but ENOTCONN.
     """
 
-    def __init__(self, server: Path, at: Path, cache_s: float) -> None:
+    def __init__(self, server: Path, at: Path, cache_s: float, *, wait: bool = True) -> None:
         self.at = at
         self.cache_s = cache_s
         at.mkdir(parents=True, exist_ok=True)
-        self.mount(server)
+        self._begin(server)
+        if wait:
+            self.wait()
 
     def __repr__(self) -> str:
         return f"<NfsClient {self.at} cache_s={self.cache_s}>"
@@ -55,6 +61,21 @@ class NfsClient:
         Raises:
             NoPair: it cannot be mounted.
         """
+        self._begin(server)
+        self.wait()
+
+    def wait(self) -> None:
+        """Return when it is mounted.
+
+        Raises:
+            NoPair: it cannot be.
+        """
+        why = self._answer()
+        if why:
+            self.close()
+            raise NoPair(why)
+
+    def _begin(self, server: Path) -> None:
         if not os.path.exists(DEVICE):
             raise NoPair(f"{DEVICE} is missing")
         words = [sys.executable, "-m", "fustor_core.testing.nfs_client"]
@@ -65,10 +86,6 @@ class NfsClient:
             text=True,
             start_new_session=True,  # who interrupts the tests leaves it to unmount
         )
-        why = self._answer()
-        if why:
-            self.close()
-            raise NoPair(why)
 
     def fails(self, *paths: str) -> None:
         """EIO for these view paths and all below, until something else is said."""
@@ -133,11 +150,13 @@ class NfsPair:
     def __init__(self, folder: Path, cache_s: float = 3.0) -> None:
         self.server = folder / "server"
         self.server.mkdir(exist_ok=True)
-        self.one = NfsClient(self.server, folder / "one", cache_s)
+        self.one = NfsClient(self.server, folder / "one", cache_s, wait=False)
+        self.two = NfsClient(self.server, folder / "two", cache_s, wait=False)
         try:
-            self.two = NfsClient(self.server, folder / "two", cache_s)
+            self.one.wait()
+            self.two.wait()
         except NoPair:
-            self.one.close()
+            self.close()
             raise
 
     def __repr__(self) -> str:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from fustor_core.testing.nfs_pair import NfsPair, NoPair, nfs_pair
+from fustor_core.testing.fuse import DEVICE
+from fustor_core.testing.nfs_pair import NfsClient, NfsPair, NoPair, nfs_pair
 
 LONG_S = 600.0
 WAIT_S = 20.0
@@ -226,3 +227,18 @@ def test_it_vanishes_and_another_tree_can_come(pair: NfsPair, tmp_path: Path) ->
     pair.one.vanish()
     pair.one.mount(pair.server)
     assert (os.listdir(pair.one.at), os.stat(pair.one.at).st_ino) == (["file"], inode)
+
+
+def test_where_there_is_no_fuse_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fustor_core.testing.nfs_pair.DEVICE", str(tmp_path / "no fuse"))
+    with pytest.raises(NoPair, match="no fuse is missing"):
+        NfsPair(tmp_path)
+
+
+def test_a_mount_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    if not os.path.exists(DEVICE):
+        pytest.skip(f"{DEVICE} is missing")
+    (tmp_path / "server").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises((NoPair, FileExistsError)):
+        NfsClient(tmp_path / "server", tmp_path / "file", 1.0)
