@@ -160,3 +160,23 @@ async def test_intervals_are_widened_by_the_bound(tmp_path: Path) -> None:
         assert listing.stamp.at - listing.stamp.f == bound_s * 1e6
         (cell,) = await source.look([b"/file"])
         assert cell.stamp.t - cell.stamp.f < 5e6
+
+
+async def test_a_new_process_knows_what_the_root_was(pair: NfsPair, tmp_path: Path) -> None:
+    make(pair)
+    source = NfsSource(NfsConfig(root=str(pair.one.at), hang_after=HANG_S))
+    before = await source.identity()
+    assert before.present
+    pair.one.hangs("/")
+    with pytest.raises(StorageHung):
+        await source.identity()
+    (tmp_path / "other").mkdir()
+    pair.one.vanish()
+    pair.one.mount(tmp_path / "other")
+    assert not (await source.identity()).present
+    with pytest.raises(RootVanished):
+        [claim async for claim in source.scan(Scope())]
+    pair.one.vanish()
+    pair.one.mount(pair.server)
+    after = await source.identity()
+    assert (after.present, after.key, after.identity) == (True, before.key, before.identity)
