@@ -338,7 +338,7 @@ def test_an_error_of_the_engine_is_told_as_itself(running: Any) -> None:
 
 
 def test_a_terminal_shows_progress_and_a_status_line(running: Any) -> None:
-    shown = on_terminal(running, "plain")
+    shown = on_terminal(running, "live: 7 files", "plain")
     assert "scanning data" in shown
     assert "9 entries, 2 directories" in shown
     assert "\r\x1b[2Klive: 7 files, 10 B" in shown
@@ -347,14 +347,14 @@ def test_a_terminal_shows_progress_and_a_status_line(running: Any) -> None:
 
 
 def test_progress_can_be_switched_off(running: Any) -> None:
-    shown = on_terminal(running, "plain", "-n")
+    shown = on_terminal(running, "Ctrl-C stops it", "plain", "-n")
     assert "scanning" not in shown
     assert "\x1b[2K" not in shown
     assert "ready: data" in shown
 
 
-def on_terminal(running: Any, *arguments: str) -> str:
-    """What a terminal on stderr gets, from the start to the end by a signal."""
+def on_terminal(running: Any, last: str, *arguments: str) -> str:
+    """What a terminal on stderr gets, from the start to a signal that is sent after `last`."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LC_ALL": "C.UTF-8"}
     process = running(*arguments, stderr=theirs, env=environment)
@@ -365,7 +365,7 @@ def on_terminal(running: Any, *arguments: str) -> str:
             shown += os.read(ours, 65536).decode(errors="replace")
         except OSError:  # the other end is closed
             break
-        if "loop" in shown and not told:
+        if last in shown and not told:
             told = True
             process.send_signal(signal.SIGINT)
     os.close(ours)
