@@ -21,3 +21,4 @@ def place(tmp_path: Path, times: Times) -> Iterator[Site]:
     """A site, nothing started yet."""
     with site(tmp_path, times) as made:
         yield made
+        made.sound()

@@ -71,7 +71,7 @@ def test_storms_of_several_writers_and_a_blind_one(place: Site, seed: int) -> No
         place.settles()
         told = place.fusion.told("view", "blind-spots", "/blind", "--view", VIEW)
         found = {entry["path"] for entry in told["entries"]}
-        assert found == {f"/blind/{path.name}" for path in blind.paths}
+        assert found == {f"/blind/{path.name}" for path in blind.paths}, place.tails()
 
 
 @pytest.mark.hosts

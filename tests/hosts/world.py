@@ -30,6 +30,7 @@ START_S = 30.0
 END_S = 20.0
 LOOK_S = 0.1
 ANCHORS = 12
+UNFORESEEN = ("is restarted:", "should not happen", "Traceback", "never retrieved")
 DEEP_EVERY = 2
 
 FUSION = """\
@@ -293,6 +294,17 @@ class Site:
             return not found
 
         return until(exact, limit_s, lambda: "\n".join([*found, self.tails()]))
+
+    def sound(self) -> None:
+        """No program has met an error that nobody foresaw.
+
+        Raises:
+            AssertionError: one has; it says so in its log, and goes on.
+        """
+        for host in (self.fusion, *self.agents.values()):
+            said = host.log.read_text(errors="replace") if host.log.exists() else ""
+            lines = [line for line in said.splitlines() if any(word in line for word in UNFORESEEN)]
+            assert not lines, f"{host}: {lines[:5]}"
 
     def tails(self) -> str:
         """The ends of what all processes have written, and the states of the pipes."""
