@@ -89,9 +89,10 @@ class Plain:
             self.say(f"  key for {safe(str(event.get('url')))}, shown only now: {event['key']}")
         self._ready += 1
         if self._ready == 1:
-            self.note(
-                f"  try, from another terminal: {self._invocation} view ls -l {_place(event)}"
-            )
+            words = f"view ls -l {_place(event)}"
+            if _untold(event):
+                words = f"key create --scope push --view {shlex.quote(str(event.get('view')))}"
+            self.note(f"  try, from another terminal: {self._invocation} {words}")
             self.note("  Ctrl-C stops it")
 
     def _tell_reloaded(self, event: Event) -> None:
@@ -207,6 +208,10 @@ def ready_lines(event: Event) -> list[str]:
     """What a view that is ready holds, how fast that was, and what is not as one would expect."""
     files, dirs = int(event.get("files") or 0), int(event.get("dirs") or 0)
     lines = [f"ready: {safe(str(event.get('view')))}" + _of_root(event)]
+    if _untold(event):
+        waits = "holds nothing yet: it waits for the first agent"
+        url = event.get("url")
+        return [*lines, waits, *([f"listens on {safe(str(url))}"] if url else [])]
     held = ", ".join(
         [
             figures.counted(files, "file"),
@@ -318,6 +323,12 @@ def _progress() -> Any:
 def _message(event: Event) -> str:
     told = str(event.get("message") or event.get("detail") or "")
     return f"{told} (remedy: {event['remedy']})" if event.get("remedy") else told
+
+
+def _untold(event: Event) -> bool:
+    """Whether nobody has ever told this view anything; `up` is not ready before it has."""
+    told = event.get("quality") or {}
+    return not event.get("dirs") and "as_of" in told and told["as_of"] is None
 
 
 def _of_root(event: Event) -> str:

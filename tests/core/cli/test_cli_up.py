@@ -146,6 +146,14 @@ def test_ready_says_what_it_holds() -> None:
     ]
 
 
+def test_a_view_that_nobody_feeds_says_so() -> None:
+    nothing = {"view": "data", "files": 0, "dirs": 0, "quality": {"as_of": None}}
+    assert ready_lines(nothing) == [
+        "ready: data",
+        "holds nothing yet: it waits for the first agent",
+    ]
+
+
 def test_the_status_line_adds_the_views_up() -> None:
     assert status_line([EVENT]) == "live: 1,204 files, 3.0 GiB"
     both = [{**EVENT, "unscanned": 2, "changes_per_s": 41.0}, EVENT]
