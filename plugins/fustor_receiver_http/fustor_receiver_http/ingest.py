@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from fustor_core import wire
-from fustor_core.claims import MEDIA_TYPE, decode_batch
+from fustor_core.admission import NAMED_MOST
+from fustor_core.claims import MEDIA_TYPE
 from fustor_core.client import BASE
 from fustor_core.contracts import Accept, Caller
 from fustor_core.errors import Forbidden, FustorError
+from fustor_core.salvage import readable
 from fustor_receiver_http.bodies import (
     Gone,
     Incoming,
@@ -146,8 +149,11 @@ class Ingest:
         packed = _encoding(scope)
         with self.room.share() as share:
             body = await read_batch(incoming, self.limits, share, packed=packed)
-            batch = decode_batch(body)
+            batch, body, refused = readable(body, caller.sent_us)
             ack = await self._accept.push(session_id, batch, body, caller)
+        if refused:
+            named = (*refused, *ack.quarantined)[:NAMED_MOST]
+            ack = msgspec.structs.replace(ack, quarantined=named)
         return 200, wire.write_ack(ack)
 
     async def _closed(

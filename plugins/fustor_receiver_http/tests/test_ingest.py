@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import httpx
+import msgspec
 import pytest
 from fustor_receiver_http import HttpReceiver
 from fustor_receiver_http.app import Api
@@ -132,6 +133,19 @@ async def test_the_clock_and_the_caller_are_handed_on(wired: Wire, served: Any) 
     caller = served.door.callers[-1]
     assert (caller.sent_us, caller.echo, caller.client_ip) == (17, (23, 19), "")
     assert caller.access == Access()
+
+
+async def test_a_claim_that_lacks_fields_costs_itself_alone(wired: Wire, served: Any) -> None:
+    grant = await wired.open(hello())
+    good = msgspec.msgpack.decode(msgspec.msgpack.encode(cell(b"good")))
+    body = msgspec.msgpack.encode([PROTOCOL, 1, 0, [good, good[:3], good]])
+    for _ in range(2):  # a repeat is answered as before
+        ack = await wired.send(grant.session_id, body)
+        assert ack.acked == 1
+        assert [(q.index, q.name) for q in ack.quarantined] == [(1, b"good")]
+    taken = served.door.claims
+    assert [type(claim).__name__ for claim in taken] == ["Cell", "Owe", "Cell"]
+    assert taken[1].dir == taken[0].dir
 
 
 async def test_an_address_on_tcp_is_told(served: Any) -> None:
