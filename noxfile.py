@@ -29,9 +29,11 @@ EARLIER = [
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The short selection, on the installed packages and not on the checkout."""
+    """The short selection, on the installed packages and not on the checkout, then the long one."""
     _install(session)
     session.run("pytest", "-q", *(session.posargs or ["tests", "plugins"]))
+    if not session.posargs:
+        session.run("pytest", "-q", "-m", "long", "tests", "plugins")
 
 
 @nox.session

@@ -220,6 +220,7 @@ def told_pipe(tmp_path: Path) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.long
 def test_a_url_that_is_away_and_comes_back_gets_everything(tmp_path: Path, tree: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -313,6 +313,7 @@ async def test_a_receiver_that_cannot_follow_goes_on_as_before(site: Site) -> No
 # ------------------------------------------------------------------ files that change unasked
 
 
+@pytest.mark.long
 async def test_a_changed_file_shows_on_its_pipes_until_it_is_as_it_was(site: Site) -> None:
     site.pipe("a", "a")
     site.pipe("b", "b")

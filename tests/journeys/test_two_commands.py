@@ -137,6 +137,7 @@ def test_two_processes_on_one_home(site: Site, both: Any) -> None:
         assert (refused.returncode, "in use by process" in refused.stderr) == (8, True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_each_cleanly(site: Site, both: Any, number: int) -> None:
     for process in reversed(both):
@@ -147,6 +148,7 @@ def test_a_signal_ends_each_cleanly(site: Site, both: Any, number: int) -> None:
     assert not (site.home / "agent" / "api.sock").exists()
 
 
+@pytest.mark.long
 def test_a_second_signal_ends_a_stop_that_takes_long(site: Site, both: Any) -> None:
     fusion, agent = both
     fusion.send_signal(signal.SIGSTOP)
@@ -159,6 +161,7 @@ def test_a_second_signal_ends_a_stop_that_takes_long(site: Site, both: Any) -> N
     fusion.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_one_is_stopped_and_the_other_goes_on(site: Site, both: Any) -> None:
     fusion, agent = both
     assert site.told("stop", "--role", "agent")["stopped"] == ["my-pipe"]
@@ -174,11 +177,13 @@ def test_one_is_stopped_and_the_other_goes_on(site: Site, both: Any) -> None:
     assert again.wait(LIMIT_S) == 0
 
 
+@pytest.mark.long
 def test_both_are_stopped_at_once(site: Site, both: Any) -> None:
     site.told("stop")
     assert [process.wait(LIMIT_S) for process in both] == [0, 0]
 
 
+@pytest.mark.long
 def test_a_hangup_makes_it_follow_its_files(site: Site, both: Any) -> None:
     _, agent = both
     session = site.pipe()["session_id"]
@@ -198,6 +203,7 @@ def test_a_hangup_makes_it_follow_its_files(site: Site, both: Any) -> None:
     until(lambda: site.pipe()["generation"] == 2 and site.pipe()["state"] == 66)
 
 
+@pytest.mark.long
 def test_a_file_that_cannot_be_used_is_told_with_its_place(site: Site, both: Any) -> None:
     session = site.pipe()["session_id"]
     site.change("sentinel_interval_sec: 120", "sentinel_interval_sec: soon")
@@ -209,6 +215,7 @@ def test_a_file_that_cannot_be_used_is_told_with_its_place(site: Site, both: Any
     assert (site.pipe()["session_id"], site.pipe()["state"]) == (session, 66)
 
 
+@pytest.mark.long
 def test_a_file_that_nobody_reloaded_shows_within_five_seconds(site: Site, both: Any) -> None:
     text = site.config.read_text()
     site.change("error_retry_interval: 5.0", "error_retry_interval: 2.0")
@@ -247,6 +254,7 @@ def test_pipes_and_views_come_and_go(site: Site, both: Any) -> None:
     assert site.run("pipe", "show", "second").returncode == 5
 
 
+@pytest.mark.long
 def test_what_cannot_be_done_to_a_pipe_is_a_conflict(site: Site, both: Any) -> None:
     done = site.run("pipe", "resume", "my-pipe")
     assert done.returncode == 8

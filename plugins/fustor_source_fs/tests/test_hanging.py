@@ -116,6 +116,7 @@ async def test_scans_that_hang_do_not_add_up(
     assert [claim async for claim in it.scan(Scope())]
 
 
+@pytest.mark.long
 async def test_a_root_that_hangs_is_looked_at_once(root: Path, free: threading.Event) -> None:
     it = source(root)
     true = it._proof.claim
@@ -184,6 +185,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 async def test_a_process_ends_whatever_hangs(root: Path) -> None:
     run = [sys.executable, "-c", EXITS, str(root)]
     done = await asyncio.to_thread(

@@ -47,6 +47,7 @@ async def test_a_directory_that_hangs_is_told_and_the_others_go_on(pair: NfsPair
         await site.exact(BOUND_S)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("killable", [True, False])
 async def test_a_server_that_hangs_stops_nobody(pair: NfsPair, killable: bool) -> None:
     make(pair)
@@ -68,6 +69,7 @@ async def test_a_server_that_hangs_stops_nobody(pair: NfsPair, killable: bool) -
         await site.exact(BOUND_S)
 
 
+@pytest.mark.long
 async def test_many_looks_at_what_never_ends_leave_few_processes(pair: NfsPair) -> None:
     make(pair)
     config = NfsConfig(root=str(pair.one.at), hang_after=0.1)
@@ -93,6 +95,7 @@ async def _failure(source: NfsSource) -> StorageHung | None:
     return None
 
 
+@pytest.mark.long
 async def test_errors_half_way_remove_nothing_and_heal(pair: NfsPair) -> None:
     make(pair)
     async with watched(pair.one.at, pair.server) as site:
@@ -162,6 +165,7 @@ async def test_intervals_are_widened_by_the_bound(tmp_path: Path) -> None:
         assert cell.stamp.t - cell.stamp.f < 5e6
 
 
+@pytest.mark.long
 async def test_a_new_process_knows_what_the_root_was(pair: NfsPair, tmp_path: Path) -> None:
     make(pair)
     source = NfsSource(NfsConfig(root=str(pair.one.at), hang_after=HANG_S))
