@@ -91,10 +91,10 @@ def test_a_leader_that_hangs_and_comes_back_late(place: Site) -> None:
 @pytest.mark.hosts
 def test_a_leader_that_hangs_in_its_snapshot(place: Site) -> None:
     """What it sends of that scan when it wakes is refused; the next leader has scanned it all."""
-    many_files(place.tree / "many", 200, 30)
+    many_files(place.tree / "many", 800, 30)
     place.start_fusion()
     leader = place.agent("alpha")
-    leader.proxy.slow(bytes_s=100_000)
+    leader.proxy.slow(bytes_s=300_000)
     leader.begin()
     leader.seen_in(34)
     follower = place.agent("beta")
@@ -102,7 +102,7 @@ def test_a_leader_that_hangs_in_its_snapshot(place: Site) -> None:
     follower.seen_in(70)
     until(lambda: place.files() > 1000, place.times.exact_s, place.tails)
     leader.signal(signal.SIGSTOP)
-    assert place.files() < 200 * 30, "the snapshot was over before it could hang"
+    assert place.files() < 800 * 30, "the snapshot was over before it could hang"
     follower.seen_in(98, 66, within_s=place.times.failover_s + COVER_S)
     follower.seen_in(66)
     with place.polled() as poller:
