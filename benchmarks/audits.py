@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -50,7 +51,9 @@ class Ends:
         grant = await self.server.open_session(hello)
         self.session, self.post.outbox.epoch = grant.session_id, grant.epoch
 
-    async def collect(self, act: Callable[[], object]) -> tuple[float, list[tuple[Batch, bytes]]]:
+    async def collect(
+        self, act: Callable[[], Awaitable[object]]
+    ) -> tuple[float, list[tuple[Batch, bytes]]]:
         """(CPU seconds of the agent, its batches as they go onto the wire)."""
         sent: list[tuple[Batch, bytes]] = []
         outbox = self.post.outbox
@@ -64,7 +67,7 @@ class Ends:
         began = time.process_time()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(send)
-            await act()  # type: ignore[misc]
+            await act()
             tasks.cancel_scope.cancel()
         return time.process_time() - began, sent
 
@@ -97,7 +100,7 @@ async def _measure(
             agent, server, wire, theirs = [], [], [], []
             for _ in range(repeats):
                 theirs.append(_alone(corpus.root, tier) / files * MICRO)
-                cpu_s, sent = await ends.collect(lambda tier=tier: audit(ends.post, tier))
+                cpu_s, sent = await ends.collect(partial(audit, ends.post, tier))
                 agent.append(cpu_s / files * MICRO)
                 server.append(await ends.deliver(sent) / files * MICRO)
                 wire.append(sum(len(body) for _, body in sent) / files)
