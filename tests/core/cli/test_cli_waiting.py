@@ -123,13 +123,13 @@ def test_it_asks_again_when_the_quiet_time_is_over(fustor: Fustor, server: Any, 
     late_s = time.monotonic() - quiet_at
     assert done.code == 0
     assert len(server.asked("/views/data/stable")) <= 3, "it must not poll"
-    assert 0 <= late_s < 2
+    assert 0 <= late_s < 10
 
 
 def test_a_change_begins_the_quiet_time_anew(server: Any, make: Any) -> None:
     """While changes come, nothing is asked: the answer is known to be no."""
     server.answer("/views/data/stable", stable(make, False, "recent_change", quiet_s=0.0))
-    goal, ends = Goal("stable", 0.6), []
+    goal, ends = Goal("stable", 1.5), []
     waiting = threading.Thread(
         target=lambda: ends.append(
             wait_for(Client(f"unix:{server.path}"), Place("data", b"/d"), goal, timeout_s=20)
@@ -138,7 +138,7 @@ def test_a_change_begins_the_quiet_time_anew(server: Any, make: Any) -> None:
     waiting.start()
     assert server.followed.wait(20)
     begun = time.monotonic()
-    while time.monotonic() < begun + 1.2:
+    while time.monotonic() < begun + 2.0:
         server.change("modified", b"/d/x")
         waiting.join(0.05)
     assert len(server.asked("/views/data/stable")) == 1
