@@ -12,6 +12,7 @@ import stat
 from collections.abc import Sequence
 
 from fustor_core.claims import Cell, Origin, Stamp, edge_key, edge_row, is_dir
+from fustor_core.contracts import view_names
 from fustor_core.files.identity import Prober, Spot
 from fustor_core.files.listing import GONE, OPEN, Lister, row_of
 from fustor_core.files.rooted import RootProof
@@ -19,6 +20,15 @@ from fustor_core.files.rooted import RootProof
 _PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TYPE_AT = 33  # of a row: the high byte of its mode
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def inside(path: bytes) -> bool:
+    """Whether a path is one of a view, so that walking it can never leave the root."""
+    try:
+        view_names(path)
+    except ValueError:
+        return False
+    return True
 
 
 def look(proof: RootProof, lister: Lister, paths: Sequence[bytes], origin: Origin) -> list[Cell]:

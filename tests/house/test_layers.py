@@ -34,7 +34,8 @@ LAYERS = {
     """,
     "L3 doings": """
         apart problems
-        files.exclusion files.identity files.mounting files.rooted files.listing files.looking files
+        files.exclusion files.options files.inotify files.identity files.mounting files.rooted
+        files.listing files.looking files.members files
         state.files state.mounts state.locks state.sockets state.home state
         journal.frames journal.recovery journal.log journal.group journal
         client registry jobs waiting outbox errands orders peers documents keeping

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fustor_core.claims import CLOSED, WRITING
-from fustor_source_fs import inotify
-from fustor_source_fs.inotify import ISDIR, NAMES, Raw
+from fustor_core.files import inotify
+from fustor_core.files.inotify import ISDIR, NAMES, Raw
 from fustor_source_fs.tree import Node, Tree
 
 

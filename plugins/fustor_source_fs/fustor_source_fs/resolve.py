@@ -15,12 +15,12 @@ from typing import NamedTuple
 from fustor_core.claims import MOVED, Cell, Key, Origin, Stamp, edge_row
 from fustor_core.contracts import boottime_us
 from fustor_core.files.identity import Prober, Spot
+from fustor_core.files.inotify import ATTRIB, CREATE, ISDIR, MOVED_TO
 from fustor_core.files.listing import GONE, Lister, reason_of, row_of
 from fustor_core.files.rooted import RootProof
 from fustor_source_fs.agenda import WatchClaim, owe
 from fustor_source_fs.events import Drain, Move, Touch
 from fustor_source_fs.finding import Finder
-from fustor_source_fs.inotify import ATTRIB, CREATE, ISDIR, MOVED_TO
 from fustor_source_fs.links import Links, Place, code
 from fustor_source_fs.tree import Node, Tree
 

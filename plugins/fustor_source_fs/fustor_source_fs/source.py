@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -12,20 +11,21 @@ from typing import Any, Literal
 
 import anyio
 from anyio import to_thread
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
 from fustor_core.apart import Apart, apart
 from fustor_core.claims import Cell, Origin, Root
-from fustor_core.contracts import Scope, boottime_us, view_names
+from fustor_core.contracts import Scope, boottime_us
 from fustor_core.errors import FustorError
 from fustor_core.files.exclusion import Exclusion, view_paths
 from fustor_core.files.identity import Prober, refuse_birth
+from fustor_core.files.inotify import watch_limit
 from fustor_core.files.listing import Lister
-from fustor_core.files.looking import look
+from fustor_core.files.looking import inside, look
+from fustor_core.files.options import TreeOptions
 from fustor_core.files.rooted import RootProof
 from fustor_source_fs.agenda import WatchClaim
 from fustor_source_fs.channel import Channel
-from fustor_source_fs.inotify import watch_limit
 from fustor_source_fs.scan import Scan
 from fustor_source_fs.walk import WalkClaim
 from fustor_source_fs.watch import OUT_CLAIMS_MAX, Watcher
@@ -39,40 +39,14 @@ class WatchError(FustorError):
     """Watching was asked for, and cannot be had."""
 
 
-class FsConfig(BaseModel):
+class FsConfig(TreeOptions):
     """Settings of the source `fs`."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    root: str = Field(min_length=1, description="Host path of the directory that is watched.")
-    exclude: list[str] = Field(
-        default=[],
-        description="Globs of what is left out: on the name, with a `/` in it on the view path "
-        "(`*` stops at a slash there, `**` does not). Of a directory left out, only the fact is "
-        "shown; a file left out is not shown at all.",
-    )
-    cross_filesystems: bool = Field(
-        default=False, description="Enter other file systems that are mounted below the root."
-    )
     watch: Literal["auto", "inotify", "off"] = Field(
         default="auto",
         description="`auto`: inotify where it can be had, else scans alone; `inotify`: fail "
         "without it; `off`: scans alone.",
     )
-    exclude_paths: list[str] = Field(
-        default=[],
-        description="Host paths left out with everything below them, such as a state directory.",
-    )
-
-    @field_validator("exclude")
-    @classmethod
-    def _globs(cls, value: list[str]) -> list[str]:
-        for glob in value:
-            try:
-                Exclusion([glob])
-            except re.error as err:
-                raise ValueError(f"{glob!r} is no glob: {err}") from err
-        return value
 
 
 class FsSource:
@@ -112,7 +86,7 @@ class FsSource:
         self._hung = [scan for scan in self._hung if scan.alive]
         if len(self._hung) >= HUNG_MAX:
             raise OSError(errno.EIO, f"{len(self._hung)} scans hang, the storage does not answer")
-        if not _inside(scope.path):
+        if not inside(scope.path):
             return
         if scope.path == b"/" and scope.recursive:
             self._left_out.clear()
@@ -161,7 +135,7 @@ class FsSource:
     async def cover(self, paths: Sequence[bytes]) -> None:
         """Watch and list directories that another host made; their listings come out of `watch`."""
         if self._watcher is not None:
-            for path in filter(_inside, paths):
+            for path in filter(inside, paths):
                 self._watcher.cover(path)
 
     async def look(
@@ -173,8 +147,8 @@ class FsSource:
             RootVanished: the root is not proven.
         """
         lister = self._lister(boottime_us, lambda: False)
-        inside = list(filter(_inside, paths))
-        return await apart(partial(look, self._proof, lister, inside, origin))
+        below = list(filter(inside, paths))
+        return await apart(partial(look, self._proof, lister, below, origin))
 
     async def identity(self) -> Root:
         """Which storage stands at the root's path just now.
@@ -241,14 +215,6 @@ class FsSource:
 
     def __repr__(self) -> str:
         return f"FsSource({self._config.root!r}, {self._watcher!r})"
-
-
-def _inside(path: bytes) -> bool:
-    try:
-        view_names(path)
-    except ValueError:
-        return False
-    return True
 
 
 async def _taken(out: Channel[list[WatchClaim]]) -> AsyncIterator[list[WatchClaim]]:

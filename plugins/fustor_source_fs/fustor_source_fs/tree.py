@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from fustor_core.claims import Key
-from fustor_source_fs.inotify import Inotify
+from fustor_core.files.inotify import Inotify
 
 NO_WATCH = -1
 

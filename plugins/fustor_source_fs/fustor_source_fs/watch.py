@@ -11,13 +11,13 @@ from typing import Any
 from fustor_core.contracts import boottime_us
 from fustor_core.errors import FustorError
 from fustor_core.files.identity import Prober
+from fustor_core.files.inotify import Chunk, Inotify, Reader, parse, watch_limit
 from fustor_core.files.listing import Lister, Stopped
 from fustor_core.files.rooted import RootProof, RootVanished
 from fustor_source_fs.agenda import Agenda, WatchClaim, owe
 from fustor_source_fs.channel import Channel
 from fustor_source_fs.events import Drain, Touch, fold
 from fustor_source_fs.finding import Finder
-from fustor_source_fs.inotify import Chunk, Inotify, Reader, parse, watch_limit
 from fustor_source_fs.links import Links
 from fustor_source_fs.resolve import Resolver
 from fustor_source_fs.tree import NO_WATCH, Node, Tree

@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from fustor_source_fs import inotify
 from fustor_source_fs.events import Drain, fold
-from fustor_source_fs.inotify import (
+from fustor_source_fs.tree import NO_WATCH, Node, Tree, subtree
+
+from fustor_core.claims import CLOSED, WRITING, Key
+from fustor_core.files import inotify
+from fustor_core.files.inotify import (
     ATTRIB,
     CLOSE_WRITE,
     CREATE,
@@ -22,9 +25,6 @@ from fustor_source_fs.inotify import (
     UNMOUNT,
     Raw,
 )
-from fustor_source_fs.tree import NO_WATCH, Node, Tree, subtree
-
-from fustor_core.claims import CLOSED, WRITING, Key
 
 ROOT, A, B, C = 1, 2, 3, 4
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from fustor_source_fs import FsConfig, FsSource, WatchError, watch
-from fustor_source_fs import inotify as kernel
 from fustor_source_fs.channel import Channel
-from fustor_source_fs.inotify import Inotify, Reader, parse
 
 from fustor_core.claims import Owe
 from fustor_core.contracts import Scope, boottime_us
+from fustor_core.files import inotify as kernel
+from fustor_core.files.inotify import Inotify, Reader, parse
 
 CLONE_NEWUSER = 0x10000000
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fustor_source_fs.inotify import Chunk, parse
 
 from fustor_core.claims import MOVED, Cell, Listing, Owe, edge_key
+from fustor_core.files.inotify import Chunk, parse
 
 RENAME_EXCHANGE = 2
 AT_FDCWD = -100
