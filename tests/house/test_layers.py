@@ -30,7 +30,7 @@ LAYERS = {
     """,
     "L2 decisions": """
         pacing sequence sessions leadership arbitration lines admission frames roll
-        telling fold keys queues owing reconcile rounds tempo
+        telling fold keys queues owing reconcile rounds tempo live
     """,
     "L3 doings": """
         apart problems
