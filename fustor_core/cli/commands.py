@@ -71,7 +71,7 @@ def fronted(arguments: Sequence[str], root: Any) -> list[str]:
             name, equals, _value = word.partition("=")
             option = own.get(name) or general.get(name)
             taken = [word]
-            if option is not None and _takes_value(option) and not equals and left:
+            if option is not None and takes_value(option) and not equals and left:
                 taken.append(left.pop(0))
             (front if name in general and name not in own else rest).extend(taken)
         elif word.startswith("-") and word != "-":
@@ -94,7 +94,7 @@ def _letters(
     for at, letter in enumerate(word[1:], 1):
         option = own.get(f"-{letter}") or general.get(f"-{letter}")
         into = front if f"-{letter}" in general and f"-{letter}" not in own else rest
-        if option is None or _takes_value(option):
+        if option is None or takes_value(option):
             into.append("-" + word[at:])
             if option is not None and at == len(word) - 1 and left:
                 into.append(left.pop(0))
@@ -111,5 +111,5 @@ def _options(command: Any) -> dict[str, Any]:
     }
 
 
-def _takes_value(option: Any) -> bool:
+def takes_value(option: Any) -> bool:
     return not (option.is_flag or option.count)

@@ -16,6 +16,7 @@ import typer
 from typer.main import get_command
 
 from fustor_core.cli import (
+    completion,
     configuring,
     doctor,
     failure,
@@ -42,7 +43,7 @@ SUBJECTS = (
     ("Main job", ("up", "run", "agent", "fusion", "init", "validate")),
     ("Questions", ("view", "status")),
     ("Operation", ("stop", "reload", "pipe", "session", "key", "config")),
-    ("Inside", ("machines", "plugin", "doctor")),
+    ("Inside", ("machines", "plugin", "doctor", "completion")),
 )
 
 
@@ -65,7 +66,7 @@ def build() -> Any:
     for part in (view_entries, view_find, view_stable, view_changes, view_explain, view_best):
         part.join(view)
     view_work.join(view)
-    for part in (up, running, configuring, doctor):
+    for part in (up, running, configuring, doctor, completion):
         part.join(app)
     app.add_typer(view, name="view")
     for part in (pipes, keys, inside, configuring):
