@@ -115,14 +115,9 @@ def judge_claim(known: Known | None, claim: Claim, facts: Facts, rules: Rules) -
 
 
 def _verdict(claim: Cell | Listing | Same | Owe, facts: Facts, rule: str) -> Verdict:
-    return Verdict(
-        key=claim.dir,
-        path=claim.path,
-        rule=rule,
-        seen=facts.seen,
-        origin=claim.origin,
-        scan=claim.origin is not Origin.REALTIME,
-    )
+    verdict = Verdict(claim.dir, claim.path, rule, facts.seen, claim.origin)
+    verdict.scan = claim.origin is not Origin.REALTIME
+    return verdict
 
 
 def _cell(known: Known | None, claim: Cell, facts: Facts, rules: Rules) -> Verdict:

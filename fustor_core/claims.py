@@ -39,6 +39,8 @@ class Origin(StrEnum):
     SENTINEL = "sentinel"
     ON_DEMAND = "on_demand"
 
+    __hash__ = str.__hash__  # that of Enum is Python, and origins are looked up for every claim
+
 
 LEADER_ONLY = frozenset({Origin.SNAPSHOT, Origin.AUDIT, Origin.SENTINEL})
 

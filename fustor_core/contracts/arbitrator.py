@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
 from pydantic import BaseModel
 
 from fustor_core.claims import (
@@ -17,8 +17,7 @@ from fustor_core.claims import (
 from fustor_core.registers import Register, Seen
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, gc=False):
     """All that a judgement may know beside the claim and what is known.
 
     Attributes:
@@ -66,8 +65,7 @@ class Known(Protocol):
     def suspects(self) -> Mapping[bytes, int]: ...  # name → fusion µs since when it is suspect
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(msgspec.Struct, frozen=True, gc=False):
     """A register that changed: its value, its stamp, or both."""
 
     name: bytes
@@ -76,20 +74,19 @@ class Write:
     moved: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pack:
+class Pack(msgspec.Struct, frozen=True, gc=False):
     """A whole listing that becomes the base: blobs as claimed, before `Verdict.writes`."""
 
     names: bytes
     rows: bytes
 
 
-@dataclass(slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, gc=False):
     """What one claim does to one directory. A value: applying it is the view's job.
 
     Attributes:
-        rule: the rule that decided: ``first newer older same overlap silent owe incomplete``.
+        rule: the rule that decided: ``first newer older same overlap silent owe incomplete``, or
+            fusion's own ``root`` and ``quarantine``.
         pack: the new base when it differs from the stored one (see `own`), else None.
         base: the new stamp of the base, None when it does not move.
         own: with a `pack` or a moved base: the registers that go on overriding it, all of them.
@@ -111,14 +108,14 @@ class Verdict:
     pack: Pack | None = None
     base: Seen | None = None
     own: dict[bytes, Register] | None = None
-    writes: list[Write] = field(default_factory=list)
+    writes: list[Write] = []
     attrs: Register | None = None
     silent: Silence | None = None
     keep_silent: bool = True
     settles: Seen | None = None
     owe: tuple[Seen, bool, str, int] | None = None
     via: tuple[Key, bytes] | None = None
-    suspects: dict[bytes, bool] = field(default_factory=dict)
+    suspects: dict[bytes, bool] = {}
     scan: bool = False
 
 

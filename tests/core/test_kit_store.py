@@ -26,6 +26,7 @@ from fustor_core.testing.view_kit import CHECKS as VIEWING
 
 # -- arbitrators
 
+changed = msgspec.structs.replace
 Amend = Callable[[Verdict, Claim, Known | None], Verdict]
 
 
@@ -53,7 +54,7 @@ class Moody(MemoryArbitrator):
 
     def judge(self, known: Known | None, claim: Claim, facts: Facts) -> Verdict:
         self.turn += 1
-        return replace(super().judge(known, claim, facts), rule=f"turn {self.turn}")
+        return changed(super().judge(known, claim, facts), rule=f"turn {self.turn}")
 
 
 class Meddling(MemoryArbitrator):
@@ -96,8 +97,7 @@ class Agreeable(MemoryArbitrator):
 
     def judge(self, known: Known | None, claim: Claim, facts: Facts) -> Verdict:
         verdict = super().judge(known, claim, facts)
-        for write in verdict.writes:
-            object.__setattr__(write, "new", _clean(write.new))
+        verdict.writes = [changed(write, new=_clean(write.new)) for write in verdict.writes]
         if verdict.own:
             verdict.own = {name: _clean(r) for name, r in verdict.own.items()}
         return verdict
@@ -140,22 +140,22 @@ class Fresh(MemoryArbitrator):
 ARBITRATORS = [
     (Moody, "check_first", "pure"),
     (Meddling, "check_absence", "does not change what is known"),
-    (judging(lambda v, c, k: replace(v, key=Key(9, 9, 9))), "check_first", "names its claim"),
-    (judging(lambda v, c, k: replace(v, scan=False)), "check_first", "scan class"),
-    (on(Listing, lambda v, c: replace(v, pack=None)), "check_first", "becomes the base"),
-    (on(Listing, lambda v, c: replace(v, settles=None)), "check_first", "settles"),
+    (judging(lambda v, c, k: changed(v, key=Key(9, 9, 9))), "check_first", "names its claim"),
+    (judging(lambda v, c, k: changed(v, scan=False)), "check_first", "scan class"),
+    (on(Listing, lambda v, c: changed(v, pack=None)), "check_first", "becomes the base"),
+    (on(Listing, lambda v, c: changed(v, settles=None)), "check_first", "settles"),
     (
-        on(Listing, lambda v, c: replace(v, writes=[w for w in v.writes if w.new.value])),
+        on(Listing, lambda v, c: changed(v, writes=[w for w in v.writes if w.new.value])),
         "check_absence",
         "absence of what it lacks",
     ),
     (
-        judging(lambda v, c, k: replace(v, base=None) if k and v.pack is None else v),
+        judging(lambda v, c, k: changed(v, base=None) if k and v.pack is None else v),
         "check_unchanged",
         "moves the base's stamp",
     ),
     (
-        judging(lambda v, c, k: replace(v, base=v.seen) if v.rule == "older" else v),
+        judging(lambda v, c, k: changed(v, base=v.seen) if v.rule == "older" else v),
         "check_older",
         "older evidence",
     ),
@@ -165,14 +165,14 @@ ARBITRATORS = [
     (Fresh, "check_redelivery", "comes twice"),
     (Whole, "check_incomplete", "proves no absence"),
     (Firm, "check_weak", "the event speaks"),
-    (on(Same, lambda v, c: replace(v, base=v.seen)), "check_same", "never moves a stamp"),
+    (on(Same, lambda v, c: changed(v, base=v.seen)), "check_same", "never moves a stamp"),
     (
-        on(Listing, lambda v, c: replace(v, owe=None) if c.digest else v),
+        on(Listing, lambda v, c: changed(v, owe=None) if c.digest else v),
         "check_digest",
         "does not match owes",
     ),
-    (on(Owe, lambda v, c: replace(v, owe=None)), "check_owe", "owes what it says"),
-    (on(Cell, lambda v, c: replace(v, attrs=None)), "check_attributes", "own attributes"),
+    (on(Owe, lambda v, c: changed(v, owe=None)), "check_owe", "owes what it says"),
+    (on(Cell, lambda v, c: changed(v, attrs=None)), "check_attributes", "own attributes"),
 ]
 
 
@@ -220,7 +220,7 @@ class Ignoring(MemoryView):
     """Registers that override the base are not kept."""
 
     def apply(self, verdict: Verdict) -> Applied:
-        return super().apply(replace(verdict, own=None, writes=[]))
+        return super().apply(changed(verdict, own=None, writes=[]))
 
 
 class Stale(MemoryView):
@@ -228,7 +228,7 @@ class Stale(MemoryView):
 
     def apply(self, verdict: Verdict) -> Applied:
         own = {n: _clean(r) for n, r in (verdict.own or {}).items()}
-        return super().apply(replace(verdict, own=own if verdict.own is not None else None))
+        return super().apply(changed(verdict, own=own if verdict.own is not None else None))
 
 
 class Wordless(MemoryView):

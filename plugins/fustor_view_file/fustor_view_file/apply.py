@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fustor_core.claims import Owed, edge_key, is_dir, split_names, unpack_row
+from fustor_core.claims import Key, Owed, edge_key, is_dir, split_names
 from fustor_core.contracts import Applied, Verdict, Write
 from fustor_core.registers import Register, Seen
 from fustor_view_file import tally
@@ -19,6 +19,7 @@ from fustor_view_file.tree import Tree
 
 LEFT_OUT = frozenset({"excluded", "other_device"})
 OWED_MAX = 100
+QUIET = frozenset({"incomplete", "quarantine"})  # a listing at once would end as this one did
 
 
 class Registers:
@@ -49,6 +50,12 @@ class Registers:
 
     # ---- the way in
 
+    def set_root(self, key: Key) -> None:
+        """Make this directory the root: what is shown changes with it."""
+        if self.tree.root is None or self.tree.root.key != key:
+            self.teller.forget_paths()
+        self.tree.set_root(key)
+
     def apply(self, verdict: Verdict) -> None:
         """Do what a verdict says."""
         tree = self.tree
@@ -57,7 +64,7 @@ class Registers:
             if not (verdict.pack or verdict.writes or verdict.attrs or verdict.owe):
                 return
             directory = tree.node(verdict.key)
-        self.teller.origin = verdict.origin.value
+        self.teller.origin = verdict.origin
         self.teller.now_us, self.teller.wall_ns = tree.now_us, self.wall_ns
         tree.dirty.add(verdict.key)
         self._scanning = self._scanning or verdict.origin in WHOLE
@@ -84,8 +91,10 @@ class Registers:
             directory.silent = verdict.silent
         if verdict.attrs is not None:
             self._attributes(directory, verdict.attrs)
-        self._suspects(directory, verdict)
-        self._obligations(directory, verdict)
+        if verdict.suspects:
+            self._suspects(directory, verdict)
+        if verdict.base is not None or verdict.settles is not None or verdict.owe is not None:
+            self._obligations(directory, verdict)
 
     def commit(self) -> Applied:
         """End a batch: halves of moves that found no other half are deletions after all."""
@@ -129,9 +138,12 @@ class Registers:
         directory.left_out = False
 
     def _store(self, directory: Directory, write: Write) -> None:
-        pack = directory.pack
+        pack, old = directory.pack, write.old
         if write.new.value is None:
-            pack.remove(write.name)
+            if old is not None and old.value is not None:
+                pack.remove(write.name)
+        elif old is None or old.value is None:
+            pack.insert(write.name, write.new.value)
         else:
             pack.put(write.name, write.new.value)
         directory.set_mark(write.name, write.new)
@@ -213,20 +225,27 @@ class Registers:
         new: bytes | None,
         deltas: list[tuple[int, int]],
     ) -> None:
-        before = tally.of_row(old) if old is not None else (0, 0, 0)
-        after = tally.of_row(new) if new is not None else (0, 0, 0)
-        for index, a, b in zip(
-            (tally.FILES, tally.OTHERS, tally.BYTES), before, after, strict=True
-        ):
-            if a != b:
-                deltas.append((index, b - a))
-        gone = tally.newest_of(old) if old is not None and not is_dir(old) else None
+        sums = self.tree.sums
+        files, others, size = tally.of_row(new) if new is not None else (0, 0, 0)
+        if old is not None:
+            before = tally.of_row(old)
+            files, others, size = files - before[0], others - before[1], size - before[2]
+        if files:
+            deltas.append((tally.FILES, files))
+        if others:
+            deltas.append((tally.OTHERS, others))
+        if size:
+            deltas.append((tally.BYTES, size))
         come = tally.newest_of(new) if new is not None and not is_dir(new) else None
-        for place, index in enumerate((tally.NEWEST_NS, tally.TOUCHED_NS)):
-            if gone is not None and (come is None or come[place] < gone[place]):
-                self.tree.sums.shrink(directory, index, gone[place])
-            if come is not None:
-                self.tree.sums.grow(directory, index, come[place])
+        if old is not None and not is_dir(old):
+            gone = tally.newest_of(old)
+            if come is None or come[0] < gone[0]:
+                sums.shrink(directory, tally.NEWEST_NS, gone[0])
+            if come is None or come[1] < gone[1]:
+                sums.shrink(directory, tally.TOUCHED_NS, gone[1])
+        if come is not None:
+            sums.grow(directory, tally.NEWEST_NS, come[0])
+            sums.grow(directory, tally.TOUCHED_NS, come[1])
 
     def _blind(
         self,
@@ -251,9 +270,11 @@ class Registers:
     def _edges(
         self, directory: Directory, write: Write, old: bytes | None, new: bytes | None
     ) -> None:
-        place = (directory.key, write.name)
         before = edge_key(old) if old is not None and is_dir(old) else None
         after = edge_key(new) if new is not None and is_dir(new) else None
+        if before is None and after is None:
+            return
+        place = (directory.key, write.name)
         if before is not None and before != after:
             self.tree.drop_claim(before, place)
         if after is not None:
@@ -264,16 +285,16 @@ class Registers:
         if new.value is None or (old is not None and old.value == new.value):
             return
         after = tally.newest_of(new.value)[1]
-        if old is not None and old.value is not None:
-            before = tally.newest_of(old.value)[1]
-            if after < before:
-                self.tree.sums.shrink(directory, tally.TOUCHED_NS, before)
+        if old is None or old.value is None:
             self.tree.sums.grow(directory, tally.TOUCHED_NS, after)
-            was, now = unpack_row(old.value), unpack_row(new.value)
-            if (was.mode, was.uid, was.gid) != (now.mode, now.uid, now.gid):
-                self.teller.changed(self.tree, directory, new)
             return
-        self.tree.sums.grow(directory, tally.TOUCHED_NS, after)
+        before = tally.newest_of(old.value)[1]
+        if after < before:
+            self.tree.sums.shrink(directory, tally.TOUCHED_NS, before)
+        elif after > before:
+            self.tree.sums.grow(directory, tally.TOUCHED_NS, after)
+        if old.value[32:44] != new.value[32:44]:  # mode, uid, gid
+            self.teller.changed(self.tree, directory, new)
 
     # ---- suspects
 
@@ -317,7 +338,7 @@ class Registers:
             if reason in LEFT_OUT:
                 directory.left_out, directory.reason, directory.owed = True, reason, None
             else:
-                quiet = verdict.rule == "incomplete"
+                quiet = verdict.rule in QUIET
                 tree.owe(directory, stamp, deep=deep, reason=reason, errno=errno, quiet=quiet)
         tree.sums.set_gap(directory)
 

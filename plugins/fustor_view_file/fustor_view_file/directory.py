@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+
+import msgspec
 
 from fustor_core.claims import Key, Origin, Silence
 from fustor_core.registers import Register, Seen
@@ -14,7 +15,7 @@ from fustor_view_file.pack import Pack
 _NONE: Mapping[bytes, int] = {}
 
 
-class Mark(NamedTuple):
+class Mark(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What an own cell keeps: the value lies in the pack, or nowhere for a tombstone."""
 
     seen: Seen

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+
+import msgspec
 
 from fustor_core.errors import CursorTooOld, QueryError
 
 KEPT = 100_000
 
 
-class Change(NamedTuple):
+class Change(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One change of the view (interfaces.md §1). `row` is None for a deletion or a resync."""
 
     number: int

@@ -17,6 +17,7 @@ from fustor_view_file.directory import Directory
 from fustor_view_file.tree import Tree
 
 Place = tuple[Key, bytes]
+_ONCE = (1).to_bytes(4, "little")  # the last column of a row: how many links
 
 
 class HardLinks:
@@ -99,9 +100,12 @@ class HardLinks:
         Args:
             seen: when the change was seen; None owes nothing.
         """
-        place = (directory.key, write.name)
         new = write.new.value
-        before = _file(write.old.value if write.old is not None else None)
+        old = write.old.value if write.old is not None else None
+        if (old is None or old[44:] == _ONCE) and (new is None or new[44:] == _ONCE):
+            return  # a directory's edge has 0 there
+        place = (directory.key, write.name)
+        before = _file(old)
         after = _file(new)
         others: set[Place] = set()
         if before is not None and before.nlink > 1:

@@ -7,7 +7,6 @@ part and not the whole.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 
 import numpy as np
@@ -71,18 +70,42 @@ class Part:
 
     def put(self, name: bytes, row: bytes) -> None:
         i = self.index(name)
-        if i >= 0:
-            if not isinstance(self.rows, bytearray):
-                self.rows = bytearray(self.rows)
-            self.rows[i * ROW_BYTES : (i + 1) * ROW_BYTES] = row
+        if i < 0:
+            self.insert(name, row)
             return
-        parts = split_names(self.names) if self.rows else []
-        at = bisect_right(parts, name)
-        parts.insert(at, name)
-        self.names = b"\0".join(parts)
-        rows = self.rows if isinstance(self.rows, bytearray) else bytearray(self.rows)
-        rows[at * ROW_BYTES : at * ROW_BYTES] = row
-        self.rows = rows
+        if not isinstance(self.rows, bytearray):
+            self.rows = bytearray(self.rows)
+        self.rows[i * ROW_BYTES : (i + 1) * ROW_BYTES] = row
+
+    def insert(self, name: bytes, row: bytes) -> None:
+        """Put in a name that is not there."""
+        names, rows = self.names, self.rows
+        if not rows:
+            self.names, self.rows = name, bytearray(row)
+            return
+        if not isinstance(rows, bytearray):
+            rows = self.rows = bytearray(rows)
+        if names[names.rfind(b"\0") + 1 :] < name:  # most names that come are the newest
+            self.names = b"%b\0%b" % (names, name)
+            rows += row
+            return
+        at = self._place(name)
+        self.names = b"%b%b\0%b" % (names[:at], name, names[at:])
+        i = names.count(b"\0", 0, at)
+        rows[i * ROW_BYTES : i * ROW_BYTES] = row
+
+    def _place(self, name: bytes) -> int:
+        """Where in the blob a name that is not there would begin; not behind the last one."""
+        names = self.names
+        low, high = 0, len(names)  # beginnings of names; all before `low` are smaller
+        while low < high:
+            middle = names.rfind(b"\0", low, (low + high) // 2) + 1 or low
+            end = names.find(b"\0", middle)
+            if names[middle : end if end >= 0 else None] < name:
+                low = end + 1
+            else:
+                high = middle
+        return low
 
     def remove(self, name: bytes) -> None:
         at = self.offset(name)
@@ -137,6 +160,13 @@ class Pack:
     def get(self, name: bytes) -> bytes | None:
         """The row of a name, None when it is not there."""
         return self._part(name).get(name)
+
+    def insert(self, name: bytes, row: bytes) -> None:
+        """Put in a name that is not there."""
+        part = self._part(name)
+        part.insert(name, row)
+        if len(part.rows) > SPLIT_ROWS * ROW_BYTES:
+            self._split(part)
 
     def put(self, name: bytes, row: bytes) -> None:
         """Set the row of a name."""

@@ -28,6 +28,7 @@ class Teller:
         self.wall_ns = 0
         self._lost: dict[Key, bytes] = {}
         self._halves: dict[int, bytes] = {}
+        self._prefixes: dict[Directory, bytes] = {}  # of this batch; b"" for what is not shown
 
     def end_batch(self) -> None:
         """Halves that found no other half are deletions after all."""
@@ -35,14 +36,27 @@ class Teller:
             self.tell("deleted", path, None)
         self._lost.clear()
         self._halves.clear()
+        self._prefixes.clear()
+
+    def forget_paths(self) -> None:
+        """Directories may be shown elsewhere from here on, or no longer."""
+        self._prefixes.clear()
+
+    def _prefix(self, tree: Tree, directory: Directory) -> bytes:
+        found = self._prefixes.get(directory)
+        if found is None:
+            found = prefix_of(directory) if tree.visible(directory) else b""
+            self._prefixes[directory] = found
+        return found
 
     def write(self, tree: Tree, directory: Directory, write: Write) -> None:
         """A register changed its value or its debt; edges tell themselves when they seat."""
-        if not self.ready or not tree.visible(directory):
+        prefix = self._prefix(tree, directory) if self.ready else b""
+        if not prefix:
             return
         old = write.old.value if write.old is not None else None
         new = write.new.value
-        path = prefix_of(directory) + write.name
+        path = prefix + write.name
         flags: tuple[str, ...] = ("debt",) if write.new.debt else ()
         if old == new:
             if write.old is not None and write.old.debt != write.new.debt:
@@ -77,6 +91,7 @@ class Teller:
         """A directory's seat changed; `before` is its path if it was visible."""
         if not self.ready:
             return
+        self.forget_paths()
         if not tree.visible(directory):
             if before is not None:
                 self._lost[directory.key] = before

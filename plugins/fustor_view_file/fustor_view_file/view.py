@@ -82,7 +82,7 @@ class FileView:
     def apply(self, verdict: Verdict) -> Applied:
         """Do what a verdict says."""
         if verdict.rule == "root":
-            self.registers.tree.set_root(verdict.key)
+            self.registers.set_root(verdict.key)
             if verdict.scan:
                 self.registers.guard.begin()
         else:
