@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from fustor_core.fusion import Fusion
 from fustor_core.fusion_pipe import FusionPipeline
 from fustor_core.key_store import KeyStore
 from fustor_core.machine import Move
+from fustor_core.notice import Notice
 from fustor_core.pipeline import AgentPipeline
 from fustor_core.premises import Premises
 from fustor_core.problems import Problem
@@ -73,6 +75,7 @@ class House:
         self.engine = Engine(self._warn, debug=debug)
         self.stopping = anyio.Event()
         self._tell = tell
+        self._notice = Notice(os.environ)
         part = FUSION if FUSION in self.roles else AGENT
         self._driven = Driven(self.state.home / part / NAME)
         builder = Builder(
@@ -156,6 +159,7 @@ class House:
         """Serve until `stop`, or until somebody asks for the end over the socket."""
         async with anyio.create_task_group() as ends:
             ends.start_soon(_pass_on, stop, self.stopping)
+            ends.start_soon(self._notice.live, self.premises.serving, self.stopping)
             ends.start_soon(self.fusion.keep_keys, name="keys")
             ends.start_soon(self.reloading.live, name="reloading")
             ends.start_soon(self._drift.watch, name="drift")
@@ -168,7 +172,8 @@ class House:
             self.stopping.set()
             return
         try:
-            await self.reloading.reload({})
+            with self._notice.reloading():
+                await self.reloading.reload({})
         except Problem as problem:
             place = {key: problem.document.get(key) for key in ("file", "line", "column")}
             where = ":".join(str(part) for part in place.values() if part)

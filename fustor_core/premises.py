@@ -43,7 +43,7 @@ class Premises:
         views, receivers, berths: what there is, by name.
         fusion: the door to the views; given before anything is added.
         agent: id of the agent, for pipes. key: of this run, for people; "" = there is none.
-        scanned: pipes whose first scan is over.
+        scanned: pipes whose first scan is over. serving: set when questions are answered.
     """
 
     fusion: Fusion
@@ -58,6 +58,7 @@ class Premises:
         self.agent = ""
         self.key = ""
         self.scanned: set[str] = set()
+        self.serving = anyio.Event()
         self._tell, self._socket = tell, socket
         self._of_views, self._doors, self._reports = Kept(), Kept(), Kept()
         self._pipes: anyio.abc.TaskGroup | None = None
@@ -91,6 +92,7 @@ class Premises:
                 self._doors.live_in(doors)
                 for name in self.receivers:
                     self._begin_receiver(name)
+                self.serving.set()
                 async with anyio.create_task_group() as reports:
                     self._reports.live_in(reports)
                     for name in self.views:

@@ -43,7 +43,7 @@ LAYERS = {
         fusion post phases audits trouble spool remains link stage courier heart lookout pipe_words
         opening pipeline berth reporting driven
     """,
-    "L4 wiring": "engine desk forests building kept premises drift reloading bootstrap doctor",
+    "L4 wiring": "engine desk forests building kept premises drift reloading notice bootstrap doctor",
     "L5 door": """
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting
