@@ -15,6 +15,7 @@ from fustor_core.claims import (
     NAME_BYTES_MAX,
     ROW_BYTES,
     Batch,
+    Calm,
     Cell,
     Claim,
     Key,
@@ -23,12 +24,11 @@ from fustor_core.claims import (
     Owe,
     Quarantined,
     Root,
-    fault,
     is_dir,
-    sorted_fault,
     split_names,
 )
 from fustor_core.clock import OffsetBounds
+from fustor_core.soundness import fault, sorted_fault
 
 NAMED_MOST = 1000
 """Quarantined claims and rows that a reply names; all of them leave their directory owed."""
@@ -81,7 +81,9 @@ def admit(
         lo, hi = (now_us, now_us) if why else bounds.map(claim.stamp.f, claim.stamp.t, now_us)
         if lo > now_us + AHEAD_US:
             why, lo, hi = "stamp lies in the future", now_us, now_us
-        out.stamps.append((max(-STAMP_MOST, min(lo, hi)), max(-STAMP_MOST, hi)))
+        if not -STAMP_MOST < lo <= hi:
+            lo, hi = max(-STAMP_MOST, min(lo, hi)), max(-STAMP_MOST, hi)
+        out.stamps.append((lo, hi))
         if isinstance(claim, Root) and not why:
             same = claim.identity == (identity or claim.identity) and claim.key == (
                 root or claim.key
@@ -92,7 +94,11 @@ def admit(
             else:
                 out.alarm = _alarm(claim, identity)
             continue
-        why = why or fault(claim) or _unproven(claim, out.root_proven) or _unsorted(claim)
+        why = why or fault(claim)
+        if not why and not out.root_proven and claim.origin is not Origin.REALTIME:
+            why = "unproven_root"
+        if not why and isinstance(claim, Listing) and claim.names:
+            why = sorted_fault(claim.names)
         if why:
             out.skipped.append(i)
             _name(out, Quarantined(i, why, getattr(claim, "name", None)))
@@ -157,14 +163,18 @@ def _absurd(claim: Claim) -> str:
         return "stamp is no interval of a clock"
     if len(stamp.kind) != 1:
         return "stamp is of an unknown kind"
+    if isinstance(claim, Cell):
+        if not usable(claim.dir):
+            return "directory key does not fit its columns"
+        bad = claim.value is not None and len(claim.value) == ROW_BYTES and _bad(claim.value)
+        return "size is negative" if bad else ""
     if isinstance(claim, Root):
         fits = usable(claim.key) and len(claim.identity) <= TEXT_MOST
         return "" if fits else "root is no key, or its identity too long"
+    if isinstance(claim, Calm):
+        return ""  # its columns fit by their form
     if not usable(claim.dir):
         return "directory key does not fit its columns"
-    if isinstance(claim, Cell):
-        bad = claim.value is not None and len(claim.value) == ROW_BYTES and _bad(claim.value)
-        return "size is negative" if bad else ""
     if isinstance(claim, Listing):
         return _absurd_listing(claim)
     if isinstance(claim, Owe) and len(claim.reason) > REASON_MOST:
@@ -199,11 +209,3 @@ def _alarm(claim: Root, identity: str) -> str:
         f"the root is not the one that was watched ({seen}): nothing is "
         "taken from it; if it is right, give it a view of its own (`--name`)"
     )
-
-
-def _unproven(claim: Claim, proven: bool) -> str:
-    return "unproven_root" if claim.origin is not Origin.REALTIME and not proven else ""
-
-
-def _unsorted(claim: Claim) -> str:
-    return sorted_fault(claim.names) if isinstance(claim, Listing) and claim.names else ""

@@ -35,8 +35,18 @@ def type_of(mode: int) -> str:
 
 def columns_of(row: bytes) -> dict[str, Any]:
     """A row that is no edge, column by column."""
-    values = dict(zip(_COLUMNS, ROW.unpack(row), strict=True))
-    return {"type": type_of(values["mode"]), **values}
+    size, mtime_ns, ctime_ns, ino, mode, uid, gid, nlink = ROW.unpack(row)
+    return {
+        "type": TYPES.get(mode >> 12, "file"),
+        "size": size,
+        "mtime_ns": mtime_ns,
+        "ctime_ns": ctime_ns,
+        "ino": ino,
+        "mode": mode,
+        "uid": uid,
+        "gid": gid,
+        "nlink": nlink,
+    }
 
 
 class Entries:
@@ -205,26 +215,28 @@ class Entries:
             path: its view path. row: its row then; that of a directory is its edge, or its own
                 attributes when they were ``modified``.
         """
-        columns, rollup = columns_of(row), {}
-        if columns["type"] == "dir":
+        rollup = {}
+        entry = {"view": self._view, **_place(path), **columns_of(row)}
+        if entry["type"] == "dir":
             whole = kind == "modified"
             tree = self._tree
             child = tree.directory_at(path) if whole else tree.dirs.get(edge_key(row))
             if not whole:
-                columns = {"type": "dir", **edge_columns(row)}
+                entry |= edge_columns(row)
             if child is not None and tree.visible(child):
                 rollup = {"rollup": rollup_of(tree, child)}
-                columns |= {} if whole else directory_columns(child)
-        return {
-            "view": self._view,
-            **named("path", path),
-            **named("name", path.rpartition(b"/")[2]),
-            **columns,
-            "flags": [*flags],
-            "origin": origin,
-            "observed": [*observed],
-            **rollup,
-        }
+                entry |= {} if whole else directory_columns(child)
+        entry["flags"], entry["origin"], entry["observed"] = [*flags], origin, [*observed]
+        return entry | rollup if rollup else entry
+
+
+def _place(path: bytes) -> dict[str, str]:
+    """Path and name; what is no UTF-8 as base 64, the one or both."""
+    try:
+        text = path.decode()
+    except UnicodeDecodeError:
+        return {**named("path", path), **named("name", path.rpartition(b"/")[2])}
+    return {"path": text, "name": text.rpartition("/")[2]}
 
 
 def directory_columns(directory: Directory) -> dict[str, Any]:
