@@ -24,6 +24,7 @@ from fustor_core.cli import (
     keys,
     pipes,
     running,
+    service,
     up,
     view_best,
     view_changes,
@@ -42,7 +43,7 @@ from fustor_core.errors import FustorError
 SUBJECTS = (
     ("Main job", ("up", "run", "agent", "fusion", "init", "validate")),
     ("Questions", ("view", "status")),
-    ("Operation", ("stop", "reload", "pipe", "session", "key", "config")),
+    ("Operation", ("stop", "reload", "pipe", "session", "key", "config", "service")),
     ("Inside", ("machines", "plugin", "doctor", "completion")),
 )
 
@@ -69,7 +70,7 @@ def build() -> Any:
     for part in (up, running, configuring, doctor, completion):
         part.join(app)
     app.add_typer(view, name="view")
-    for part in (pipes, keys, inside, configuring):
+    for part in (pipes, keys, inside, configuring, service):
         for name, made in part.groups().items():
             app.add_typer(made, name=name)
     return get_command(app)
