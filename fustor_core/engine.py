@@ -99,6 +99,14 @@ async def attempt(act: Callable[[], Awaitable[T]]) -> T | Exception:
         return error
 
 
+def attempted(act: Callable[[], T]) -> T | Exception:
+    """As `attempt`, for work that waits for nothing."""
+    try:
+        return act()
+    except Exception as error:
+        return error
+
+
 def sentence(error: BaseException) -> str:
     """The first error that says something, for people."""
     while isinstance(error, BaseExceptionGroup):

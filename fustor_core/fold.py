@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,7 @@ from fustor_core.claims import (
 from fustor_core.clock import LogicalClock
 from fustor_core.contracts import Arbitrator, Facts, Moment, Seeking, Verdict, View
 from fustor_core.frames import BatchHead, Confirm, OweLook, unpack_stamps
+from fustor_core.owing import owed
 from fustor_core.registers import NO_LINE, Seen, seen_of
 
 SLICE_ROWS = 1000
@@ -82,6 +84,7 @@ class Fold:
     Attributes:
         identity: the proven root's, "" until a first proof. root: its key.
         lag: the logical clock. evidence: the last judgements.
+        touched: the view may have changed since the present input began.
     """
 
     def __init__(self, view: View, arbitrator: Arbitrator) -> None:
@@ -93,6 +96,8 @@ class Fold:
         self.audits = 0
         self.last_audit: tuple[int, float] | None = None  # fusion µs of its end, seconds
         self._audit_began: int | None = None
+        self.touched = False
+        self._before: tuple[Any, ...] = ()
         self.evidence: deque[Evidence] = deque(maxlen=EVIDENCE_KEPT)
 
     def batch(self, head: BatchHead, batch: Batch, moment: Moment) -> Iterator[Folded]:
@@ -102,11 +107,10 @@ class Fold:
             head: what fusion stamped. batch: the claims. moment: when it arrived.
         """
         done = Folded()
+        self.begin(moment)
         skipped = frozenset(head.skipped)
         stamps = unpack_stamps(head.stamps)
-        self._sample(batch, head, skipped)
         view = self.view
-        view.begin(moment)
         rows = 0
         for i, claim in enumerate(batch.claims):
             if i in skipped:
@@ -127,7 +131,7 @@ class Fold:
                     self._via(claim, facts, done)
             known = view.known(claim.dir)
             verdict = self.arbitrator.judge(known, claim, facts)
-            view.apply(verdict)
+            self._apply(verdict)
             if verdict.rule != "first" or isinstance(claim, Cell):
                 done.edges.extend(_new_edges(verdict))
             self._remember(claim, verdict, head, batch.seq)
@@ -136,8 +140,63 @@ class Fold:
                 rows = 0
                 yield done
         applied = view.commit()
+        self._sample(batch, head, skipped)
         done.owed, done.changes = applied.owed, applied.changes
         yield done
+
+    def begin(self, moment: Moment) -> None:
+        """An input begins; see `undone`."""
+        self.mark()
+        self.view.begin(moment)
+
+    def mark(self) -> None:
+        """From here on `undone` leads back to here."""
+        self.touched = False
+        self._before = self.identity, self.root, self.audits, self.last_audit, self._audit_began
+
+    def _apply(self, verdict: Verdict) -> None:
+        self.touched = True
+        self.view.apply(verdict)
+
+    def undone(self, head: BatchHead | None) -> None:
+        """What the present input did beside the view, it did not do; `head` when it is a batch."""
+        self.identity, self.root, self.audits, self.last_audit, self._audit_began = self._before
+        if head is not None:
+            place = head.session, head.arrival_us
+            kept = [e for e in self.evidence if (e.session, e.at_us) != place]
+            self.evidence = deque(kept, maxlen=EVIDENCE_KEPT)
+
+    @contextmanager
+    def rewinding(self, identity: str, root: Key | None, lag: LogicalClock) -> Iterator[None]:
+        """The view is as it was; what is folded inside was counted and remembered before."""
+        kept = self.evidence, self.audits, self.last_audit, self._audit_began
+        self.evidence = deque(maxlen=1)
+        self.identity, self.root, self.lag = identity, root, lag
+        try:
+            yield
+        finally:
+            self.evidence, self.audits, self.last_audit, self._audit_began = kept
+
+    def spare(self, head: BatchHead, batch: Batch, moment: Moment) -> Folded:
+        """In place of `batch`, for one that cannot be applied: all that it is about is owed.
+
+        A proof of root counts. The arbitrator is not asked: it may be what failed.
+        """
+        self.begin(moment)
+        now, skipped = head.arrival_us, frozenset(head.skipped)
+        seen = Seen(now, now, NO_LINE, 0, 0, 0, "m")
+        for i, claim in enumerate(batch.claims):
+            if isinstance(claim, Root) and i not in skipped and claim.present and not self.identity:
+                self.identity, self.root = claim.identity, claim.key
+                self._apply(Verdict(claim.key, b"/", "root", seen, claim.origin))
+        places = {one.dir: one.deep for one in owed(_concerned(batch), None, "", 0)}
+        if not places and self.root is not None:
+            places[self.root] = True
+        for key, deep in places.items():
+            verdict = Verdict(key, b"", "quarantine", seen, Origin.REALTIME)
+            verdict.owe = seen, deep, "quarantine", 0
+            self._apply(verdict)
+        return Folded(changes=self.view.commit().changes)
 
     def _sample(self, batch: Batch, head: BatchHead, skipped: frozenset[int]) -> None:
         """Feed the logical clock with a few ctimes of what agents saw happen."""
@@ -171,7 +230,7 @@ class Fold:
             self._audit_began = None
         verdict = Verdict(claim.key, b"/", "root", seen, claim.origin)
         verdict.scan = claim.origin in _SCANS
-        self.view.apply(verdict)
+        self._apply(verdict)
 
     def _via(self, claim: Listing, facts: Facts, done: Folded) -> None:
         """The edge under which the directory was opened, as a stat within the same stamp.
@@ -200,7 +259,7 @@ class Fold:
         seen = seen_of(cell.stamp, facts.seen.lo, facts.seen.hi, facts.seen.line)
         facts = Facts(seen, facts.arrival_us, facts.storage_ns, facts.exact)
         verdict = self.arbitrator.judge(known, cell, facts)
-        self.view.apply(verdict)
+        self._apply(verdict)
         done.edges.extend(_new_edges(verdict))
 
     def _quarantine(self, claim: Claim, head: BatchHead) -> None:
@@ -218,7 +277,7 @@ class Fold:
         now = head.arrival_us
         seen = Seen(now, now, NO_LINE, 0, 0, 0, "m")
         owe = Owe(dir=key, deep=False, reason="quarantine", stamp=NO_STAMP, origin=claim.origin)
-        self.view.apply(self.arbitrator.judge(known, owe, Facts(seen, now, 0)))
+        self._apply(self.arbitrator.judge(known, owe, Facts(seen, now, 0)))
 
     def _remember(self, claim: Claim, verdict: Verdict, head: BatchHead, seq: int) -> None:
         if isinstance(claim, Root) or (verdict.scan and not verdict.writes):
@@ -252,7 +311,8 @@ class Fold:
         """A person's word on frozen removals; returns what it did (path, removes)."""
         if not isinstance(self.view, Seeking):
             return []
-        self.view.begin(self._moment(record.at_us, record.wall_ns))
+        self.begin(self._moment(record.at_us, record.wall_ns))
+        self.touched = True
         done = self.view.confirm(record.path, reject=record.reject)
         self.view.commit()
         return done
@@ -261,7 +321,8 @@ class Fold:
         """A fresh look that was asked for; False when there is no such directory."""
         if not isinstance(self.view, Seeking):
             return False
-        self.view.begin(self._moment(record.at_us, record.wall_ns))
+        self.begin(self._moment(record.at_us, record.wall_ns))
+        self.touched = True
         stamp = Seen(record.at_us, record.at_us, NO_LINE, 0, 0, 0, "m")
         found = self.view.owe(record.path, stamp, deep=record.deep)
         self.view.commit()
@@ -272,8 +333,21 @@ class Fold:
 
     def forget(self, keys: list[Key]) -> None:
         """Drop unseated directories (a journalled decision)."""
+        self.mark()
+        self.touched = True
         if isinstance(self.view, Seeking):
             self.view.forget(keys)
+
+
+def _concerned(batch: Batch) -> Iterator[Claim]:
+    """Claims about every directory that a batch may have changed, as far as it names them."""
+    for claim in batch.claims:
+        if isinstance(claim, Root) or not usable(claim.dir):
+            continue
+        yield claim
+        if isinstance(claim, Listing) and claim.via is not None and usable(claim.via[0]):
+            own = Cell(dir=claim.via[0], name=b"", value=None, stamp=NO_STAMP, origin=claim.origin)
+            yield own  # that directory alone, not what is below it
 
 
 def _new_edges(verdict: Verdict) -> Iterator[Key]:

@@ -40,6 +40,7 @@ from fustor_core.jobs import Job
 from fustor_core.keeping import Keeping
 from fustor_core.machine import Move
 from fustor_core.peers import FusionOptions, Peer
+from fustor_core.replay import Taken
 from fustor_core.sequence import Gap, Repeat, Underway
 from fustor_core.sessions import Session
 from fustor_core.standing import Standing
@@ -85,7 +86,9 @@ class FusionPipeline:
         self.state = PipelineState.STOPPED
         self.fed = anyio.Event()  # replaced after each batch: followers wait for it
         lines = LINES_A_SESSION * options.max_sessions
-        self.keeping = Keeping(view, self.fold, folder, boot, lines=lines, raw_us=raw_us)
+        self.keeping = Keeping(
+            view, self.fold, folder, boot, lines=lines, raw_us=raw_us, on_alarm=on_alarm
+        )
         self.standing = Standing(
             options,
             view,
@@ -247,8 +250,8 @@ class FusionPipeline:
         )
         standing.carry_out(standing.sessions.taken(session_id, batch.seq, now))
         try:
-            reply = await self._fold_in(head, batch, body)
-        except (DiskFull, StateError):
+            reply, folded = await self._fold_in(head, batch, body)
+        except BaseException:  # whatever it is, the same batch may come again
             if standing.sessions.get(session_id) is not None:
                 standing.carry_out(standing.sessions.released(session_id))
             raise
@@ -256,6 +259,9 @@ class FusionPipeline:
             standing.renew_lease(session_id, origins)
         peer.line.told(reply.server_time)
         standing.carry_out(standing.sessions.acknowledged(session_id, reply, self.now_us()))
+        if folded is not None:
+            standing.pushed(session_id, without_skipped(batch, frozenset(head.skipped)), folded)
+        self._after_batch()
         return reply
 
     def _admit(self, batch: Batch, peer: Peer, now_us: int) -> Admission:
@@ -274,17 +280,21 @@ class FusionPipeline:
         self._alarm = taken.alarm or ("" if taken.root_proven else self._alarm)
         return taken
 
-    async def _fold_in(self, head: BatchHead, batch: Batch, body: bytes) -> Ack:
+    async def _fold_in(
+        self, head: BatchHead, batch: Batch, body: bytes
+    ) -> tuple[Ack, Folded | None]:
         keeping = self.keeping
         was_full, frame = keeping.disk_full, frames.batch_frame(head, body)
         try:
-            return await keeping.fold_in(frames.BATCH, frame, lambda: self._apply(head, batch))
+            return await keeping.fold_in(
+                frames.BATCH, frame, lambda: self._apply(head, batch), self._spared
+            )
         except DiskFull:
             if not was_full:
                 self.on_alarm("the disk under the state directory is full: no acknowledgements")
             raise
 
-    async def _apply(self, head: BatchHead, batch: Batch) -> Ack:
+    async def _apply(self, head: BatchHead, batch: Batch) -> tuple[Ack, Folded | None]:
         folded = Folded()
         moment = self.moment(head.arrival_us, head.wall_ns)
         for part in self.fold.batch(head, batch, moment):
@@ -292,10 +302,12 @@ class FusionPipeline:
             await anyio.lowlevel.checkpoint()
         batch = without_skipped(batch, frozenset(head.skipped))
         self.changes = folded.changes
-        reply = self.keeping.took(head, batch, folded, self.now_us())
-        self.standing.pushed(head.session, batch, folded)
-        self._after_batch()
-        return reply
+        return self.keeping.took(head, batch, folded, self.now_us()), folded
+
+    def _spared(self, taken: Taken) -> tuple[Ack, Folded | None]:
+        """A batch was set aside: its session goes on, and is told that nothing of it was taken."""
+        self.changes = taken.folded.changes or self.changes
+        return self.keeping.took(taken.head, taken.batch, taken.folded, self.now_us()), None
 
     def _after_batch(self) -> None:
         if isinstance(self.view, Seeking):
@@ -368,4 +380,6 @@ class FusionPipeline:
             "flags": [b.name for b in PipelineState if self.state & b],
         }
         size = self.keeping.journal.size_bytes
+        aside = self.keeping.replay.quarantine.document()
+        told |= {"quarantine": aside} if aside is not None else {}
         return {**told, "sessions": len(sessions), "journal_bytes": size}

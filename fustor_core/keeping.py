@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,14 +18,16 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from fustor_core import frames
-from fustor_core.claims import Ack, Batch, Root, decode_batch
+from fustor_core.claims import Ack, Batch, Root
 from fustor_core.clock import FusionClock, LogicalClock, SavedClock
-from fustor_core.contracts import Durable, Moment, Seeking, View, boottime_us
-from fustor_core.errors import DiskFull
+from fustor_core.contracts import Durable, Seeking, View, boottime_us
+from fustor_core.engine import attempt, attempted, sentence
+from fustor_core.errors import DiskFull, StateError
 from fustor_core.fold import Fold, Folded
 from fustor_core.frames import BatchHead, Meta
 from fustor_core.journal import GroupCommit, Journal, Payload
 from fustor_core.lines import LineRow, Lines
+from fustor_core.replay import OF_VIEW, Replay, Taken
 from fustor_core.roll import Roll
 
 T = TypeVar("T")
@@ -45,11 +48,11 @@ class Keeping:
     Args:
         view: the driver. fold: its fold. folder: the view's folder in the state directory.
         boot: boot id of the operating system. lines: how many lines are remembered.
-        raw_us: the raw clock.
+        raw_us: the raw clock. on_alarm: told of what could not be applied.
 
     Attributes:
         clock: fusion time. roll: the sessions that outlive this process. lines: their clocks.
-        disk_full: the last write found no room.
+        replay: how frames get into the fold. disk_full: the last write found no room.
     """
 
     def __init__(
@@ -61,11 +64,13 @@ class Keeping:
         *,
         lines: int = 1000,
         raw_us: Callable[[], int] = boottime_us,
+        on_alarm: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.view = view
         self.fold = fold
         self.folder = folder
         self.boot = boot
+        self.replay = Replay(view, fold, folder, on_alarm)
         self._raw_us = raw_us
         self.clock = FusionClock(boot, 0)
         self.roll = Roll()
@@ -79,7 +84,7 @@ class Keeping:
         self._turn = anyio.Event()  # passed on; set while nothing is being applied
         self._turn.set()
         self._wanted = anyio.Event()
-        self._checkpointing = anyio.Lock()
+        self._checkpointing, self._writing = anyio.Lock(), anyio.Lock()
 
     def open(self, name: str) -> None:
         """Read the last checkpoint and replay what the journal has beyond it; synchronous.
@@ -102,9 +107,11 @@ class Keeping:
             self.fold.lag = LogicalClock(meta.lag)
             self._next_line, kept = meta.next_line, meta.lines
         self.journal = Journal.open(self.folder / "journal", after=lsn or None)
+        self.replay.journal, self.replay.name = self.journal, name
+        self.replay.quarantine.open()
         self.applied_lsn = lsn
         for number, kind, frame in self.journal.replay(lsn):
-            self._replay(kind, frame)
+            self._replay(number, kind, frame)
             self.applied_lsn = number
         self._resume(kept)
         self.commits = GroupCommit(self.journal)
@@ -156,10 +163,10 @@ class Keeping:
             lost += [f"the journal was damaged: {d}" for d in recovery.damage if d.needed]
         return lost
 
-    def _replay(self, kind: int, frame: memoryview) -> None:
-        """One frame of the journal into the view."""
-        if kind == frames.BATCH:
-            self._replay_batch(frame)
+    def _replay(self, lsn: int, kind: int, frame: memoryview) -> None:
+        """One frame of the journal into the view, or into what is known of sessions and clocks."""
+        if kind in OF_VIEW:
+            self._replay_view(lsn, kind, frame)
         elif kind == frames.EPOCH:
             self.roll.led(frames.decode(frame, frames.Epoch))
         elif kind == frames.OPENING:
@@ -173,27 +180,24 @@ class Keeping:
             began, was = frames.decode(frame, frames.Clock), self._was
             if was is None or was.start_us != began.start_us:  # else the checkpoint knows more
                 self._was = began
-        elif kind == frames.FORGET:
-            self.fold.forget(frames.decode(frame, frames.Forget).keys)
+
+    def _replay_view(self, lsn: int, kind: int, frame: memoryview) -> None:
+        self.fold.mark()
+        done = attempted(partial(self.replay.fold_in, lsn, kind, frame))
+        if isinstance(done, Exception):
+            done = self.replay.set_aside(lsn, kind, frame, done)
+        if kind == frames.BATCH:
+            head, _ = frames.read_batch_frame(frame)
+            if done is not None:
+                self.took(done.head, done.batch, done.folded, head.arrival_us)
+            self._next_line = max(self._next_line, head.line + 1)
+            self._passed(head.arrival_us, head.wall_ns)
         elif kind == frames.CONFIRM:
             word = frames.decode(frame, frames.Confirm)
-            self.fold.confirm(word)
             self._passed(word.at_us, word.wall_ns)
         elif kind == frames.OWE:
             asked = frames.decode(frame, frames.OweLook)
-            self.fold.owe(asked)
             self._passed(asked.at_us, asked.wall_ns)
-
-    def _replay_batch(self, frame: memoryview) -> None:
-        head, body = frames.read_batch_frame(frame)
-        storage = self.fold.lag.watermark(head.wall_ns)
-        moment = Moment(head.arrival_us, head.wall_ns, storage, None, True, 0)
-        batch, folded = decode_batch(body), Folded()
-        for part in self.fold.batch(head, batch, moment):
-            folded = part
-        self.took(head, batch, folded, head.arrival_us)
-        self._next_line = max(self._next_line, head.line + 1)
-        self._passed(head.arrival_us, head.wall_ns)
 
     def took(self, head: BatchHead, batch: Batch, folded: Folded, now_us: int) -> Ack:
         """A batch is durable and applied; returns what its session is told."""
@@ -232,18 +236,41 @@ class Keeping:
         self.disk_full = False
         return lsn
 
-    async def fold_in(self, kind: int, payload: Payload, apply: Callable[[], Awaitable[T]]) -> T:
+    async def fold_in(
+        self,
+        kind: int,
+        payload: bytes,
+        apply: Callable[[], Awaitable[T]],
+        spared: Callable[[Taken], T] | None = None,
+    ) -> T:
         """Make a frame durable, then apply it when all before it are applied.
+
+        Args:
+            apply: when it fails, the frame is set aside and all is as if it had not been.
+            spared: what to say of a batch then.
 
         Raises:
             DiskFull: nothing was kept, and nothing applied.
+            StateError: it was set aside, and nothing is to be said of it.
         """
         async with self.in_turn() as turn:
             lsn = await self.commit(kind, payload)
             with anyio.CancelScope(shield=True):  # durable: it must be applied, whoever waits
                 await turn.wait()
-                done = await apply()
+                self.fold.mark()
+                done = await attempt(apply)
+                taken: Taken | None = None
+                if isinstance(done, Exception):
+                    async with self._writing:
+                        taken = self.replay.set_aside(lsn, kind, memoryview(payload), done)
                 self.applied_lsn = lsn
+                if taken is not None and spared is not None:
+                    return spared(taken)
+        if isinstance(done, Exception):
+            raise StateError(
+                f"this could not be done: {sentence(done)}",
+                remedy="nothing has changed; `fustor status` names the files to send with a report",
+            ) from done
         return done
 
     @asynccontextmanager
@@ -299,6 +326,7 @@ class Keeping:
             with anyio.CancelScope(shield=True):  # a copy that was begun must be written
                 async with self.in_turn() as turn:
                     await turn.wait()
+                    await self._writing.acquire()  # from now on nothing is undone
                     lsn = self.applied_lsn
                     for step in self.view.checkpoint(lsn, frames.encode(self._meta())):
                         work = step
@@ -310,7 +338,10 @@ class Keeping:
                         on_full(err.message)
                     self.disk_full = True
                     return
+                finally:
+                    self._writing.release()
             self.journal.drop_until(lsn)
+            self.replay.quarantine.prune(lsn)
 
     def _meta(self) -> Meta:
         fold, roll = self.fold, self.roll

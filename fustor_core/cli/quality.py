@@ -18,7 +18,7 @@ REASONS = {
     "vanished_root": "the root has vanished",
     "hung": "the storage hangs",
     "overflow": "changes were lost, a new look is due",
-    "quarantine": "rows were refused, a new look is due",
+    "quarantine": "rows or batches were refused, a new look is due",
     "excluded": "excluded",
     "other_device": "another file system",
 }

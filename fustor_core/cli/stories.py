@@ -30,6 +30,22 @@ def view_rows(screen: Screen, views: Sequence[Document]) -> list[list[Cell]]:
     return rows
 
 
+def set_aside(view: Document) -> list[str]:
+    """What of a view could not be applied, newest first, and what to do; nothing when all was."""
+    told = view.get("quarantine") or {}
+    newest = told.get("newest") or []
+    if not newest:
+        return []
+    count, name = int(told.get("count") or len(newest)), safe(str(view.get("view")))
+    lines = [f"view {name}: {figures.counted(count, 'batch', 'batches')} set aside"]
+    lines += [
+        f"  {safe(str(one.get('name')))} of agent {safe(str(one.get('agent') or '-'))}: "
+        f"{safe(str(one.get('error')))}"
+        for one in newest
+    ]
+    return [*lines, f"  remedy: {safe(str(told.get('remedy')))}"]
+
+
 def pipe_rows(pipes: Sequence[Document]) -> list[list[Cell]]:
     """One row a pipe: id, way, state, role, what it watches, trouble."""
     rows: list[list[Cell]] = []

@@ -136,7 +136,8 @@ class Durable(Protocol):
     """A view whose state survives. `folder` is its own in the state directory.
 
     `open` reads the last checkpoint: its journal position and the meta data given to it, (0, b"")
-    at a first start.
+    at a first start. Called again, never while a checkpoint is written, it forgets what came since
+    then; cursors that were given out are too old from there on.
     `checkpoint` copies what changed, between two batches, in small steps, between which questions
     are answered. What its last step gives is the work that makes the copy durable, to be run once,
     in a worker thread; it may raise `DiskFull`, then the next checkpoint holds all of it again.

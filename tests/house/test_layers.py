@@ -30,20 +30,21 @@ LAYERS = {
     """,
     "L2 decisions": """
         pacing sequence sessions leadership arbitration lines admission frames roll
-        telling fold keys queues owing reconcile rounds tempo live
+        telling owing fold keys queues reconcile rounds tempo live
     """,
     "L3 doings": """
-        apart problems
+        engine apart problems
         files.exclusion files.options files.inotify files.identity files.mounting files.rooted
         files.listing files.looking files.members files
         state.files state.mounts state.locks state.sockets state.home state
         journal.frames journal.recovery journal.log journal.group journal
-        client registry jobs waiting outbox errands orders peers documents keeping
+        client registry jobs waiting outbox errands orders peers documents quarantine
+        replay keeping
         summons standing fusion_pipe key_files key_store
         fusion post phases audits trouble spool remains link stage courier heart lookout pipe_words
         opening pipeline berth reporting driven
     """,
-    "L4 wiring": "engine desk forests building kept premises drift reloading notice bootstrap doctor",
+    "L4 wiring": "desk forests building kept premises drift reloading notice bootstrap doctor",
     "L5 door": """
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting

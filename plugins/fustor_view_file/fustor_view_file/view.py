@@ -51,12 +51,13 @@ class FileView:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.name = ""
-        guard = config.mass_delete_guard
-        self.registers = Registers(
-            Feed(uuid.uuid4().hex[:8]),
-            Guard(guard.count, guard.ratio, int(guard.second_look * 1e6)),
-        )
+        self.registers = self._empty()
         self._keeper: Keeper | None = None
+
+    def _empty(self) -> Registers:
+        guard = self.config.mass_delete_guard
+        guarded = Guard(guard.count, guard.ratio, int(guard.second_look * 1e6))
+        return Registers(Feed(uuid.uuid4().hex[:8]), guarded)
 
     def adjust(self, config: Config) -> bool:
         """Take another guard; another budget needs a new view."""
@@ -103,10 +104,18 @@ class FileView:
     # ---- Durable
 
     def open(self, folder: Path, name: str) -> tuple[int, bytes]:
-        """Read the last checkpoint in `folder`."""
+        """Read the last checkpoint in `folder`; what was told since then by cursors is void."""
         self.name = name
-        self._keeper = Keeper(self.registers, ColdStore(folder))
-        return self._keeper.restore()
+        again = self._keeper is not None
+        registers = self._empty() if again else self.registers
+        cold = self._keeper.cold if self._keeper is not None else ColdStore(folder)
+        keeper = Keeper(registers, cold)
+        incarnation = registers.feed.incarnation
+        found = keeper.restore()
+        if again:
+            registers.feed.incarnation = incarnation
+        self.registers, self._keeper = registers, keeper
+        return found
 
     def checkpoint(self, lsn: int, meta: bytes) -> Iterator[Callable[[], None]]:
         """Copy what changed, step by step; the work of the last step makes it durable."""
