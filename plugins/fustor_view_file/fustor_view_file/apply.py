@@ -72,9 +72,9 @@ class Registers:
         if verdict.scan and listed and verdict.writes:
             held = hold(tree, self.guard, directory, verdict)
             if held:
-                self.alarms.append(
-                    f"{held} removals in {directory.path()!r} wait for a second look or a person"
-                )
+                whole, now_us = verdict.origin in WHOLE, tree.now_us
+                path = directory.path()
+                self.alarms += self.guard.froze(held, path, whole=whole, now_us=now_us)
         first = verdict.pack is not None and verdict.rule == "first"
         if verdict.pack is not None:
             self._replace(directory, verdict)

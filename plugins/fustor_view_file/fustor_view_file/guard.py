@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LOOKS_US = 1_000_000
+TELL_US = 60_000_000
+"""Of what single looks froze, no more than a line so often."""
 
 
 @dataclass(slots=True)
@@ -21,6 +23,7 @@ class Guard:
         removed: entries that the present whole scan has removed.
         removed_by_looks: the same for single looks, which are one scan together while they come
             within `LOOKS_US` of each other; `looked_us` is when the last of them removed.
+        frozen, frozen_in: names and directories that froze since that was last told whole.
     """
 
     count: int
@@ -29,10 +32,48 @@ class Guard:
     removed: int = 0
     removed_by_looks: int = 0
     looked_us: int = 0
+    frozen: int = 0
+    frozen_in: int = 0
+    _told_us: int = -TELL_US
 
-    def begin(self) -> None:
-        """A whole scan begins."""
+    def begin(self) -> list[str]:
+        """A whole scan begins, or is over.
+
+        Returns:
+            what a person should hear of the one before: what froze in it, when it was more than one
+            directory.
+        """
         self.removed = 0
+        told = [self._whole()] if self.frozen_in > 1 else []
+        self.frozen = self.frozen_in = 0
+        return told
+
+    def froze(self, names: int, path: bytes, *, whole: bool, now_us: int) -> list[str]:
+        """So many names of a directory froze now.
+
+        Returns:
+            what a person should hear at once: of the first directory of a scan, and of single looks
+            a line now and then.
+        """
+        self.frozen += names
+        self.frozen_in += 1
+        if whole and self.frozen_in > 1:
+            return []
+        if not whole and now_us - self._told_us < TELL_US:
+            return []
+        self._told_us = now_us
+        if self.frozen_in > 1:
+            told, self.frozen, self.frozen_in = self._whole(), 0, 0
+            return [told]
+        more = "; what else this scan misses is told when it is over" if whole else ""
+        where = path.decode(errors="backslashreplace")
+        return [f"{names:,} removals in {where!r} wait for a second look or a person{more}"]
+
+    def _whole(self) -> str:
+        return (
+            f"{self.frozen:,} removals in {self.frozen_in:,} directories wait for a second look "
+            "or a person"
+        )
 
     def take(self, weight: int, entries: int, *, whole: bool, now_us: int) -> bool:
         """Let `weight` more entries go from a view of `entries`, or say no.

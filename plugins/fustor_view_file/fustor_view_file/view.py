@@ -85,7 +85,7 @@ class FileView:
         if verdict.rule == "root":
             self.registers.set_root(verdict.key)
             if verdict.scan:
-                self.registers.guard.begin()
+                self.registers.alarms += self.registers.guard.begin()
         else:
             self.registers.apply(verdict)
         return Applied()
