@@ -142,7 +142,7 @@ class AgentPipeline:
             self._turn()
 
     def resume(self) -> None:
-        """Go on after `pause`, or try again at once after errors.
+        """Go on after `pause`, also of one that has lost its session since; try again at once.
 
         Raises:
             IllegalTransition: there is nothing to resume.

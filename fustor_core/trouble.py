@@ -75,7 +75,7 @@ class Trouble:
         self.last_error = str(error) or repr(error)
         if self.error is not None:
             return None
-        self.error = error
+        self.error, self._resumed = error, anyio.Event()
         self._of_source = not isinstance(error, PipeError)
         self._streak = self._streak.failed()
         refused = isinstance(error, Refused)
@@ -117,7 +117,6 @@ class Trouble:
 
     async def wait_out(self) -> None:
         """Back off; a person may end that, or has to."""
-        self._resumed = anyio.Event()
         if self._waits_for_person:
             await self._resumed.wait()
         else:

@@ -132,6 +132,7 @@ PIPELINE = Table(
         Rule("pause", P.RUNNING, P.PAUSED, clear=PHASES, without=P.RECONNECTING),
         Rule("resume", P.RUNNING | P.PAUSED, P.RUNNING, clear=P.PAUSED, without=P.MESSAGE_PHASE),
         Rule("resume", P.ERROR, P.RUNNING | P.RECONNECTING, clear=P.ERROR),
+        Rule("resume", P.RUNNING | P.RECONNECTING, P.RUNNING),  # the next try is now
         # Errors: `failed` below the limit, `alarm` from it on or when a person is needed.
         Rule("failed", P.RUNNING, P.RECONNECTING, clear=SESSION_BITS),
         Rule("alarm", P.RUNNING, P.ERROR, clear=P.RUNNING | P.RECONNECTING | SESSION_BITS),

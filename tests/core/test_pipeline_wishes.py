@@ -7,6 +7,7 @@ import pytest
 from fustor_core.claims import Owe
 from fustor_core.errors import (
     IllegalTransition,
+    Unreachable,
 )
 from fustor_core.outbox import Limits
 from fustor_core.pipeline import FusionPipeline, PipelineState
@@ -46,6 +47,37 @@ async def test_a_pause_survives_a_lost_session() -> None:
         rig.door.end("session-1", "expired")
         await rig.clock.advance(11)
         await rig.until(lambda: rig.states[-3:] == [258, 2, 6])
+
+
+async def test_a_pipe_that_backs_off_tries_again_when_it_is_resumed() -> None:
+    rig = Rig(heartbeat_interval_sec=10_000, session_timeout_seconds=100_000)
+    rig.door.heartbeat_s = 10_000
+    async with rig.running():
+        await rig.reach(66)
+        rig.door.cut(Unreachable("no answer"))
+        rig.source.write("kept")
+        await rig.reach(258)
+        await rig.settle()
+        assert rig.pipe.document()["backoff_s"] == 5
+        rig.door.mend()
+        rig.pipe.resume()
+        await rig.reach(66)
+        await rig.arrived(lambda door: b"kept" in door.names)
+        assert rig.states == [*UP, 34, 66, 258, 258, 2, 34, 66]
+
+
+async def test_a_paused_pipe_without_a_session_can_be_resumed() -> None:
+    rig = Rig()
+    async with rig.running():
+        await rig.reach(66)
+        rig.pipe.pause()
+        rig.door.cut(Unreachable("no answer"))
+        await rig.clock.advance(11)
+        await rig.reach(258)
+        rig.pipe.resume()
+        rig.door.mend()
+        await rig.clock.advance(60)
+        await rig.reach(66)
 
 
 async def test_what_cannot_be_paused_or_resumed_says_so() -> None:

@@ -153,6 +153,7 @@ LIVES = {
         ("session_opened", 2),
     ],
     "stopped by its errors until resumed": [*UP, ("alarm", 8), ("resume", 258)],
+    "resumed while it backs off": [*UP, ("failed", 258), ("resume", 258), ("session_opened", 2)],
     "error in the snapshot": [*UP, ("lead", 34), ("failed", 258), ("session_opened", 2)],
     "init failure": [("start", 1), ("init_failed", 8), *DOWN],
     "outdated until restarted": [
@@ -205,7 +206,7 @@ def test_an_agent_s_pipe_is_in_these_states_and_no_other() -> None:
         (0, {"start"}),
         (1, {"ready", "init_failed"}),
         (8, {"retry", "resume", "config_changed", "stop"}),
-        (258, {"session_opened", "failed", "alarm", "config_changed", "stop"}),
+        (258, {"session_opened", "resume", "failed", "alarm", "config_changed", "stop"}),
         (512, {"drained", "config_changed"}),
         (1024, {"drain"}),
     ],
