@@ -6,11 +6,15 @@ FustorError
 ├── StateError               exit 3: the state directory cannot be used
 │   └── StateInUse           exit 8: another process holds it
 ├── PluginError              a driver cannot be found or loaded
+├── MutationError            a change of a run's state that was not made
+│   ├── StateConflict        somebody has committed that field before
+│   └── StateTooLarge        a node would be larger than it may be
 ├── MalformedClaim           the claim or batch breaks the protocol: 400, or quarantined
 │   └── UnsupportedProtocol  400, with the versions that are spoken
 ├── AccessError              who asks may not
 │   ├── Unauthorized         401: no key, or none that is good
 │   └── Forbidden            403: the key is good, but not for this
+│       └── Vetoed           a hook does not want it
 ├── QueryError               a question that makes no sense: 400
 │   ├── CursorTooOld         410, with the cursor to restart from
 │   ├── NoSuchView           404
@@ -128,6 +132,50 @@ class Unauthorized(AccessError):
 
 class Forbidden(AccessError):
     """The key is good, but its scopes, views or pipes do not cover this (403)."""
+
+
+class Vetoed(Forbidden):
+    """A hook does not want this to be done; `hook` names it."""
+
+    def __init__(self, hook: str, reason: str) -> None:
+        super().__init__(f"hook {hook} does not want this: {reason}")
+        self.hook = hook
+        self.reason = reason
+
+
+class MutationError(FustorError):
+    """A change of a run's state that was not made."""
+
+
+class StateConflict(MutationError):
+    """Two writers have changed one field; the first to commit has won.
+
+    Args:
+        field: dotted, as ``nodes.snapshot_data.output_payload``.
+        mine: the writer that came second. theirs: the one that has committed.
+    """
+
+    def __init__(self, field: str, *, mine: str, theirs: str) -> None:
+        super().__init__(
+            f"{field}: {theirs} has committed it since {mine} began",
+            remedy="begin again with the state as it is now",
+        )
+        self.field = field
+        self.mine = mine
+        self.theirs = theirs
+
+
+class StateTooLarge(MutationError):
+    """A node would be larger than it may be; `field` is the one that takes most of it."""
+
+    def __init__(self, field: str, *, size: int, limit: int) -> None:
+        super().__init__(
+            f"{field}: its node would take {size} bytes, at most {limit}",
+            remedy="keep it in a file and put the path of that into context.artifacts",
+        )
+        self.field = field
+        self.size = size
+        self.limit = limit
 
 
 class QueryError(FustorError):

@@ -24,13 +24,16 @@ LAYERS = {
         contracts hookspecs units wire
         config.interpolation config.document config.model config.merging config.faults
         config.roles config.loading config.roots config.schema config.effective config.up config
-        states.pipeline states.fusion_pipeline states.session states.leadership states.couplings
-        states.page states states.__main__
+        states.pipeline states.fusion_pipeline states.session states.leadership states.node
+        states.run states.couplings states.page states states.__main__
+        state_runs state_runs.records
         fustor_core
     """,
     "L2 decisions": """
         pacing sequence sessions leadership arbitration lines admission frames roll
         telling owing fold keys queues reconcile rounds tempo live
+        state_runs.limits state_runs.transactions state_runs.replicas state_runs.context
+        state_runs.projection state_runs.chronicle state_runs.replaying
     """,
     "L3 doings": """
         engine apart problems

@@ -1,0 +1,1 @@
+"""The state of a run of the program: header, nodes, context; how it changes and what is kept."""
