@@ -52,12 +52,20 @@ class Ends:
     def ready(self) -> bool:
         return bool(select.select([self.out], [], [], LIMIT_S)[0])
 
+    def close_reading(self) -> None:
+        os.close(self.out)
+        self.out = -1
+
+    def close_writing(self) -> None:
+        os.close(self.fd)
+        self.fd = -1
+
     def close(self) -> None:
-        for fd in (self.out, self.fd):
-            try:
-                os.close(fd)
-            except OSError:
-                continue
+        # once only: a number that was given back may be another's by now
+        if self.out >= 0:
+            self.close_reading()
+        if self.fd >= 0:
+            self.close_writing()
 
 
 @pytest.fixture
@@ -133,7 +141,7 @@ async def test_who_reads_slowly_is_waited_for_and_nobody_else_waits(ends: Ends) 
     with anyio.fail_after(LIMIT_S):
         await made._work.result()
         assert (await made.send(batch(2))).acked == 2
-    os.close(ends.fd)
+    ends.close_writing()
     reader.join(LIMIT_S)
     await made.end()
 
@@ -154,12 +162,14 @@ async def test_a_descriptor_that_does_not_wait_is_waited_for(ends: Ends) -> None
         await anyio.wait_readable(ends.out)
         reader.start()
     assert (await made.send(batch(2))).acked == 2
+    ends.close_writing()
+    reader.join(LIMIT_S)
 
 
 async def test_a_reader_that_is_gone_is_for_a_person(ends: Ends) -> None:
     made = sink(ends.fd)
     await made.begin(hello())
-    os.close(ends.out)
+    ends.close_reading()
     with pytest.raises(Refused, match=r"Broken pipe; who read it is gone"):
         await made.send(batch(1))
 
