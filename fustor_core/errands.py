@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from fustor_core.claims import Batch, Cell, Key, Listing, Owed, edge_key, is_dir
 from fustor_core.contracts import Command, Moment, Seeking, Wanted
+from fustor_core.frames import WatchRow
 
 LOOKS_AT_ONCE = 2000
 LOOK_AGAIN_US = 30_000_000
@@ -22,6 +23,10 @@ RIPE_TOGETHER = 10
 OWED_KEPT = 1000
 WATCHES_KEPT = 10_000
 WATCHES_AT_ONCE = 2000
+AWAY_MOST = 50
+"""Lines without a session whose watches are remembered."""
+KEYS_IN_ROW = 1000
+"""More are kept for a restart as one directory above them."""
 
 Where = Callable[[Key], bytes | None]
 """The view path of a directory, None when it has none."""
@@ -159,6 +164,24 @@ class Watches:
         found = [(key, path) for key in some if (path := where(key)) is not None]
         return Command(uuid.uuid4().hex, "watch", tuple(found)) if found else None
 
+    def row(self, line: int, where: Where) -> WatchRow | None:
+        """As it is kept; what was said once is said again after a restart."""
+        keys, top = dict(self._keys), self._top
+        if self._last is not None:
+            said = self._last.targets
+            keys.update({key: None for key, _ in said if key is not None})
+            top = said[0][1] if self._last.recursive else top
+        if top is not None or len(keys) > KEYS_IN_ROW:
+            wide = Watches()
+            wide._top = top
+            wide._widen(keys, where)
+            return WatchRow(line, [], wide._top)
+        return WatchRow(line, list(keys), None) if keys else None
+
+    def restore(self, row: WatchRow) -> None:
+        """Take over what was kept."""
+        self._keys, self._top = dict.fromkeys(row.keys), row.top
+
     def _widen(self, keys: Iterable[Key], where: Where) -> None:
         for key in keys:
             if self._top == b"/":
@@ -166,6 +189,57 @@ class Watches:
             path = where(key)
             if path is not None:
                 self._top = path if self._top is None else _above(self._top, path)
+
+
+class WatchLists:
+    """The directories that each line should watch too, by number of the line."""
+
+    def __init__(self) -> None:
+        self._all: dict[int, Watches] = {}
+
+    def __repr__(self) -> str:
+        return f"<WatchLists of {len(self._all)} lines>"
+
+    def attend(self, number: int, live: Collection[int]) -> None:
+        """A session of this line watches: it is told of what others find.
+
+        Args:
+            live: lines that have a session; of the others only so many are remembered.
+        """
+        self._all[number] = self._all.pop(number, Watches())
+        away = [one for one in self._all if one not in live and one != number]
+        for one in away[: max(0, len(away) - AWAY_MOST)]:
+            del self._all[one]
+
+    def moved(self, old: int, new: int) -> None:
+        """A line has another number now."""
+        if old in self._all:
+            self._all[new] = self._all.pop(old)
+
+    def found(self, number: int, batch: Batch, edges: Collection[Key], where: Where | None) -> None:
+        """A batch of this line is applied, and has hung these directories somewhere new."""
+        if number in self._all:
+            self._all[number].claimed(batch)
+        if edges and where is not None:
+            for other, watches in self._all.items():
+                if other != number:
+                    watches.add(edges, where)
+
+    def commands(self, number: int, where: Where) -> list[Command]:
+        """For the reply to a heartbeat of this line."""
+        watches = self._all.get(number)
+        return watches.commands(where) if watches is not None else []
+
+    def rows(self, where: Where) -> list[WatchRow]:
+        """As they are kept."""
+        rows = [watches.row(number, where) for number, watches in self._all.items()]
+        return [row for row in rows if row is not None]
+
+    def restore(self, rows: Iterable[WatchRow]) -> None:
+        """Take over what was kept."""
+        for row in rows:
+            self._all[row.line] = Watches()
+            self._all[row.line].restore(row)
 
 
 def _above(a: bytes, b: bytes) -> bytes:

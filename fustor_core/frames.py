@@ -24,6 +24,7 @@ OWE = 5
 CLOCK = 6
 OPENING = 7
 ENDING = 8
+JOBS = 9
 
 
 class BatchHead(msgspec.Struct, array_like=True, frozen=True):
@@ -135,6 +136,42 @@ class Ending(msgspec.Struct, array_like=True, frozen=True):
     keys: list[str]
 
 
+class JobRow(msgspec.Struct, array_like=True, frozen=True):
+    """A scan on demand as it is kept: what was asked for, and what has come of it.
+
+    Attributes:
+        state: as in Job of interfaces.md §2; one that is open goes on after a restart.
+        head: number of the view's newest change when it began. directories: looked at so far.
+    """
+
+    id: str
+    path: bytes
+    recursive: bool
+    created_us: int
+    head: int
+    state: str
+    agent: str | None
+    directories: int
+    entries: int
+    changed: int
+    finished_us: int | None
+    error: str | None
+
+
+class JobRows(msgspec.Struct, array_like=True, frozen=True):
+    """Scans on demand that were asked for, or are over."""
+
+    rows: list[JobRow]
+
+
+class WatchRow(msgspec.Struct, array_like=True, frozen=True):
+    """Directories that one line is still to be told of: these, or all below `top`."""
+
+    line: int
+    keys: list[Key]
+    top: bytes | None
+
+
 class Meta(msgspec.Struct, array_like=True, frozen=True):
     """What fusion keeps at each checkpoint of a view.
 
@@ -144,6 +181,7 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
         birth: how the view's keys are made, "" before that is known.
         next_line: number of the next line. lag: the logical clock's samples.
         lines, sessions: all that are known. bound: agent id → key id.
+        jobs: scans on demand. watches: what lines are still to be told of.
     """
 
     clock: Clock
@@ -157,9 +195,11 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
     lines: list[LineRow]
     sessions: list[SessionRow]
     bound: dict[str, str]
+    jobs: list[JobRow] = []
+    watches: list[WatchRow] = []
 
 
-Record = Epoch | Forget | Confirm | OweLook | Clock | Opening | Ending | Meta
+Record = Epoch | Forget | Confirm | OweLook | Clock | Opening | Ending | JobRows | Meta
 
 
 _pack = msgspec.msgpack.Encoder().encode

@@ -140,6 +140,7 @@ class FusionPipeline:
             self._give_up()
             raise
         self.standing.open()
+        self.changes = self.view.commit().changes
         for text in self.keeping.damage():
             self.on_alarm(text)
 
@@ -347,6 +348,12 @@ class FusionPipeline:
             return None
         jobs = self.standing.summons.jobs
         job = jobs.add(path, recursive=recursive, now_us=self.now_us(), head=self.changes)
+        record = frames.JobRows([job.row])
+        try:
+            await self.keeping.commit(frames.JOBS, frames.encode(record))
+        except DiskFull:
+            jobs.cancel(job.id, self.now_us())
+            raise
         self.standing.place_jobs()
         return jobs.get(job.id)
 

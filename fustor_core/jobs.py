@@ -3,22 +3,26 @@
 A job owes a fresh look at its path; it is done when nothing in its scope is owed any more that a
 listing could settle. The state is derived, so a job survives the agent that was asked first. It is
 given to the agent that can do it best, passes to another one when nothing comes of it, and fails
-when nobody can do it: it never stays pending for ever.
+when nobody can do it: it never stays pending for ever. It outlives a restart of fusion, after which
+it is pending again.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fustor_core.contracts import Command
+from fustor_core.frames import JobRow
 
 ASK_AGAIN_US = 10_000_000  # the same session: a reply may have been lost
 STILL_US = 30_000_000  # without progress, it passes to another session
 NOBODY_US = 60_000_000  # no session can do it: failed
 GIVEN_UP_US = 600_000_000  # nothing came of it, whoever was asked: failed
 KEPT = 1000
+KEPT_LONG = 100
+"""Jobs that are over and that a restart still knows."""
 SENT_AT_ONCE = 50
 
 
@@ -47,7 +51,8 @@ class Job:
     began, `changed` the changes since. `session` and `agent`: who does it; `tried`: sessions that
     it was taken from; `times`: how often it was given to one. `asked_us`: when that one was told,
     `moved_us`: of the last progress, or of its being given to this one; `useful_us`: of the last
-    progress; `able_us`: when somebody could last do it.
+    progress; `able_us`: when somebody could last do it. `life`: names the process of fusion that
+    took it over after a restart, "" before the first.
     """
 
     id: str
@@ -71,6 +76,32 @@ class Job:
     changed: int = 0
     finished_us: int | None = None
     error: str | None = None
+    life: str = ""
+
+    @property
+    def command(self) -> str:
+        """What it is called when it is asked for: agents do not do again what they know."""
+        again = [self.life] if self.life else []
+        again += [str(self.times)] if self.times > 1 else []
+        return "-".join([self.id, *again])
+
+    @property
+    def row(self) -> JobRow:
+        """As it is kept."""
+        return JobRow(
+            self.id,
+            self.path,
+            self.recursive,
+            self.created_us,
+            self.head,
+            self.state,
+            self.agent,
+            self.total - self.left,
+            self.entries,
+            self.changed,
+            self.finished_us,
+            self.error,
+        )
 
     @property
     def open(self) -> bool:
@@ -84,6 +115,7 @@ class Jobs:
     def __init__(self, view: str) -> None:
         self.view = view
         self._jobs: dict[str, Job] = {}
+        self._ended: list[str] = []
 
     def __repr__(self) -> str:
         return f"<Jobs of {self.view}: {len(self._jobs)}>"
@@ -117,6 +149,51 @@ class Jobs:
             del self._jobs[old]
         return job
 
+    # ---- what a restart finds
+
+    def rows(self) -> list[JobRow]:
+        """All that are open, and the last ones that are over."""
+        over = [job for job in self if not job.open][-KEPT_LONG:]
+        return [job.row for job in (*over, *(job for job in self if job.open))]
+
+    def ended(self) -> list[JobRow]:
+        """Those that are over since this was last asked."""
+        ended, self._ended = self._ended, []
+        return [self._jobs[one].row for one in ended if one in self._jobs]
+
+    def restore(self, rows: Iterable[JobRow]) -> None:
+        """Take over what was kept."""
+        for row in rows:
+            self._jobs[row.id] = Job(
+                row.id,
+                row.path,
+                row.recursive,
+                row.created_us,
+                state=row.state,
+                agent=row.agent,
+                head=row.head,
+                total=row.directories,
+                entries=row.entries,
+                changed=row.changed,
+                finished_us=row.finished_us,
+                error=row.error,
+            )
+
+    def resume(self, now_us: int) -> None:
+        """After a restart: whoever did it, it is given away anew."""
+        life = uuid.uuid4().hex[:8]
+        for job in [j for j in self if j.open]:
+            again = replace(job, state="pending", agent=None, life=life)
+            again = replace(again, moved_us=now_us, useful_us=now_us, able_us=now_us)
+            self._jobs[job.id] = again
+
+    def _over(self, job: Job) -> Job:
+        self._jobs[job.id] = job
+        self._ended.append(job.id)
+        return job
+
+    # ---- doing them
+
     def place(self, able: Sequence[Able], now_us: int) -> set[str]:
         """Give each open job to the session that can do it best, or give it up.
 
@@ -132,7 +209,10 @@ class Jobs:
             placed = _placed(job, by_id, now_us)
             if placed.session is not None and placed.times != job.times:
                 news.add(placed.session)
-            self._jobs[job.id] = placed
+            if placed.open:
+                self._jobs[job.id] = placed
+            else:
+                self._over(placed)
         return news
 
     def commands(self, session: str, now_us: int) -> list[Command]:
@@ -142,15 +222,14 @@ class Jobs:
             if job.asked_us is not None and now_us - job.asked_us < ASK_AGAIN_US:
                 continue
             self._jobs[job.id] = replace(job, state="running", asked_us=now_us)
-            name = job.id if job.times < 2 else f"{job.id}-{job.times}"  # known ones are not redone
-            out.append(Command(name, "scan", ((None, job.path),), job.recursive))
+            out.append(Command(job.command, "scan", ((None, job.path),), job.recursive))
         return out
 
     def cancel(self, job_id: str, now_us: int) -> Job | None:
         """Give a job up; what was looked at stays."""
         job = self._jobs.get(job_id)
         if job is not None and job.open:
-            job = self._jobs[job_id] = replace(job, state="cancelled", finished_us=now_us)
+            return self._over(replace(job, state="cancelled", finished_us=now_us))
         return job
 
     def settle(self, pending: Callable[[bytes], tuple[int, int]], now_us: int, head: int) -> None:
@@ -163,12 +242,12 @@ class Jobs:
         for job in [j for j in self if j.open]:
             left, entries = pending(job.path)
             done = replace(job, left=left, total=max(job.total, left), entries=entries)
-            done = replace(done, changed=head - job.head)
+            done = replace(done, changed=max(0, head - job.head))
             if (left, entries) != (job.left, job.entries):
                 done = replace(done, moved_us=now_us, useful_us=now_us)
-            if not left:
-                done = replace(done, state="completed", finished_us=now_us)
             self._jobs[job.id] = done
+            if not left:
+                self._over(replace(done, state="completed", finished_us=now_us))
 
 
 def _placed(job: Job, able: dict[str, Able], now_us: int) -> Job:

@@ -18,13 +18,17 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from fustor_core import frames
+from fustor_core.admission import without_skipped
 from fustor_core.claims import Ack, Batch, Root
 from fustor_core.clock import FusionClock, LogicalClock, SavedClock
 from fustor_core.contracts import Durable, Seeking, View, boottime_us
+from fustor_core.contracts.view import Locating
 from fustor_core.engine import attempt, attempted, sentence
+from fustor_core.errands import WatchLists, Where
 from fustor_core.errors import DiskFull, StateError
 from fustor_core.fold import Fold, Folded
 from fustor_core.frames import BatchHead, Meta
+from fustor_core.jobs import Jobs
 from fustor_core.journal import GroupCommit, Journal, Payload
 from fustor_core.lines import LineRow, Lines
 from fustor_core.replay import OF_VIEW, Replay, Taken
@@ -52,7 +56,8 @@ class Keeping:
 
     Attributes:
         clock: fusion time. roll: the sessions that outlive this process. lines: their clocks.
-        replay: how frames get into the fold. disk_full: the last write found no room.
+        replay: how frames get into the fold. jobs, watches: what agents are asked for.
+        disk_full: the last write found no room.
     """
 
     def __init__(
@@ -74,6 +79,8 @@ class Keeping:
         self._raw_us = raw_us
         self.clock = FusionClock(boot, 0)
         self.roll = Roll()
+        self.jobs = Jobs(folder.name)
+        self.watches = WatchLists()
         self.lines = Lines(boot, 0, start_us=0, floor_us=0, most=lines)
         self.applied_lsn = 0
         self._lines_most = lines
@@ -106,6 +113,8 @@ class Keeping:
             self.fold.identity, self.fold.root = meta.identity, meta.root
             self.fold.lag = LogicalClock(meta.lag)
             self._next_line, kept = meta.next_line, meta.lines
+            self.jobs.restore(meta.jobs)
+            self.watches.restore(meta.watches)
         self.journal = Journal.open(self.folder / "journal", after=lsn or None)
         self.replay.journal, self.replay.name = self.journal, name
         self.replay.quarantine.open()
@@ -172,10 +181,15 @@ class Keeping:
         elif kind == frames.OPENING:
             opening = frames.decode(frame, frames.Opening)
             self.roll.opened(opening)
-            self._next_line = max(self._next_line, opening.row.line.number + 1)
+            number = opening.row.line.number
+            if opening.row.realtime:
+                self.watches.attend(number, {row.line.number for row in self.roll.rows()})
+            self._next_line = max(self._next_line, number + 1)
             self._passed(opening.row.created_us)
         elif kind == frames.ENDING:
             self.roll.ended(frames.decode(frame, frames.Ending))
+        elif kind == frames.JOBS:
+            self.jobs.restore(frames.decode(frame, frames.JobRows).rows)
         elif kind == frames.CLOCK:
             began, was = frames.decode(frame, frames.Clock), self._was
             if was is None or was.start_us != began.start_us:  # else the checkpoint knows more
@@ -190,6 +204,8 @@ class Keeping:
             head, _ = frames.read_batch_frame(frame)
             if done is not None:
                 self.took(done.head, done.batch, done.folded, head.arrival_us)
+                told = without_skipped(done.batch, frozenset(head.skipped))
+                self.watches.found(head.line, told, done.folded.edges, self._where())
             self._next_line = max(self._next_line, head.line + 1)
             self._passed(head.arrival_us, head.wall_ns)
         elif kind == frames.CONFIRM:
@@ -198,6 +214,9 @@ class Keeping:
         elif kind == frames.OWE:
             asked = frames.decode(frame, frames.OweLook)
             self._passed(asked.at_us, asked.wall_ns)
+
+    def _where(self) -> Where | None:
+        return self.view.where if isinstance(self.view, Locating) else None
 
     def took(self, head: BatchHead, batch: Batch, folded: Folded, now_us: int) -> Ack:
         """A batch is durable and applied; returns what its session is told."""
@@ -273,6 +292,13 @@ class Keeping:
             ) from done
         return done
 
+    async def keep_jobs(self) -> None:
+        """Make the end of scans on demand durable; what cannot be now is with a checkpoint."""
+        ended = self.jobs.ended()
+        if ended:
+            with suppress(DiskFull):
+                await self.commit(frames.JOBS, frames.encode(frames.JobRows(ended)))
+
     @asynccontextmanager
     async def in_turn(self) -> AsyncIterator[anyio.Event]:
         """A place in the row of those that change the state, as the journal has them.
@@ -344,7 +370,7 @@ class Keeping:
             self.replay.quarantine.prune(lsn)
 
     def _meta(self) -> Meta:
-        fold, roll = self.fold, self.roll
+        fold, roll, where = self.fold, self.roll, self._where()
         return Meta(
             clock=self._clock_now(),
             epoch=roll.epoch,
@@ -357,6 +383,8 @@ class Keeping:
             lines=self.lines.rows(),
             sessions=roll.rows(),
             bound=roll.bound(),
+            jobs=self.jobs.rows(),
+            watches=self.watches.rows(where) if where is not None else [],
         )
 
     def close(self) -> None:

@@ -69,7 +69,7 @@ class Standing:
         self.view = view
         self.keeping = keeping
         self.peers: dict[str, Peer] = {}
-        self.summons = Summons(options, view, self.peers)
+        self.summons = Summons(options, view, self.peers, keeping.jobs, keeping.watches)
         self.heard_us: int | None = None
         self.root_path: bytes | None = None
         self._owe, self._on_move, self._on_alarm, self._sleep = owe, on_move, on_alarm, sleep
@@ -97,6 +97,7 @@ class Standing:
             self.peers[row.session] = peer
             if row.realtime:
                 self.summons.attend(peer)
+        self.summons.jobs.resume(now)
         lease = leadership.lease_us(timeout_us)
         holder = roll.holder if self.sessions.get(roll.holder) else None
         self.leadership = leadership.restored(options.view, lease, roll.epoch, holder, now)
@@ -318,6 +319,7 @@ class Standing:
                 self._retry_us = now + RETRY_US
                 await self.elect()
                 await self.write_off()
+                await self.keeping.keep_jobs()
             self.place_jobs()
             after()
 

@@ -12,12 +12,9 @@ import anyio
 from fustor_core.claims import Batch, Key
 from fustor_core.contracts import Command, Moment, View
 from fustor_core.contracts.view import Locating
-from fustor_core.errands import Passed, Watches
+from fustor_core.errands import Passed, WatchLists
 from fustor_core.jobs import Jobs
 from fustor_core.peers import FusionOptions, Peer
-
-AWAY_MOST = 50
-"""Lines without a session whose watches are remembered."""
 
 
 class Summons:
@@ -25,19 +22,27 @@ class Summons:
 
     Args:
         options: of the view. view: the driver. peers: by session id; the owner keeps it.
+        jobs, watches: what outlives this process.
 
     Attributes:
         jobs: scans on demand. passed: listings for the leader, found by sessions that cannot.
         interval_s: of the sentinel, 0 = off.
     """
 
-    def __init__(self, options: FusionOptions, view: View, peers: dict[str, Peer]) -> None:
-        self.jobs = Jobs(options.view)
+    def __init__(
+        self,
+        options: FusionOptions,
+        view: View,
+        peers: dict[str, Peer],
+        jobs: Jobs,
+        watches: WatchLists,
+    ) -> None:
+        self.jobs = jobs
         self.passed = Passed()
         self.interval_s = options.sentinel_interval_s
         self._view = view
         self._peers = peers
-        self._watches: dict[int, Watches] = {}  # by number of the line
+        self._watches = watches
 
     def __repr__(self) -> str:
         return f"<Summons of {len(self._peers)} sessions, {self.jobs!r}>"
@@ -53,9 +58,8 @@ class Summons:
         if not peer.sends:
             return ()
         out: list[Command] = []
-        watches = self._watches.get(peer.line.number)
-        if watches is not None and isinstance(self._view, Locating):
-            out += watches.commands(self._view.where)
+        if isinstance(self._view, Locating):
+            out += self._watches.commands(peer.line.number, self._view.where)
         out += self.jobs.commands(session_id, now_us)
         if leads is not None:
             out += self.passed.commands()
@@ -79,27 +83,17 @@ class Summons:
 
     def attend(self, peer: Peer) -> None:
         """This session watches: it is told of directories that others find."""
-        number = peer.line.number
-        self._watches[number] = self._watches.pop(number, Watches())
-        live = {one.line.number for one in self._peers.values()}
-        away = [number for number in self._watches if number not in live]
-        for number in away[: max(0, len(away) - AWAY_MOST)]:
-            del self._watches[number]
+        self._watches.attend(peer.line.number, {one.line.number for one in self._peers.values()})
 
     def moved(self, number: int, peer: Peer) -> None:
         """A line has another number now."""
-        if number in self._watches:
-            self._watches[peer.line.number] = self._watches.pop(number)
+        self._watches.moved(number, peer.line.number)
 
     def found(self, sender: Peer | None, batch: Batch, edges: Sequence[Key]) -> None:
         """A batch is applied, and has hung these directories somewhere new."""
         number = sender.line.number if sender is not None else 0
-        if number in self._watches:
-            self._watches[number].claimed(batch)
-        if edges and isinstance(self._view, Locating):
-            for other, watches in self._watches.items():
-                if other != number:
-                    watches.add(edges, self._view.where)
+        where = self._view.where if isinstance(self._view, Locating) else None
+        self._watches.found(number, batch, edges, where)
 
     # ---- calls
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fustor_core.claims import Origin
+from fustor_core.claims import Key, Origin, edge_row
+from fustor_core.contracts import Answer
 from fustor_core.errors import Forbidden, SessionObsoletedError
 
 from .party import LEADING, ROOT, TOP, Agent, Party, file
@@ -192,3 +193,81 @@ async def test_a_restored_view_is_stale_until_somebody_is_heard(party: Party) ->
         assert again.moment().stale
         await one.send(one.listing(TOP, {}, Origin.SNAPSHOT))
         assert not again.moment().stale
+
+
+# ---- what agents were asked for
+
+
+def watched(answer: Answer) -> list[bytes]:
+    return [path for c in answer.commands if c.kind == "watch" for _, path in c.targets]
+
+
+@pytest.mark.parametrize("clean", [True, False], ids=["stopped", "killed"])
+async def test_a_scan_on_demand_outlives_a_restart(party: Party, *, clean: bool) -> None:
+    async with party.running() as pipeline:
+        one = await party.agent()
+        await one.send(*one.tree())
+        done = await pipeline.scan(b"/", recursive=False)
+        assert done is not None
+        await one.beat(LEADING)
+        await one.send(one.listing(ROOT, {b"a": file(7), b"d": edge_row(TOP)}, Origin.ON_DEMAND))
+        job = await pipeline.scan(b"/d", recursive=True)
+        assert job is not None
+        dropped = await pipeline.scan(b"/d", recursive=True)
+        assert dropped is not None
+        pipeline.standing.summons.jobs.cancel(dropped.id, pipeline.now_us())
+        (asked,) = [c for c in (await one.beat(LEADING)).commands if c.kind == "scan"]
+        assert asked.id == job.id
+        await pipeline.keeping.keep_jobs()
+        if not clean:
+            party.kill()
+    if clean:
+        party.made()
+    async with party.running() as again:
+        jobs = again.standing.summons.jobs
+        assert {j.id: j.state for j in jobs} == {
+            done.id: "completed", job.id: "pending", dropped.id: "cancelled",
+        }  # fmt: skip
+        over = jobs.get(done.id)
+        assert over is not None
+        assert over.changed == 1
+        await one.beat(LEADING)
+        again.standing.place_jobs()
+        (asked,) = [c for c in (await one.beat(LEADING)).commands if c.kind == "scan"]
+        assert asked.id.startswith(job.id)
+        assert asked.id != job.id, "what it knows it does not do again"
+        await one.send(one.listing(TOP, {b"b": file(3)}, Origin.ON_DEMAND))
+        now = jobs.get(job.id)
+        assert now is not None
+        assert (now.state, now.changed) == ("completed", 1)
+        await again.keeping.keep_jobs()
+        party.kill()
+    async with party.running() as last:
+        kept = last.standing.summons.jobs.get(job.id)
+        assert kept is not None
+        assert (kept.state, kept.changed) == ("completed", 1)
+
+
+@pytest.mark.parametrize("clean", [True, False], ids=["stopped", "killed"])
+async def test_a_directory_to_watch_outlives_a_restart(party: Party, *, clean: bool) -> None:
+    new, more = Key(0, 50, 0), Key(0, 51, 0)
+    async with party.running():
+        one, two = await party.agent(), await party.agent("b")
+        await one.send(*one.tree())
+        await two.send(two.root())
+        assert not watched(await two.beat())
+        await one.send(one.event(b"said", edge_row(more)))
+        assert watched(await two.beat()) == [b"/said"], "the reply may be lost"
+        await one.send(one.event(b"new", edge_row(new)))
+        if not clean:
+            party.kill()
+    if clean:
+        party.made()
+    async with party.running():
+        assert set(watched(await two.beat())) == {b"/said", b"/new"}
+        assert not watched(await one.beat()), "it has told of them itself"
+        assert set(watched(await two.beat())) == {b"/said", b"/new"}
+        assert not watched(await two.beat())
+        party.kill()
+    async with party.running():
+        await two.beat()
