@@ -24,7 +24,7 @@ from fustor_core.cli import (
     keys,
     pipes,
     running,
-    service,
+    units,
     up,
     view_best,
     view_changes,
@@ -70,7 +70,7 @@ def build() -> Any:
     for part in (up, running, configuring, doctor, completion):
         part.join(app)
     app.add_typer(view, name="view")
-    for part in (pipes, keys, inside, configuring, service):
+    for part in (pipes, keys, inside, configuring, units):
         for name, made in part.groups().items():
             app.add_typer(made, name=name)
     return get_command(app)

@@ -1,4 +1,4 @@
-"""What a service manager hears, on a socket as systemd has one, from a program of its own."""
+"""What a service listener hears, on a socket as systemd has one, from a program of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIMIT_S = 60.0
 WATCHDOG_US = 300_000
 
 
-class Manager:
+class Listener:
     """The listening end: a datagram socket, in the file system or abstract."""
 
     def __init__(self, address: str) -> None:
@@ -35,38 +35,38 @@ class Manager:
 
 
 @pytest.fixture(params=["file", "abstract"])
-def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listener]:
     abstract = f"@fustor-test-{os.getpid()}"
-    made = Manager(abstract if request.param == "abstract" else str(tmp_path / "notify"))
+    made = Listener(abstract if request.param == "abstract" else str(tmp_path / "notify"))
     yield made
     made.line.close()
 
 
-def test_ready_alive_reloading_and_stopping(manager: Manager, tmp_path: Path) -> None:
+def test_ready_alive_reloading_and_stopping(listener: Listener, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     conf = tmp_path / "home" / "conf.d"
     conf.mkdir(parents=True)
     (tmp_path / "home").chmod(0o700)
     pipe = f"{{source: {{driver: fs, root: {tmp_path / 'data'}}}, sink: {{driver: view, view: d}}}}"
     (conf / "a.yaml").write_text(f"version: 1\npipes: {{d: {pipe}}}\nviews: {{d: {{}}}}\n")
-    told = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(WATCHDOG_US)}
+    told = {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": str(WATCHDOG_US)}
     process = subprocess.Popen(
         [sys.executable, "-m", "fustor_core", "--home", str(tmp_path / "home"), "run", "--jsonl"],
         env={**os.environ, **told},
         stdout=subprocess.PIPE,
     )
     try:
-        manager.until("READY=1")
-        assert manager.heard == ["READY=1"], "nothing before it answers"
+        listener.until("READY=1")
+        assert listener.heard == ["READY=1"], "nothing before it answers"
         assert (tmp_path / "home" / "fusion" / "api.sock").is_socket()
         for _ in range(3):
-            manager.until("WATCHDOG=1")
-            manager.heard.append("")
+            listener.until("WATCHDOG=1")
+            listener.heard.append("")
         process.send_signal(signal.SIGHUP)
-        manager.until("RELOADING=1")
-        manager.until("READY=1")
+        listener.until("RELOADING=1")
+        listener.until("READY=1")
         process.send_signal(signal.SIGTERM)
-        manager.until("STOPPING=1")
+        listener.until("STOPPING=1")
         process.communicate(timeout=LIMIT_S)
         assert process.returncode == 0
     finally:
