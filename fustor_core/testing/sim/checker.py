@@ -1,0 +1,227 @@
+"""What must hold after every batch (arbitration.md §10), and at the end (reliability.md §2.3).
+
+The oracle is the history of the virtual tree: a clean register must have held its value at some
+instant of its interval, in the directory with that key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from fustor_core.claims import Claim, Key, Listing, edge_key, is_dir, unpack_row
+from fustor_core.contracts import Arbitrator, Facts, Known, Verdict
+from fustor_core.testing.sim import replaying
+from fustor_core.testing.sim.times import Times
+
+if TYPE_CHECKING:
+    from fustor_core.testing.sim.world import World
+
+DEEPEST = 100
+
+
+class Broken(AssertionError):
+    """A promise was broken.
+
+    Args:
+        promise: its name: ``honesty``, ``step_back``, ``tree``, ``replay`` …
+    """
+
+    def __init__(self, promise: str, text: str) -> None:
+        super().__init__(f"{promise}: {text}")
+        self.promise = promise
+
+
+class Watched:
+    """An arbitrator that tells the checker which directories it judged about."""
+
+    class Config(BaseModel):
+        """As of the one inside."""
+
+    def __init__(self, inner: Arbitrator, checker: Checker) -> None:
+        self._inner, self._checker = inner, checker
+
+    def __repr__(self) -> str:
+        return f"<Watched {self._inner!r}>"
+
+    def judge(self, known: Known | None, claim: Claim, facts: Facts) -> Verdict:
+        """As the one inside does."""
+        verdict = self._inner.judge(known, claim, facts)
+        self._checker.judged(claim, verdict)
+        return verdict
+
+
+class Checker:
+    """Checks one world.
+
+    Attributes:
+        times: fusion time and true time. registers, steps: how much was checked.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.times = Times()
+        self.registers = self.steps = 0
+        self._touched: dict[Key, None] = {}
+        self._checked: dict[tuple[Key, bytes], tuple[bytes | None, int, int]] = {}
+        self._shown: dict[tuple[Key, bytes], int] = {}
+
+    def __repr__(self) -> str:
+        return f"<Checker {self.registers} registers in {self.steps} steps>"
+
+    # ---- what is told
+
+    def judged(self, claim: Claim, verdict: Verdict) -> None:
+        """A claim was judged."""
+        self.world.count("rule." + verdict.rule)
+        self._touched[verdict.key] = None
+        if isinstance(claim, Listing) and claim.via is not None:
+            self._touched[claim.via[0]] = None
+
+    def forgot(self, keys: list[Key]) -> None:
+        """Directories were forgotten: what is unknown may be anything."""
+        gone = set(keys)
+        for place in [place for place in self._shown if place[0] in gone]:
+            del self._shown[place]
+            self._checked.pop(place, None)
+
+    def started(self) -> None:
+        """A process of fusion runs."""
+        pipeline = self.world.server.pipeline
+        assert pipeline is not None
+        machine, clock = self.world.server.machine, self.world.clock
+        ahead = pipeline.keeping.clock.at(machine.raw_us()) - clock.now_us
+        self.times.runs(clock.now_us, ahead)
+
+    # ---- after every batch
+
+    def step(self) -> None:
+        """Something was answered: all that was judged since the last step holds."""
+        tree = self._tree()
+        touched, self._touched = self._touched, {}
+        if tree is None or not touched:
+            return
+        self.steps += 1
+        for key in touched:
+            directory = tree.dirs.get(key)
+            if directory is not None:
+                self._seat(tree, directory)
+                self._registers(directory)
+        self.world.note("step", *(f"{k.ino}.{k.birth}" for k in touched))
+
+    def _tree(self) -> Any:
+        pipeline = self.world.server.pipeline
+        view: Any = pipeline.view if pipeline is not None else None
+        return view.registers.tree if view is not None else None
+
+    def _seat(self, tree: Any, directory: Any) -> None:
+        """A seated directory's parent register names it; nothing is above itself."""
+        above, steps = directory, 0
+        while above.parent is not None:
+            value = above.parent.pack.get(above.name)
+            if value is None or not is_dir(value) or edge_key(value) != above.key:
+                self._fail("tree", f"{above!r} sits where its parent shows {value!r}")
+            above, steps = above.parent, steps + 1
+            if steps > DEEPEST:
+                self._fail("tree", f"{directory!r} is above itself")
+
+    def _registers(self, directory: Any) -> None:
+        """Honesty, and no unflagged step back."""
+        storage, key, times = self.world.storage, directory.key, self.times
+        names = dict.fromkeys(storage.names(key))
+        names.update(dict.fromkeys(directory.names()))
+        for name in names:
+            register = directory.get(name) if name else directory.attrs
+            if register is None or register.debt:
+                continue
+            seen, value = register.seen, register.value
+            place = (key, name)
+            now = (value, seen.lo, seen.hi)
+            if self._checked.get(place) == now:
+                continue
+            self._checked[place] = now
+            self.registers += 1
+            lo, hi = times.earliest(seen.lo), times.latest(seen.hi)
+            last = storage.held(key, name, value, lo, hi)
+            if last is None:
+                self._dishonest(directory, name, register, lo, hi)
+                continue
+            if last < self._shown.get(place, -1):
+                self._fail("step_back", f"{self._words(directory, name, register)} is older than"
+                           f" what was shown clean: {storage.story(key, name)}")  # fmt: skip
+            first = storage.first_held(key, name, value, lo, hi)
+            self._shown[place] = max(first, self._shown.get(place, -1))
+
+    def _dishonest(self, directory: Any, name: bytes, register: Any, lo: int, hi: int) -> None:
+        story = self.world.storage.story(directory.key, name)
+        told = [(at, _short(value)) for at, value in story]
+        what = self._words(directory, name, register)
+        self._fail("honesty", f"{what} never was so in [{lo}, {hi}]: {told}")
+
+    def _words(self, directory: Any, name: bytes, register: Any) -> str:
+        where = f"{directory.path()!r} ({directory.key.ino}.{directory.key.birth})"
+        return f"{where} {name!r} = {_short(register.value)} {register.seen} {register.origin}"
+
+    def _fail(self, promise: str, text: str) -> None:
+        raise Broken(promise, f"at {self.world.now_s:.6f} s: {text}")
+
+    # ---- in the end
+
+    def converged(self) -> None:
+        """At exactly T: the view is the truth, and says so."""
+        self.step()
+        tree, storage = self._tree(), self.world.storage
+        if tree is None or tree.root is None:
+            self._fail("convergence", "there is no view")
+        truth = {path: (inode.value, inode) for path, inode, _, _ in storage.walk()}
+        truth[b""] = (b"", storage.root)
+        shown: dict[bytes, bytes] = {}
+        stack = [(b"", tree.root)]
+        while stack:
+            path, at = stack.pop()
+            faults = self._unsettled(at)
+            if path in truth and at.attrs is not None:
+                own = truth[path][1].row
+                if at.attrs.value != own.pack():
+                    faults.append(f"attributes {unpack_row(at.attrs.value)} are {own}")
+            if faults:
+                self._fail("convergence", f"{path or b'/'!r}: {', '.join(faults)}")
+            for name in at.names():
+                value = at.get(name).value
+                shown[path + b"/" + name] = value
+                if is_dir(value):
+                    below = tree.child(at, name, value)
+                    if below is None:
+                        self._fail("convergence", f"{path + b'/' + name!r} is hidden")
+                    stack.append((path + b"/" + name, below))
+        for path in sorted(truth.keys() | shown.keys()):
+            if path and shown.get(path) != truth.get(path, (None,))[0]:
+                real = truth.get(path, (None,))[0]
+                self._fail(
+                    "convergence", f"{path!r} is {_short(real)}, shown {_short(shown.get(path))}"
+                )
+
+    def _unsettled(self, at: Any) -> list[str]:
+        faults = [f"{n!r} is disputed" for n, mark in sorted(at.own.items()) if mark.debt]
+        faults += [f"{n!r} is suspect" for n in sorted(at.suspects)]
+        faults += [f"{n!r} is frozen" for n in sorted(at.frozen or ())]
+        if at.base is None or at.owed is not None:
+            faults.append(f"a listing is owed: {at.reason} {at.owed}")
+        return faults
+
+    def closed(self) -> None:
+        """Everything has ended cleanly: what was kept is what was."""
+        fault = replaying.compare(self.world)
+        if fault:
+            self._fail("replay", fault)
+
+
+def _short(value: bytes | None) -> str:
+    if value is None:
+        return "absent"
+    if is_dir(value):
+        return f"dir {edge_key(value).ino}.{edge_key(value).birth}"
+    row = unpack_row(value)
+    return (f"file ino={row.ino} size={row.size} mtime={row.mtime_ns // 1000}"
+            f" ctime={row.ctime_ns // 1000} nlink={row.nlink} mode={row.mode:o}")  # fmt: skip

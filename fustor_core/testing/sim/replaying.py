@@ -1,0 +1,69 @@
+"""The state as a value: what a replay of the journal, or another order of it, must give again."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from fustor_core.fold import Fold
+from fustor_core.keeping import Keeping
+from fustor_core.testing.sim.server import VIEW
+
+if TYPE_CHECKING:
+    from fustor_core.testing.sim.world import World
+
+
+def image(view: Any) -> dict[Any, Any]:
+    """Everything about every directory that must survive."""
+    tree = view.registers.tree
+    return {
+        key: (
+            at.base,
+            at.blobs(),
+            sorted((name, at.get(name)) for name in at.own),
+            (at.parent.key, at.name) if at.parent is not None else None,
+            at.owed,
+            at.deep,
+            at.silent,
+            at.attrs,
+            sorted(at.suspects.items()),
+            sorted(at.frozen or ()),
+            sorted(at.blind or ()),
+        )
+        for key, at in tree.dirs.items()
+    }
+
+
+FIELDS = "base names-and-rows own seat owed deep silent attributes suspects frozen blind".split()
+
+
+def difference(a: dict[Any, Any], b: dict[Any, Any]) -> str:
+    """Where two images differ, in words; "" = nowhere."""
+    for key in sorted(a.keys() | b.keys()):
+        if key not in a or key not in b:
+            return f"directory {key} is only in {'the first' if key in a else 'the second'}"
+        for what, x, y in zip(FIELDS, a[key], b[key], strict=True):
+            if x != y:
+                return f"{what} of {key}: {x} and {y}"
+    return ""
+
+
+def compare(world: World) -> str:
+    """The live state, the state read back, and the replay of the whole journal."""
+    server = world.server
+    assert server.pipeline is not None
+    live = image(server.pipeline.view)
+    copy = server.folder / "replayed"
+    copy.mkdir()
+    shutil.copytree(server.folder / "journal", copy / "journal")
+    for name, folder in (("kept", server.folder), ("replayed", copy)):
+        view, arbitrator = world.fresh_drivers()
+        keeping = Keeping(
+            view, Fold(view, arbitrator), folder, "again", raw_us=server.machine.raw_us
+        )
+        keeping.open(VIEW)
+        fault = difference(live, image(view))
+        keeping.close()
+        if fault:
+            return f"the state {name} is another one: {fault}"
+    return ""

@@ -1,0 +1,186 @@
+"""The machine of fusion: its disk, its process, its boots."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+import anyio.abc
+
+from fustor_core.contracts import Accept, Arbitrator, View
+from fustor_core.errors import DiskFull, FustorError
+from fustor_core.fusion import Fusion
+from fustor_core.fusion_pipe import FusionPipeline
+from fustor_core.peers import FusionOptions
+from fustor_core.testing.sim.host import Machine
+from fustor_core.testing.sim.options import Options
+
+VIEW = "sim"
+Told = Callable[[str], None]
+
+
+class Killed(OSError):
+    """The process was killed in the middle of this."""
+
+
+class Server:
+    """Fusion on a virtual machine.
+
+    Args:
+        machine: its clocks. folder: its state directory, on a disk that loses what is not synced
+            when the process is killed in a write. make: new drivers for each process.
+        point, count: told the windows that are passed, and what happened.
+        started, answered: told that a process runs, that a request was answered.
+
+    Attributes:
+        door: the way in; None while no process runs. full: the disk takes nothing.
+        breaks: the next sync fails for good. alarms: what was told to people.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        options: Options,
+        folder: Path,
+        make: Callable[[], tuple[View, Arbitrator]],
+        *,
+        rng: Random,
+        point: Told,
+        count: Told,
+        started: Callable[[], None],
+        answered: Callable[[], None],
+    ) -> None:
+        self._started, self._answered = started, answered
+        self.machine, self.options, self.folder = machine, options, folder
+        self._make, self._rng, self._point, self._count = make, rng, point, count
+        self.pipeline: FusionPipeline | None = None
+        self.door: Accept | None = None
+        self.full = self.breaks = False
+        self.alarms: list[str] = []
+        self.starts = 0
+        self.kills = False
+        self._scope: anyio.CancelScope | None = None
+        self._group: anyio.abc.TaskGroup | None = None
+        self._synced: dict[int, int] = {}
+        self.over = anyio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Server {'up' if self.door else 'down'}>"
+
+    # ---- the ground (see seams)
+
+    def wall_ns(self) -> int:
+        """The wall clock of fusion's host."""
+        return self.machine.wall_ns()
+
+    async def work(self, act: Callable[[], Any]) -> Any:
+        """Something in a worker thread."""
+        if self.kills:
+            raise DiskFull("killed")
+        self._point("disk.before")
+        await self.machine.sleep(self._rng.uniform(0.0001, 0.003))
+        if self.kills:
+            raise DiskFull("killed")
+        done = act()
+        self._point("disk.after")
+        return done
+
+    def write(self, fd: int) -> None:
+        """fdatasync of the journal.
+
+        Raises:
+            OSError: the disk is full or broken, or the process was killed in it.
+        """
+        self._point("disk.sync")
+        if self.kills:
+            self._tear(fd)
+            raise Killed(errno.EIO, "killed")
+        if self.full:
+            self._count("disk.full")
+            raise OSError(errno.ENOSPC, "planted")
+        if self.breaks:
+            self._count("disk.broken")
+            self.breaks = False
+            raise OSError(errno.EIO, "planted")
+        status = os.fstat(fd)
+        self._synced[status.st_ino] = status.st_size
+
+    def _tear(self, fd: int) -> None:
+        """Power went: of what was written and not synced, some may be there."""
+        status = os.fstat(fd)
+        safe = self._synced.get(status.st_ino, status.st_size)
+        if safe < status.st_size:
+            self._count("disk.torn")
+            os.ftruncate(fd, self._rng.randrange(safe, status.st_size + 1))
+
+    # ---- the process
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """One process, until it is killed or its disk breaks."""
+        options = self.options
+        view, arbitrator = self._make()
+        self.over, self.kills = anyio.Event(), False
+        pipeline = FusionPipeline(
+            FusionOptions(
+                VIEW,
+                session_timeout_s=options.session_timeout_s,
+                audit_interval_s=options.audit_s,
+                sentinel_interval_s=options.sentinel_s,
+                max_sessions=20,
+                loose_age_s=options.loose_age_s,
+                hot_s=options.hot_s,
+            ),
+            view,
+            arbitrator,
+            self.folder,
+            boot=self.machine.boot_id,
+            on_alarm=self.alarms.append,
+            raw_us=self.machine.raw_us,
+            sleep=self.machine.sleep,
+        )
+        self.starts += 1
+        pipeline.open()
+        self.pipeline = pipeline
+        try:
+            with anyio.CancelScope() as self._scope:
+                async with anyio.create_task_group() as self._group:
+                    await self._group.start(pipeline.run)
+                    self._started()
+                    self.door = Fusion({VIEW: pipeline})
+                    task_status.started()
+        except* FustorError:
+            self._count("fusion.exits")  # the disk failed: the process ends, and verifies
+        finally:
+            self.door = self._scope = self._group = None
+            self.over.set()
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._scope is not None:
+            self.kills, self.door = True, None
+            self._scope.cancel()
+
+    def end(self) -> None:
+        """A clean stop."""
+        if self._scope is not None:
+            self.door = None
+            self._scope.cancel()
+
+    def arrived(self, handle: Callable[[Accept], Awaitable[None]]) -> bool:
+        """A request; False: nobody listens."""
+        door, group = self.door, self._group
+        if door is None or group is None:
+            return False
+
+        async def serve() -> None:
+            await self.machine.gate()
+            await handle(door)
+            self._answered()
+
+        group.start_soon(serve)
+        return True
