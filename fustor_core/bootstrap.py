@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from fustor_core.building import Builder
 from fustor_core.config import AGENT, FUSION, ROLES, Loaded
+from fustor_core.contracts import Access, Asset
 from fustor_core.desk import Desk, problem
 from fustor_core.drift import Drift
 from fustor_core.driven import NAME, Driven
@@ -35,7 +36,11 @@ from fustor_core.problems import Problem
 from fustor_core.registry import Registry, refuse_earlier_system
 from fustor_core.reloading import Reloading, set_log_level
 from fustor_core.reporting import Tell, event
+from fustor_core.shelf import shelved
 from fustor_core.state import StateDirectory
+
+PAGE_RIGHTS = Access("", frozenset({"read", "scan", "admin"}))
+"""Of whoever follows the link that `fustor up` prints: it is the owner of the process."""
 
 
 async def run(
@@ -135,7 +140,16 @@ class House:
         if self.loaded.reading is None and _is_beyond_sockets(self.loaded):
             premises.key = keys.lend()  # `up` has no moment to make one before
         outer = desk.commands()
-        self.fusion = premises.fusion = Fusion({}, outer=outer, about=self._about, keys=keys)
+        self.fusion = premises.fusion = Fusion(
+            {},
+            outer=outer,
+            about=self._about,
+            keys=keys,
+            assets=self._assets,
+            vis_update_rate=lambda: self.loaded.config.state.vis_update_rate,
+        )
+        if premises.key and self._assets():
+            premises.page = f"#code={self.fusion.link(PAGE_RIGHTS)}"
         forests = Forests(lambda: self.loaded.config.forests, self.fusion.query)
         self.fusion.outer |= forests.commands()
         for name in config.views:
@@ -188,8 +202,16 @@ class House:
             "home": str(self.state.home),
             "roles": list(self.roles),
             "ready": self.premises.scanned >= pipes.keys(),
+            "urls": self.premises.urls(),
             "pipes": [pipe.document() for pipe in pipes.values()],
         }
+
+    def _assets(self) -> list[Asset]:
+        """The files that plugins have for browsers."""
+        served, faults = shelved(self.registry.hooks.fustor_assets())
+        for fault in faults:
+            self._warn(fault)
+        return served
 
     async def _drop(self, name: str) -> None:
         """Forget a view and all that is stored of it; not while anything feeds it."""
@@ -212,6 +234,7 @@ class House:
 
     def _moved(self, move: Move[Any]) -> None:
         self._driven.record(move)
+        self.fusion.stir()
         self.premises.moved(move)
         self.registry.hooks.fustor_transition(
             machine=move.machine, subject=move.subject, event=move.event, old=move.old, new=move.new

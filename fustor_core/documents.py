@@ -79,6 +79,7 @@ def view_status(
         and {"session_id": leader.session_id, "agent": leader.agent_id, "since": since},
         "last_audit": last and {"at": wall_at(last[0], moment), "seconds": last[1]},
         "audits": count,
+        "leadership": led.state.name,
     }
     return {**document, "root": None} if root is None else with_path(document, root, "root")
 

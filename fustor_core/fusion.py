@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -12,7 +12,19 @@ import anyio.abc
 import anyio.lowlevel
 
 from fustor_core.claims import Ack, Batch
-from fustor_core.contracts import HERE, Access, Answer, Caller, Grant, Hello, Page, Pulse, Query
+from fustor_core.config import State
+from fustor_core.contracts import (
+    HERE,
+    Access,
+    Answer,
+    Asset,
+    Caller,
+    Grant,
+    Hello,
+    Page,
+    Pulse,
+    Query,
+)
 from fustor_core.documents import job_document, session_document, with_path
 from fustor_core.errors import (
     NoSuchJob,
@@ -20,14 +32,20 @@ from fustor_core.errors import (
     QueryError,
     SessionObsoletedError,
 )
+    Unauthorized,
 from fustor_core.fusion_pipe import FusionPipeline
 from fustor_core.jobs import Job
 from fustor_core.key_store import KeyStore
 from fustor_core.keys import asked
 
+from fustor_core.vouchers import Vouchers
 FOLLOW_PAUSE_S = 0.02
 FOLLOW_PAGE = 1000
 
+STIRRING = frozenset({"scan", "cancel", "confirm"})  # other commands move machines, or nothing
+JOBS_IN_BRIEF = 50
+LINK_S = 600.0  # a link to the page has to be followed within this time
+LOGIN_S = 43_200.0  # for so long the key is good that it gives
 Do = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -41,6 +59,8 @@ class Fusion:
         about: more fields for `status`, e.g. home, version and pipes.
         keys: who may come in over a network; opened. None: nobody.
     """
+        assets: gives the files that plugins have for browsers.
+        vis_update_rate: gives the configured one, in Hz.
 
     def __init__(
         self,
@@ -50,10 +70,15 @@ class Fusion:
         about: Callable[[], dict[str, Any]] = dict,
         keys: KeyStore | None = None,
     ) -> None:
+        assets: Callable[[], Sequence[Asset]] = tuple,
+        vis_update_rate: Callable[[], float] = lambda: State().vis_update_rate,
         self.pipelines = dict(pipelines)
         self.outer = dict(outer or {})
         self.keys = keys or KeyStore()
-        self._about = about
+        self._about, self._assets, self._vis_update_rate = about, assets, vis_update_rate
+        self._links: Vouchers[Access] = Vouchers(LINK_S)
+        self._stirs = 0
+        self._stirring = anyio.Event()
         self._started = time.monotonic()
         self._own: dict[str, Do] = {
             "sessions": self._sessions,
@@ -67,6 +92,8 @@ class Fusion:
             "key-revoke": self._revoke_key,
             "key-rotate": self._rotate_key,
         }
+            "link": self._make_link,
+            "login": self._login,
 
     def __repr__(self) -> str:
         return f"<Fusion views={sorted(self.pipelines)}>"
@@ -87,7 +114,9 @@ class Fusion:
 
     async def push(self, session_id: str, batch: Batch, body: bytes, caller: Caller = HERE) -> Ack:
         """A batch; durable and applied when this returns."""
-        return await self._session(session_id).push(session_id, batch, body, caller)
+        ack = await self._session(session_id).push(session_id, batch, body, caller)
+        self.stir()
+        return ack
 
     async def close(self, session_id: str, caller: Caller = HERE) -> None:
         """End a session; unknown ones too."""
@@ -200,7 +229,35 @@ class Fusion:
         act = self._own.get(name) or self.outer.get(name)
         if act is None:
             raise QueryError(f"{name} cannot be asked for here")
-        return await act(arguments)
+        done = await act(arguments)
+        if name in STIRRING:
+            self.stir()
+        return done
+
+    def assets(self) -> Sequence[Asset]:
+        """The files that plugins have for browsers."""
+        return self._assets()
+
+    @property
+    def vis_update_rate(self) -> float:
+        """How often watchers are told what flows, in Hz."""
+        return self._vis_update_rate()
+
+    async def stirred(self, since: int) -> int:
+        """Return when something has happened since that number, with the number of now."""
+        while self._stirs <= since:
+            await self._stirring.wait()
+        return self._stirs
+
+    def stir(self) -> None:
+        """Something has happened that people watch for."""
+        self._stirs += 1
+        self._stirring.set()
+        self._stirring = anyio.Event()
+
+    def link(self, access: Access) -> str:
+        """The text of a link to the page: whoever follows it first gets a key that may this."""
+        return self._links.make(access)
 
     def _view_status(self, name: str) -> dict[str, Any]:
         pipeline = self.pipelines[name]
@@ -236,9 +293,11 @@ class Fusion:
     async def _jobs(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "jobs": [
-                _job_told(pipeline, job)
+                _job_told(pipeline, job, brief=brief)
                 for pipeline in self.pipelines.values()
-                for job in pipeline.standing.summons.jobs
+                for job in list(pipeline.standing.summons.jobs)[-JOBS_IN_BRIEF if brief else 0 :]
+        """All jobs; ``brief``: the newest, without what their scopes are like now."""
+        brief = bool(arguments.get("brief"))
             ],
         }
 
@@ -275,14 +334,27 @@ class Fusion:
         root = arguments.get("root") or b"/"
         done = await pipeline.confirm(root, reject=bool(arguments.get("reject")))
         confirmed = [with_path({"removes": d["removes"]}, d["path"]) for d in done]
+    async def _make_link(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        access = asked(arguments["scopes"], arguments["views"], arguments["pipes"])
+        return {"code": self.link(access), "lives_s": LINK_S}
+
+    async def _login(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        access = self._links.take(arguments["code"])
+        if access is None:
+            raise Unauthorized(
+                "this link is used up or too old",
+                remedy="make a new one with `fustor key link`, or paste a key",
+            )
+        return {"key": self.keys.lend(access, lives_s=LOGIN_S), "lives_s": LOGIN_S}
+
         return {"view": arguments["view"], "confirmed": confirmed}
 
 
-def _job_told(pipeline: FusionPipeline, job: Job) -> dict[str, Any]:
+def _job_told(pipeline: FusionPipeline, job: Job, *, brief: bool = False) -> dict[str, Any]:
     """Job of interfaces.md §2; the quality in its result is that of its scope now."""
     moment = pipeline.moment()
     document = job_document(job, pipeline.options.view, moment)
-    if document["result"] is not None:
+    if document["result"] is not None and not brief:
         for page in pipeline.view.read(Query("du", job.path, depth=0), moment):
             if page.document is not None:
                 document["result"]["quality"] = page.document["quality"]

@@ -22,6 +22,8 @@ from typing import Any
 
 import pluggy
 
+from fustor_core.contracts import Asset
+
 PROJECT = "fustor"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -54,4 +56,17 @@ def fustor_batch_accepted(view: str, session_id: str, seq: int, claims: int) -> 
 @hookspec
 def fustor_tables() -> Sequence[Any]:
     """The plugin's own state machines (`fustor_core.machine.Table`), for ``fustor machines``."""
+    return ()
+
+
+@hookspec
+def fustor_assets() -> Sequence[Asset]:
+    """Files for browsers: receivers serve them as they are, at their paths, to whoever comes.
+
+    They are asked for once, when a receiver begins to serve, and hold nothing that is secret. A
+    file lies at ``/`` or below ``/assets/``; anything else, and a path that another plugin has
+    taken before, is left out with a warning. Scripts and styles are files of their own: the policy
+    that a receiver sends with each (Content-Security-Policy) forbids all that stands in markup,
+    and all that comes from elsewhere.
+    """
     return ()

@@ -95,10 +95,20 @@ class KeyStore:
 
     # ---- changing
 
-    def lend(self) -> str:
-        """A key of this run: it may everything and is stored nowhere."""
-        text, key = self._new(Access(), expires_us=None, stored=False)
+    def lend(self, access: Access | None = None, *, lives_s: float | None = None) -> str:
+        """A key of this run, which is stored nowhere.
+
+        Args:
+            access: what it may do; None = everything.
+            lives_s: it expires after so many seconds; None = with the process.
+
+        Raises:
+            QueryError: there are too many keys.
+        """
+        expires_us = None if lives_s is None else self._now_us() + int(lives_s * 1e6)
+        text, key = self._new(access or Access(), expires_us=expires_us, stored=False)
         self._table = keys.created(self._table, key, self._now_us())
+        self._tell()  # its end has to be waited for
         return text
 
     async def create(self, access: Access, *, lives_s: float | None = None) -> dict[str, str]:

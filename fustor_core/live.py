@@ -82,10 +82,11 @@ def applied(state: Document, paths: Iterable[Path], payload: Document) -> dict[s
     changed = dict(state)
     own = {id(changed)}  # the mappings that are copies already
     for path in paths:
-        place, value = changed, payload.get(path[0], _NOTHING)
+        place: dict[str, Any] = changed
+        value: Any = payload.get(path[0], _NOTHING)
         for part, below in pairwise(path):
             inner = place.get(part)
-            if id(inner) not in own:
+            if not isinstance(inner, dict) or id(inner) not in own:
                 place[part] = inner = dict(inner) if isinstance(inner, Mapping) else {}
                 own.add(id(inner))
             place = inner
@@ -200,8 +201,8 @@ class Reel:
             return None
         missed = self.seq - seq
         if not 0 < missed <= len(self._masks) or seq <= 0:
-            mask = [(name,) for name in self._state]
-            return Update(0, self.seq, tuple(mask), dict(self._state))
+            everything = tuple((name,) for name in self._state)
+            return Update(0, self.seq, everything, dict(self._state))
         mask = union(self._masks[number] for number in range(-missed, 0))
         return Update(seq, self.seq, tuple(mask), picked(self._state, mask))
 

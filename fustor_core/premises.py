@@ -43,6 +43,7 @@ class Premises:
         views, receivers, berths: what there is, by name.
         fusion: the door to the views; given before anything is added.
         agent: id of the agent, for pipes. key: of this run, for people; "" = there is none.
+        page: what follows the address of the page in a link that lets in once; "" = no page.
         scanned: pipes whose first scan is over. serving: set when questions are answered.
     """
 
@@ -57,6 +58,7 @@ class Premises:
         self._receiver_configs: dict[str, DriverBlock] = {}
         self.agent = ""
         self.key = ""
+        self.page = ""
         self.scanned: set[str] = set()
         self.serving = anyio.Event()
         self._tell, self._socket = tell, socket
@@ -334,13 +336,18 @@ class Premises:
         if move.machine == "pipeline" and move.event in FIRST_SCAN_OVER:
             self.scanned.add(move.subject)
 
+    def urls(self) -> list[str]:
+        """Where this can be reached over a network."""
+        addresses = [a for r in self.receivers.values() for a in getattr(r, "addresses", ())]
+        return [address for address in addresses if not address.startswith("unix:")]
+
     def _about_view(self, view: str) -> dict[str, Any]:
         """What ``ready`` says of a view beside its figures."""
-        addresses = [a for r in self.receivers.values() for a in getattr(r, "addresses", ())]
-        urls = [address for address in addresses if not address.startswith("unix:")]
+        urls = self.urls()
         fields: dict[str, Any] = {"socket": self._socket}
         if urls:
             fields |= {"url": urls[0]} | ({"key": self.key} if self.key else {})
+            fields |= {"page": f"{urls[0]}/{self.page}"} if self.page else {}
         for pipe in self.pipes.values():
             if pipe.config.view == view and isinstance(pipe.source, Reporting):
                 fields |= {"root": str(pipe.config.source.options.get("root", ""))}

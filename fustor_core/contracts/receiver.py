@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -41,6 +41,23 @@ class Access:
             and (view is None or any(fnmatchcase(view, glob) for glob in self.views))
             and (pipe is None or any(fnmatchcase(pipe, glob) for glob in self.pipes))
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that a receiver serves to browsers. Whoever reaches the server may read it.
+
+    Args:
+        path: in the URL: ``/``, or below ``/assets/``.
+        media_type: with its charset, where it is text.
+        content: as it is sent.
+        lasting: the path changes whenever the content does, so it may be kept for ever.
+    """
+
+    path: str
+    media_type: str
+    content: bytes = field(repr=False)
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +129,24 @@ class Ask(Protocol):
     def status(self) -> dict[str, Any]: ...
 
     async def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    async def stirred(self, since: int) -> int:
+        """Return when something has happened that people watch for: a machine has moved, a batch
+        was taken, somebody asked for something.
+
+        Args:
+            since: what this returned the last time; less than all there were: it returns at once.
+        """
+        ...
+
+    @property
+    def vis_update_rate(self) -> float:
+        """How often watchers are told what flows, in Hz."""
+        ...
+
+    def assets(self) -> Sequence[Asset]:
+        """The files that plugins have for browsers."""
+        ...
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +10,18 @@ from typing import Any, Protocol
 import anyio
 
 from fustor_core.claims import PROTOCOL, Ack, Batch, encode_batch
-from fustor_core.contracts import Access, Answer, Grant, Hello, Page, Pulse, Query, Receiver
+from fustor_core.config import State
+from fustor_core.contracts import (
+    Access,
+    Answer,
+    Asset,
+    Grant,
+    Hello,
+    Page,
+    Pulse,
+    Query,
+    Receiver,
+)
 from fustor_core.errors import NoSuchView, SessionObsoletedError, Unauthorized
 from fustor_core.testing.door import MemoryDoor
 from fustor_core.testing.promises import cell, configured, hello, kept, run
@@ -79,6 +90,20 @@ class NoAnswers:
     async def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Says the command back."""
         return {"name": name, **arguments}
+
+    async def stirred(self, since: int) -> int:
+        """Nothing ever happens."""
+        await anyio.sleep_forever()
+        return since
+
+    @property
+    def vis_update_rate(self) -> float:
+        """The default."""
+        return State().vis_update_rate
+
+    def assets(self) -> Sequence[Asset]:
+        """None."""
+        return ()
 
 
 @dataclass(slots=True)

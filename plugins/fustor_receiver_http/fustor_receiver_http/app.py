@@ -16,10 +16,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fustor_core.contracts import Accept, Ask
-from fustor_receiver_http import control, forests, health, keys, problems, queries
+from fustor_receiver_http import control, forests, health, keys, problems, queries, tickets
 from fustor_receiver_http.bodies import Limits
 from fustor_receiver_http.documents import Document
+from fustor_receiver_http.files import Files
 from fustor_receiver_http.ingest import SESSIONS, Ingest
+from fustor_receiver_http.live import SOCKET, Live
 from fustor_receiver_http.operations import describe
 from fustor_receiver_http.scopes import Gate, hide_views, permit
 from fustor_receiver_http.streams import Streams
@@ -63,7 +65,10 @@ class Front:
             await send(message)
 
         app = self._chosen(scope["path"]) or self._rest
-        if _is_text(scope["query_string"]):
+        if scope["type"] == "websocket" and scope["path"] != SOCKET:
+            told = f"no WebSocket is at {scope['path']}"
+            await problems.refuse(scope, receive, send, "no-such-route", told)
+        elif _is_text(scope["query_string"]):
             await app(scope, receive, measured)
         else:
             await problems.refuse(
@@ -77,7 +82,8 @@ class Front:
 
     def _chosen(self, path: str) -> ASGIApp | None:
         for place, app in self._hot.items():
-            if path == place or (place.endswith("/") and path.startswith(place)):
+            below = place.endswith("/") and place != "/"  # the page itself has nothing below it
+            if path == place or (below and path.startswith(place)):
                 return app
         return None
 
@@ -90,13 +96,22 @@ class Api(FastAPI):
         return describe(super().openapi())
 
 
-def build(accept: Accept, ask: Ask, streams: Streams, limits: Limits) -> Front:
+def build(
+    accept: Accept,
+    ask: Ask,
+    streams: Streams,
+    limits: Limits,
+    live: Live,
+    files: Files,
+    open_tickets: tickets.Tickets,
+) -> Front:
     """The whole application.
 
     Args:
         accept: the way in. ask: the way to the answers.
         streams: where open streams are kept.
         limits: of what comes in.
+        live: the live state. files: what browsers get. open_tickets: with which they watch.
     """
     meter = health.Meter(ask, streams)
     api = Api(
@@ -115,12 +130,14 @@ def build(accept: Accept, ask: Ask, streams: Streams, limits: Limits) -> Front:
     api.include_router(control.routes(ask), dependencies=once)
     api.include_router(forests.routes(ask), dependencies=once)
     api.include_router(keys.routes(ask), dependencies=once)
+    api.include_router(tickets.routes(ask, open_tickets), dependencies=once)
     api.include_router(health.routes(ask, streams, meter))
     _describe(api)
     problems.join(api, lambda: api.openapi()["paths"])
     hide_views(api)
     ingest = ServerErrorMiddleware(Ingest(accept, limits), handler=problems.failed)
-    hot = {place: Gate(place, ingest) for place in (SESSIONS, f"{SESSIONS}/")}
+    hot: dict[str, ASGIApp] = {place: Gate(place, ingest) for place in (SESSIONS, f"{SESSIONS}/")}
+    hot |= {SOCKET: Gate(SOCKET, live)} | dict.fromkeys(files.paths, files)
     return Front(api, meter, hot)
 
 

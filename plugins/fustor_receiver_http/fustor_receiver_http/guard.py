@@ -7,7 +7,7 @@ can open it, and that may everything.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,6 +16,7 @@ from fustor_core.errors import Unauthorized
 from fustor_receiver_http.problems import refuse
 from fustor_receiver_http.scopes import ACCESS, NOBODY, OPEN
 from fustor_receiver_http.throttle import Throttle
+from fustor_receiver_http.tickets import Tickets, is_ours, ticket_in
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -40,16 +41,31 @@ class Guard:
 
     Args:
         app: what is guarded.
-        hosts: allowed names beside those of loopback, without port.
+        host: that it listens on. allowed_hosts: names beside it and those of loopback.
         ask: knows the keys.
         throttle: counts the wrong ones.
+        files: paths that are for everybody.
+        tickets: those that open a WebSocket.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], ask: Ask, throttle: Throttle) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        allowed_hosts: Iterable[str],
+        ask: Ask,
+        throttle: Throttle,
+        files: Collection[str],
+        tickets: Tickets,
+    ) -> None:
         self._app = app
-        self._hosts = LOOPBACK_NAMES | {host_name(host) for host in hosts}
+        self._named = frozenset(map(host_name, allowed_hosts))
+        self._hosts = LOOPBACK_NAMES | self._named | {host_name(host)}
         self._ask = ask
         self._throttle = throttle
+        self._open = OPEN | frozenset(files)
+        self._tickets = tickets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -63,15 +79,34 @@ class Guard:
                 f"this server is not {named or 'without a name'}",
                 remedy="use an address that it listens on, or add the name to allowed_hosts",
             )
-        elif scope["path"] in OPEN:
+        elif not self._from_here(scope, hosts[0]):
+            await refuse(
+                scope,
+                receive,
+                send,
+                "forbidden",
+                "a page of another site may not open a WebSocket here",
+                remedy="add the name under which this one is known to allowed_hosts",
+            )
+        elif scope["path"] in self._open:
             scope[ACCESS] = NOBODY
             await self._app(scope, receive, send)
         else:
             await self._keyed(scope, receive, send)
 
+    def _from_here(self, scope: Scope, host: bytes) -> bool:
+        origins = [value for name, value in scope["headers"] if name == b"origin"]
+        return scope["type"] == "http" or is_ours(origins, host, self._named)
+
     async def _keyed(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = [key for name, value in scope["headers"] if (key := _key(name, value))]
         wait_s = 0.0
+        ticket = ticket_in(scope["query_string"]) if scope["type"] == "websocket" else None
+        if ticket is not None and not given:
+            access = self._tickets.take(ticket)
+            if access is not None:
+                scope[ACCESS] = access
+                return await self._app(scope, receive, send)
         # Two keys are no key: a proxy and the application might look at different ones.
         if len(given) == 1:
             try:

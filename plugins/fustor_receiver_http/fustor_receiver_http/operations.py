@@ -9,6 +9,7 @@ from fustor_core.claims import MEDIA_TYPE
 from fustor_core.problems import MEDIA_TYPE as PROBLEM
 from fustor_receiver_http.documents import JSON
 from fustor_receiver_http.ingest import SESSIONS
+from fustor_receiver_http.live import SOCKET
 from fustor_receiver_http.replies import complete
 
 PREFIX = "wire"  # of the schemas' names: FastAPI has its own
@@ -54,7 +55,23 @@ def describe(schema: dict[str, Any]) -> dict[str, Any]:
             operation["parameters"].append(
                 {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
             )
+    schema["paths"][SOCKET] = {"get": _socket()}
     return complete(schema)
+
+
+def _socket() -> dict[str, Any]:
+    """The WebSocket; OpenAPI has no words for what comes over it."""
+    named = [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+        for name in ("ticket", "run", "resume")
+    ]
+    problem = {"description": "A problem document", "content": {PROBLEM: {"schema": {}}}}
+    return {
+        "tags": ["read"],
+        "summary": "Live state: what is there, then every change of a field, as it happens",
+        "parameters": named,
+        "responses": {"101": {"description": "Frames of JSON follow"}, "426": problem},
+    }
 
 
 def _operation(

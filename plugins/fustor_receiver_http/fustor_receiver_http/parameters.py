@@ -240,6 +240,10 @@ class Paged(Placed):
     cursor: str | None = Field(None, description="next_cursor of the page before")
 
 
+class BlindParameters(Paged):
+    by_directory: Flag = Field(False, description="one item a directory, with how many there are")
+
+
 class TreeParameters(Placed):
     depth: Annotated[Depth, Field(description="0: no limit")] = TREE_DEPTH
     limit: Limit | None = None

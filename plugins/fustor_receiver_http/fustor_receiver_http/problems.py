@@ -73,6 +73,7 @@ SLUGS: dict[str, tuple[int, str]] = {
     "unsupported-media": (415, "No such content type here"),
     "session-obsolete": (419, "The session is gone"),
     "misdirected": (421, "Not under this host name"),
+    "upgrade-required": (426, "This is a WebSocket"),
     "slow-down": (429, "Too busy at the moment"),
     "internal": (500, "A fault of the server"),
     "disk-full": (507, "No space for it"),

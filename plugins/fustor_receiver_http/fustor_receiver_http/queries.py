@@ -119,7 +119,14 @@ def _lists(router: APIRouter, ask: Ask, streams: Streams) -> None:
 
     flagged("suspects", "Entries that may be incomplete")
     flagged("debts", "Entries with conflicting evidence")
-    flagged("blind-spots", "Entries whose last change no agent saw happen")
+
+    @router.get("/blind-spots", summary="Entries whose last change no agent saw happen")
+    async def blind(
+        view: str, request: Request, asked: Annotated[BlindParameters, Query()]
+    ) -> Response:
+        verb = "blind-directories" if asked.by_directory else "blind-spots"
+        query = Question(verb, asked.place(), limit=page_limit(asked.limit), cursor=asked.cursor)
+        return await _answer(ask, streams, view, query, request)
 
 
 def _entries(router: APIRouter, ask: Ask) -> None:

@@ -149,10 +149,13 @@ class HttpReceiver:
         # what only a running server needs: configuration is read without it
         from fustor_receiver_http.app import build
         from fustor_receiver_http.bodies import Limits
+        from fustor_receiver_http.files import Files
         from fustor_receiver_http.guard import Guard, Owner
+        from fustor_receiver_http.live import Live
         from fustor_receiver_http.server import Server
         from fustor_receiver_http.streams import Streams
         from fustor_receiver_http.throttle import Throttle
+        from fustor_receiver_http.tickets import TICKET_S, Tickets
 
         self.bind()
         config = self.config
@@ -164,13 +167,22 @@ class HttpReceiver:
             held_bytes=config.max_held_bytes,
             patience_s=config.body_timeout,
         )
-        front = build(accept, ask, streams, limits)
+        live, files = Live(ask, streams), Files(ask.assets())
+        tickets = Tickets(TICKET_S)
+        front = build(accept, ask, streams, limits, live, files, tickets)
         servers = []
         for place, listening in self._bound:
             app: ASGIApp = Owner(front)
             if place.path is None:
-                hosts = [place.host, *config.allowed_hosts]
-                app = Guard(front, hosts=hosts, ask=ask, throttle=throttle)
+                app = Guard(
+                    front,
+                    host=place.host,
+                    allowed_hosts=config.allowed_hosts,
+                    ask=ask,
+                    throttle=throttle,
+                    files=files.paths,
+                    tickets=tickets,
+                )
             server = Server(
                 app,
                 listening,
@@ -181,6 +193,7 @@ class HttpReceiver:
             servers.append(server)
         try:
             async with anyio.create_task_group() as group:
+                group.start_soon(live.run)
                 for server in servers:
                     group.start_soon(_sheltered, server)
                 try:

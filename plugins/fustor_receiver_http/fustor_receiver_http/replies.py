@@ -106,6 +106,22 @@ PARTS: dict[str, Schema] = {
         observed=maybe(several(WHOLE)),
         rollup=of("Rollup"),
     ),
+    "Sighting": document(
+        origin=one_of("snapshot audit sentinel on_demand"),
+        audit=maybe(COUNT),
+        agent=maybe(TEXT),
+        at=TEXT,
+        at_us=WHOLE,
+    ),
+    "BlindDirectory": document(
+        "path",
+        view=TEXT,
+        blind=COUNT,
+        below=COUNT,
+        first_seen=maybe(of("Sighting")),
+        last_seen=maybe(of("Sighting")),
+        known_by=several(TEXT),
+    ),
     "Change": document(
         "path",
         "entry",
@@ -131,6 +147,7 @@ PARTS: dict[str, Schema] = {
         memory_bytes=COUNT,
         last_audit=maybe(document(at=TEXT, seconds=NUMBER)),
         audits=COUNT,
+        leadership=one_of("VACANT ELECTED LEADING LAPSED"),
     ),
     "Pipe": document(
         id=TEXT,
@@ -212,6 +229,9 @@ def _of_views() -> dict[tuple[str, str], Schema]:
     entry, quality = maybe(of("Entry")), of("Quality")
     reason = document(kind=TEXT, count=COUNT, examples=PATHS)
     best = document("path", view=TEXT, rollup=of("Rollup"), quality=quality)
+    told = document(first_seen=maybe(of("Sighting")), known_by=several(TEXT))
+    blind = {"allOf": [of("Entry"), told]}
+    directories = page("directories", of("BlindDirectory"))
     return {
         ("GET", "/views"): document(views=several(of("ViewStatus"))),
         ("GET", view): of("ViewStatus"),
@@ -222,7 +242,7 @@ def _of_views() -> dict[tuple[str, str], Schema]:
         ),
         ("GET", f"{view}/suspects"): page("entries", of("Entry")),
         ("GET", f"{view}/debts"): page("entries", of("Entry")),
-        ("GET", f"{view}/blind-spots"): page("entries", of("Entry")),
+        ("GET", f"{view}/blind-spots"): {"anyOf": [page("entries", blind), directories]},
         ("GET", f"{view}/find"): page("matches", of("Entry")),
         ("GET", f"{view}/stat"): answered(existence=existence, entry=entry),
         ("GET", f"{view}/tree"): answered(tree=of("Entry"), truncated=TRUTH),
@@ -277,9 +297,13 @@ def _of_program() -> dict[tuple[str, str], Schema]:
             uptime_s=NUMBER,
             home=TEXT,
             roles=several(TEXT),
+            urls=several(TEXT),
             views=several(of("ViewStatus")),
             pipes=several(of("Pipe")),
         ),
+        ("POST", "/state/tickets"): document(ticket=TEXT, lives_s=NUMBER),
+        ("POST", "/keys/links"): document(code=TEXT, lives_s=NUMBER),
+        ("POST", "/login"): document(key=TEXT, lives_s=NUMBER),
         ("GET", "/livez"): health,
         ("GET", "/readyz"): health,
         ("GET", "/startupz"): health,

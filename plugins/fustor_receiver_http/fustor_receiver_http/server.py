@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES_MAX = 128 << 10
 IDLE_CONNECTION_S = 75  # longer than the pause between two heartbeats of an agent
+MESSAGE_BYTES_MAX = 4096  # of what comes in over a WebSocket
 DATE_S = 1.0  # how old the Date header of a reply may be
 
 
@@ -71,7 +72,9 @@ class Server(uvicorn.Server):
                 app,
                 loop="none",
                 http=BoundedProtocol,
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=MESSAGE_BYTES_MAX,
+                ws_per_message_deflate=False,  # one frame is for many, each would pack it again
                 lifespan="off",
                 interface="asgi3",
                 log_config=None,

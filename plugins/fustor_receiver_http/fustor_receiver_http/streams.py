@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -33,8 +33,14 @@ T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 
 
+class Ending(Protocol):
+    """Something open that can be told to end, properly."""
+
+    def end(self) -> None: ...
+
+
 class Streams:
-    """Those that are open.
+    """Those that are open; sockets, too.
 
     Args:
         heartbeat_s: longest silence. stall_s: longest time that a client may take nothing.
@@ -52,7 +58,7 @@ class Streams:
         self.heartbeat_s = heartbeat_s
         self.stall_s = stall_s
         self.stopped = False
-        self._open: set[Stream] = set()
+        self._open: set[Ending] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -67,13 +73,13 @@ class Streams:
         for stream in list(self._open):
             stream.end()
 
-    def enter(self, stream: Stream) -> None:
+    def enter(self, stream: Ending) -> None:
         """Counts a stream that begins."""
         self._open.add(stream)
         if self.stopped:
             stream.end()
 
-    def leave(self, stream: Stream) -> None:
+    def leave(self, stream: Ending) -> None:
         """Forgets one that is over."""
         self._open.discard(stream)
 

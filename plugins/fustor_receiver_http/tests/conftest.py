@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +15,7 @@ import httpx
 import pytest
 from fustor_receiver_http import HttpReceiver
 
-from fustor_core.contracts import Access, Page, Query
+from fustor_core.contracts import Access, Asset, Page, Query
 from fustor_core.errors import CursorTooOld, FustorError, NoSuchView, QueryError
 from fustor_core.key_store import KeyStore
 from fustor_core.problems import Problem
@@ -41,11 +41,15 @@ class MemoryAsk:
         asked: every question. told: every command. following: how many follow now.
         wakes: how often a follower went on. faults: verb or command → what it raises.
         given: how many pages of lists were made.
+        pipes: as the status has them. statuses: how often it was asked for. rate_hz: of ticks.
         hold: pages after the first do not come. gate: `stat` waits for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, files: Sequence[Asset] = ()) -> None:
         self.keys = KeyStore()
+        self.files = files
+        self.stirs = 0
+        self._stirring = anyio.Event()
         self.renew()
 
     def renew(self) -> None:
@@ -66,6 +70,9 @@ class MemoryAsk:
         self.feed: list[dict[str, Any]] = []
         self.documents: dict[str, dict[str, Any]] = {}
         self.lists: dict[str, dict[str, Any]] = {}
+        self.pipes: list[dict[str, Any]] = [{"id": "p", "state": 66, "queue": 4}]
+        self.statuses = 0
+        self.rate_hz = 4.0
         self._news = anyio.Event()
         self._arrivals = anyio.Event()
 
@@ -141,8 +148,8 @@ class MemoryAsk:
 
     def status(self) -> dict[str, Any]:
         """Of the process."""
-        pipes = [{"id": "p", "state": 66, "queue": 4}]
-        return {"version": "1", "views": self.views(), "pipes": pipes}
+        self.statuses += 1
+        return {"version": "1", "views": self.views(), "pipes": [dict(one) for one in self.pipes]}
 
     async def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Writes the command down and says it back."""
@@ -150,7 +157,28 @@ class MemoryAsk:
         self._raise(name)
         return self.lists.get(name) or {"id": "7", "did": name}
 
+    async def stirred(self, since: int) -> int:
+        """Returns when `stir` was called since."""
+        while self.stirs <= since:
+            await self._stirring.wait()
+        return self.stirs
+
+    @property
+    def vis_update_rate(self) -> float:
+        """Quick enough for tests, slow enough to tell ticks from facts."""
+        return self.rate_hz
+
+    def assets(self) -> Sequence[Asset]:
+        """Those that it was given."""
+        return self.files
+
     # -- what tests do to it
+
+    def stir(self) -> None:
+        """Something has happened."""
+        self.stirs += 1
+        self._stirring.set()
+        self._stirring = anyio.Event()
 
     def change(self, path: str) -> None:
         """Something changed; those who follow are woken."""
@@ -227,14 +255,19 @@ async def _nothing(key_id: str) -> None:
 
 @asynccontextmanager
 async def serving(
-    path: Path, *, tcp: bool = False, socket: Path | None = None, **options: Any
+    path: Path,
+    *,
+    tcp: bool = False,
+    socket: Path | None = None,
+    files: Sequence[Asset] = (),
+    **options: Any,
 ) -> AsyncIterator[Served]:
     """A receiver that serves; options are those of its configuration."""
     path = socket or path
     listen = ["unix", "127.0.0.1:0"] if tcp else ["unix"]
     config = {"listen": listen, "socket_path": path, "grace": 1, **options}
     receiver = HttpReceiver(HttpReceiver.Config.model_validate(config))
-    ask, door = MemoryAsk(), MemoryDoor()
+    ask, door = MemoryAsk(files), MemoryDoor()
     async with anyio.create_task_group() as group:
         group.start_soon(receiver.serve, door, ask)
         group.start_soon(ask.keys.run, _nothing)

@@ -226,6 +226,10 @@ async def test_a_refused_command_says_why(
 
 # tried in test_ingest.py
 PUSHED = [("POST", ""), ("DELETE", "{id}"), ("POST", "{id}/heartbeat"), ("POST", "{id}/batches")]
+# tried in test_live.py and test_tickets.py
+WATCHED = [
+    ("GET", "state/ws"), ("POST", "state/tickets"), ("POST", "keys/links"), ("POST", "login")
+]  # fmt: skip
 
 
 async def test_every_route_is_described_and_tried(served: Any) -> None:
@@ -245,6 +249,7 @@ async def test_every_route_is_described_and_tried(served: Any) -> None:
     health = ("livez", "readyz", "startupz", "version", "metrics")
     tried |= {("GET", f"/{name}") for name in health}
     tried |= {(method, f"/api/v1/pipe/sessions/{rest}") for method, rest in PUSHED}
+    tried |= {(method, f"/api/v1/{path}") for method, path in WATCHED}
     assert described == tried
     for operations in schema["paths"].values():
         for operation in operations.values():

@@ -10,7 +10,8 @@ from fustor_receiver_http.guard import host_name
 
 KEY = "fst_test_a-secret-of-the-tests"
 BEARER = {"Authorization": f"Bearer {KEY}"}
-OPEN = ["/livez", "/readyz", "/startupz", "/version"]
+HEALTH = ["/livez", "/readyz", "/startupz", "/version"]
+OPEN = [*HEALTH, "/api/v1/login"]
 
 
 async def test_tcp_answers_with_the_key(served: Any) -> None:
@@ -58,7 +59,7 @@ async def test_work_needs_the_key_as_well(served: Any) -> None:
     assert served.ask.told == []
 
 
-@pytest.mark.parametrize("path", OPEN)
+@pytest.mark.parametrize("path", HEALTH)
 async def test_health_is_open_to_all(served: Any, path: str) -> None:
     assert (await served.tcp.get(path)).status_code == 200
 
