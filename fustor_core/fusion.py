@@ -204,8 +204,9 @@ class Fusion:
                     first = False
                 if items:
                     yield items
-            await fed.wait()
-            await anyio.sleep(FOLLOW_PAUSE_S)  # many batches, one wake-up
+            told_s = anyio.current_time()
+            await fed.wait()  # many batches, one wake-up
+            await anyio.sleep(max(0.0, told_s + FOLLOW_PAUSE_S - anyio.current_time()))
 
     def views(self) -> list[dict[str, Any]]:
         """ViewStatus of every view."""

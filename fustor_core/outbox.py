@@ -29,7 +29,7 @@ from fustor_core.claims import (
     Root,
     Same,
 )
-from fustor_core.queues import Queue, wire_bytes
+from fustor_core.queues import Queue, last_words, wire_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Limits:
     scan_window_s: float = 0.050
 
 
-BUSY_CLAIMS = 256  # a batch with so many realtime claims widens the window
+BUSY_CLAIMS = 32  # a batch with so many realtime claims widens the window
 TURN_ROWS = 1000  # a scan lets the other tasks run after so many rows
 WIRE_LEAST = 4096  # batches get no smaller, however many are refused as too large
 
@@ -256,7 +256,7 @@ class Outbox:
         self._since_s = anyio.current_time() - self.limits.scan_window_s if self.queued else 0.0
         self._room.set()
         self._seq += 1
-        self._unacked = Batch(PROTOCOL, self._seq, self.epoch, claims)
+        self._unacked = Batch(PROTOCOL, self._seq, self.epoch, last_words(claims))
         self._unacked_bytes = size
         return self._unacked
 

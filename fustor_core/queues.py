@@ -5,9 +5,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from fustor_core.claims import ROW_BYTES, Cell, Claim, Listing, Root
+import msgspec
+
+from fustor_core.claims import (
+    CLOSED,
+    MOVED,
+    ROW_BYTES,
+    WRITING,
+    Cell,
+    Claim,
+    Key,
+    Listing,
+    Origin,
+    Root,
+    is_dir,
+)
 
 CLAIM_BYTES = 96  # a claim on the wire, its names and rows apart
+_INO = slice(24, 32)  # of a row
 OBJECT_BYTES = 400  # what a queued claim costs in memory beside that
 
 
@@ -66,3 +81,45 @@ class Queue:
     def memory_bytes(self) -> int:
         """About what it takes in memory."""
         return self.bytes + OBJECT_BYTES * len(self.claims)
+
+
+def last_words(claims: list[Claim]) -> list[Claim]:
+    """The claims without sights of a name that the same watch has seen again since.
+
+    A file that was created and is gone again costs one claim, a directory in which a hundred names
+    came one of its own attributes. Nothing is left out over a claim of another kind, which may
+    depend on what was said before it, nor of directories, of moves, whose halves belong together,
+    and of words of the kernel, which are not ordered against looks.
+    """
+    places: dict[tuple[Key, bytes], int] = {}
+    out: list[Claim | None] = []
+    for claim in claims:
+        if not isinstance(claim, Cell) or claim.origin is not Origin.REALTIME:
+            places.clear()
+        elif claim.stamp.kind != "e" or claim.flags & MOVED or _edge(claim):
+            places.pop((claim.dir, claim.name), None)
+        else:
+            place = claim.dir, claim.name
+            before = places.get(place)
+            places[place] = len(out)
+            if before is not None:
+                held = out[before]
+                assert isinstance(held, Cell)
+                claim = _unfinished_as(claim, held)
+                out[before] = None
+        out.append(claim)
+    return [claim for claim in out if claim is not None]
+
+
+def _edge(claim: Cell) -> bool:
+    return claim.value is not None and bool(claim.name) and is_dir(claim.value)
+
+
+def _unfinished_as(claim: Cell, before: Cell) -> Cell:
+    """Whether a file is still being written is said by the last word about its content."""
+    states = WRITING | CLOSED
+    if claim.flags & states or not before.flags & states:
+        return claim
+    if claim.value is None or before.value is None or claim.value[_INO] != before.value[_INO]:
+        return claim  # another file
+    return msgspec.structs.replace(claim, flags=claim.flags | before.flags & states)
