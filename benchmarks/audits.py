@@ -19,7 +19,7 @@ from fustor_source_fs import FsConfig, FsSource
 from fustor_view_file import FileView
 from report import Figure, Goal, Report
 
-from fustor_core.claims import Batch, Listing, Same, encode_batch
+from fustor_core.claims import Batch, Calm, Listing, Same, encode_batch
 from fustor_core.contracts import Hello, Query, boottime_us
 from fustor_core.fusion_pipe import FusionPipeline
 from fustor_core.outbox import Limits, Outbox
@@ -121,6 +121,7 @@ def _check(
     """Every directory was told of, shortly, and the view holds the tree."""
     claims = [claim for batch, _ in sent for claim in batch.claims]
     same = sum(isinstance(claim, Same) for claim in claims)
+    same += sum(claim.count for claim in claims if isinstance(claim, Calm))
     listings = [claim for claim in claims if isinstance(claim, Listing)]
     short = sum(one.digest is not None or not one.rows for one in listings)
     directories = corpus.plan.whole.dirs + 1

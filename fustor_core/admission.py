@@ -15,6 +15,7 @@ from fustor_core.claims import (
     NAME_BYTES_MAX,
     ROW_BYTES,
     Batch,
+    Calm,
     Cell,
     Claim,
     Key,
@@ -23,12 +24,11 @@ from fustor_core.claims import (
     Owe,
     Quarantined,
     Root,
-    fault,
     is_dir,
-    sorted_fault,
     split_names,
 )
 from fustor_core.clock import OffsetBounds
+from fustor_core.soundness import fault, sorted_fault
 
 NAMED_MOST = 1000
 """Quarantined claims and rows that a reply names; all of them leave their directory owed."""
@@ -171,6 +171,8 @@ def _absurd(claim: Claim) -> str:
     if isinstance(claim, Root):
         fits = usable(claim.key) and len(claim.identity) <= TEXT_MOST
         return "" if fits else "root is no key, or its identity too long"
+    if isinstance(claim, Calm):
+        return ""  # its columns fit by their form
     if not usable(claim.dir):
         return "directory key does not fit its columns"
     if isinstance(claim, Listing):

@@ -12,9 +12,9 @@ from __future__ import annotations
 import hashlib
 import stat
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -24,7 +24,10 @@ PROTOCOL = 1
 MEDIA_TYPE = "application/vnd.fustor.batch+msgpack"
 ROW = struct.Struct("<QqqQIIII")
 ROW_BYTES = ROW.size
+KEY = struct.Struct("<qQq")
+SILENCE = struct.Struct("<qqQQ")
 NAME_BYTES_MAX = 4096
+CALM_MOST = 4096  # directories in one claim
 DIGEST_BYTES = 16
 _U63 = (1 << 63) - 1
 _U64 = (1 << 64) - 1
@@ -195,6 +198,44 @@ class Same(msgspec.Struct, tag="s", array_like=True, frozen=True, kw_only=True):
     path: bytes = b""
 
 
+class Calm(msgspec.Struct, tag="q", array_like=True, frozen=True, kw_only=True):
+    """`Same` of many directories, in the order in which a scan came by, with one stamp for all.
+
+    Attributes:
+        keys, silences: of each directory, as `KEY` and `SILENCE` pack them.
+        stamp: from the first look to the end of the last one.
+        path: view path of the last of them.
+    """
+
+    keys: bytes
+    silences: bytes
+    stamp: Stamp
+    origin: Origin
+    path: bytes = b""
+
+    @property
+    def count(self) -> int:
+        """How many directories."""
+        return len(self.keys) // KEY.size
+
+    @property
+    def dir(self) -> Key:
+        """Key of the last of them."""
+        return Key(*KEY.unpack_from(self.keys, len(self.keys) - KEY.size))
+
+    def each(self) -> Iterable[tuple[tuple[int, int, int], tuple[int, int, int, int]]]:
+        """Key and silence of each directory, as plain tuples."""
+        pairs = zip(KEY.iter_unpack(self.keys), SILENCE.iter_unpack(self.silences), strict=True)
+        return cast("Iterable[tuple[tuple[int, int, int], tuple[int, int, int, int]]]", pairs)
+
+    def same(self) -> Iterator[Same]:
+        """One claim for each directory, without its path."""
+        for key, silence in self.each():
+            yield Same(
+                dir=Key(*key), silence=Silence(*silence), stamp=self.stamp, origin=self.origin
+            )
+
+
 class Owe(msgspec.Struct, tag="o", array_like=True, frozen=True, kw_only=True):
     """Evidence was lost here up to the stamp: a fresh listing is owed (dirty scope).
 
@@ -234,7 +275,7 @@ class Root(msgspec.Struct, tag="r", array_like=True, frozen=True, kw_only=True):
     birth: str = "btime"
 
 
-Claim = Cell | Listing | Same | Owe | Root
+Claim = Cell | Listing | Same | Calm | Owe | Root
 
 
 class Batch(msgspec.Struct, array_like=True, frozen=True):
@@ -316,51 +357,6 @@ def digest_of(names: bytes, rows: bytes) -> bytes:
     """What stands for these blobs of a listing when the other end holds them already."""
     content = names + b"\0" + rows
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
-
-
-def fault(claim: Claim) -> str:
-    """Why this claim cannot be taken, or "" when it is well formed."""
-    if isinstance(claim, Cell):
-        if claim.value is not None and len(claim.value) != ROW_BYTES:
-            return f"value of {len(claim.value)} bytes, a row has {ROW_BYTES}"
-        if len(claim.name) > NAME_BYTES_MAX or b"\0" in claim.name or b"/" in claim.name:
-            return "name with NUL or slash, or too long"
-        if claim.name in (b".", b".."):
-            return "name is . or .."
-    elif isinstance(claim, Listing) and (why := _listing_fault(claim)):
-        return why
-    if claim.__class__ is not Root:
-        stamp = claim.stamp
-        if stamp.f > stamp.t or stamp.kind not in _KINDS:
-            return "stamp ends before it begins, or is of an unknown kind"
-    return ""
-
-
-_KINDS = frozenset("ewlks")
-
-
-def _listing_fault(claim: Listing) -> str:
-    count = claim.names.count(b"\0") + 1 if claim.names else 0
-    if len(claim.rows) != count * ROW_BYTES:
-        return f"{count} names but {len(claim.rows)} bytes of rows"
-    if claim.own is not None and len(claim.own) != ROW_BYTES:
-        return "own attributes are not one row"
-    if claim.digest is not None and (count or len(claim.digest) != DIGEST_BYTES):
-        return f"a digest has {DIGEST_BYTES} bytes, and stands instead of names and rows"
-    if claim.names and b"/" in claim.names:
-        return "name with a slash"
-    return ""
-
-
-def sorted_fault(names: bytes) -> str:
-    """Why a names blob that is about to be stored cannot be: unsorted, repeated or odd names."""
-    parts = split_names(names)
-    if sorted(parts) != parts or len(set(parts)) != len(parts):  # both in C, linear when sorted
-        return "names are not byte-sorted or not unique"
-    if parts and (not parts[0] or b"." in parts[:3] or b".." in parts[:4]):
-        return "empty name, . or .."
-    fits = len(names) <= NAME_BYTES_MAX or max(map(len, parts)) <= NAME_BYTES_MAX
-    return "" if fits else "name too long"
 
 
 def pack_rows(rows: Mapping[bytes, Row | bytes]) -> tuple[bytes, bytes]:

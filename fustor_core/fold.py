@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 from fustor_core.admission import usable, without_bad_rows
 from fustor_core.arbitration import order
 from fustor_core.claims import (
     ROW_BYTES,
     Batch,
+    Calm,
     Cell,
     Claim,
     Key,
@@ -25,6 +26,8 @@ from fustor_core.claims import (
     Owe,
     Owed,
     Root,
+    Same,
+    Silence,
     Stamp,
     edge_key,
     edge_row,
@@ -33,7 +36,7 @@ from fustor_core.claims import (
 )
 from fustor_core.clock import LogicalClock
 from fustor_core.contracts import Arbitrator, Facts, Moment, Seeking, Verdict, View
-from fustor_core.frames import BatchHead, Confirm, OweLook, unpack_stamps
+from fustor_core.frames import Audits, BatchHead, Confirm, Meta, OweLook, unpack_stamps
 from fustor_core.owing import owed
 from fustor_core.registers import NO_LINE, Seen, seen_of
 
@@ -107,7 +110,7 @@ class Fold:
             head: what fusion stamped. batch: the claims. moment: when it arrived.
         """
         done = Folded()
-        self.begin(moment)
+        self.begin(replace(moment, by=head.agent, audit=self.audits + 1))
         skipped = frozenset(head.skipped)
         stamps = unpack_stamps(head.stamps)
         view = self.view
@@ -123,6 +126,13 @@ class Fold:
             facts = Facts(seen, head.arrival_us, moment.storage_ns)
             if isinstance(claim, Root):
                 self._root(claim, seen)
+                continue
+            if isinstance(claim, Calm):
+                self._calm(claim, facts)
+                rows += claim.count
+                if rows >= SLICE_ROWS:
+                    rows = 0
+                    yield done
                 continue
             if isinstance(claim, Listing):
                 claim = without_bad_rows(claim)
@@ -167,15 +177,25 @@ class Fold:
             self.evidence = deque(kept, maxlen=EVIDENCE_KEPT)
 
     @contextmanager
-    def rewinding(self, identity: str, root: Key | None, lag: LogicalClock) -> Iterator[None]:
-        """The view is as it was; what is folded inside was counted and remembered before."""
-        kept = self.evidence, self.audits, self.last_audit, self._audit_began
-        self.evidence = deque(maxlen=1)
-        self.identity, self.root, self.lag = identity, root, lag
+    def rewinding(self, meta: Meta | None) -> Iterator[None]:
+        """The view is as it was at that checkpoint; what is folded inside was remembered before."""
+        kept, self.evidence = self.evidence, deque(maxlen=1)
+        self.restore(meta)
         try:
             yield
         finally:
-            self.evidence, self.audits, self.last_audit, self._audit_began = kept
+            self.evidence = kept
+
+    def restore(self, meta: Meta | None) -> None:
+        """Take over what a checkpoint kept; None: there was none."""
+        self.identity, self.root = (meta.identity, meta.root) if meta is not None else ("", None)
+        self.lag = LogicalClock(meta.lag if meta is not None else None)
+        audits = meta.audits if meta is not None else Audits()
+        self.audits, self.last_audit, self._audit_began = audits.count, audits.last, audits.began
+
+    def audited(self) -> Audits:
+        """What a checkpoint keeps of audits."""
+        return Audits(self.audits, self.last_audit, self._audit_began)
 
     def spare(self, head: BatchHead, batch: Batch, moment: Moment) -> Folded:
         """In place of `batch`, for one that cannot be applied: all that it is about is owed.
@@ -232,6 +252,21 @@ class Fold:
         verdict.scan = claim.origin in _SCANS
         self._apply(verdict)
 
+    def _calm(self, claim: Calm, facts: Facts) -> None:
+        """As a `Same` for each directory; one that is as it was held changes nothing."""
+        known_of = self.view.known
+        for same in claim.each():
+            key = cast("Key", same[0])
+            known = known_of(key)
+            if known is None or known.base is None or known.silent != same[1]:
+                told = Same(
+                    dir=Key(*key),
+                    silence=Silence(*same[1]),
+                    stamp=claim.stamp,
+                    origin=claim.origin,
+                )
+                self._apply(self.arbitrator.judge(known, told, facts))
+
     def _via(self, claim: Listing, facts: Facts, done: Folded) -> None:
         """The edge under which the directory was opened, as a stat within the same stamp.
 
@@ -268,8 +303,10 @@ class Fold:
         Nothing in such a claim is trusted, its stamp neither: what it knew, it knew when it came.
         A scan of a directory that nobody knows has taken nothing away: its edge owes it a listing.
         """
-        key = self.root if isinstance(claim, Root) or not usable(claim.dir) else claim.dir
-        if isinstance(claim, Root) or key is None:
+        if isinstance(claim, Root | Calm):
+            return  # that all was as before: nothing is lost with it
+        key = claim.dir if usable(claim.dir) else self.root
+        if key is None:
             return
         known = self.view.known(key)
         if known is None and claim.origin is not Origin.REALTIME:
@@ -280,7 +317,7 @@ class Fold:
         self._apply(self.arbitrator.judge(known, owe, Facts(seen, now, 0)))
 
     def _remember(self, claim: Claim, verdict: Verdict, head: BatchHead, seq: int) -> None:
-        if isinstance(claim, Root) or (verdict.scan and not verdict.writes):
+        if isinstance(claim, Root | Calm) or (verdict.scan and not verdict.writes):
             return  # what a scan merely confirmed shows in the register's own stamp
         told = {"older": "older", "same": "same", "debt": "debt"}.get(verdict.rule, "accepted")
         names: list[tuple[bytes | None, bytes | None]]
@@ -342,7 +379,7 @@ class Fold:
 def _concerned(batch: Batch) -> Iterator[Claim]:
     """Claims about every directory that a batch may have changed, as far as it names them."""
     for claim in batch.claims:
-        if isinstance(claim, Root) or not usable(claim.dir):
+        if isinstance(claim, Root | Calm) or not usable(claim.dir):
             continue
         yield claim
         if isinstance(claim, Listing) and claim.via is not None and usable(claim.via[0]):

@@ -20,6 +20,7 @@ from fustor_core.claims import (
     LEADER_ONLY,
     PROTOCOL,
     Batch,
+    Calm,
     Cell,
     Claim,
     Key,
@@ -388,4 +389,4 @@ def _unset(event: anyio.Event) -> anyio.Event:
 
 
 def _scanned(claim: Claim) -> bool:
-    return isinstance(claim, Listing | Same) and claim.origin is not Origin.REALTIME
+    return isinstance(claim, Listing | Same | Calm) and claim.origin is not Origin.REALTIME

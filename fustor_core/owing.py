@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fustor_core.claims import Cell, Claim, Key, Origin, Owe, Root, Stamp
+from fustor_core.claims import Calm, Cell, Claim, Key, Origin, Owe, Root, Stamp
 
 DIRECTORIES_MAX = 64  # more that are owed at once are one obligation at the root
 
@@ -19,14 +19,15 @@ def owed(claims: Iterable[Claim], root: Key | None, reason: str, now_us: int) ->
     """One obligation for each directory that the claims are about.
 
     A claim may have been half of a move, or the only sight of a new directory: deep, but for
-    a directory's own attributes.
+    a directory's own attributes. That many directories are as they were is no sight of anything:
+    with that nothing is lost.
 
     Args:
         root: stands for all of them when they are many; None = not known.
     """
     paths: dict[Key, tuple[bytes, bool]] = {}
     for claim in claims:
-        if not isinstance(claim, Root):
+        if not isinstance(claim, Root | Calm):
             shallow = isinstance(claim, Cell) and not claim.name
             _, deep = paths.get(claim.dir, (b"", False))
             paths[claim.dir] = (claim.path, deep or not shallow)

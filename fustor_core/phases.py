@@ -16,6 +16,7 @@ import msgspec
 from fustor_core.claims import (
     CLOSED,
     WRITING,
+    Calm,
     Cell,
     Claim,
     Key,
@@ -136,7 +137,8 @@ async def _whole(
         )
     scope = Scope(origin=origin, tier=tier, deep=deep, now_us=post.now_us)
     if origin is Origin.AUDIT:
-        scope.recall, scope.pace = post.recall, post.tempo.pause_s
+        scope.pace = post.tempo.pause_s
+    scope.recall = post.recall
     await _scan(post, scope)
     await post.outbox.put(await prove(post))
     await post.outbox.flushed()
@@ -152,7 +154,7 @@ async def _scan(post: Post, scope: Scope) -> Key | None:
             async for claim in claims:
                 top = top or claim.dir
                 work.path = claim.path
-                work.directories += 1
+                work.directories += claim.count if isinstance(claim, Calm) else 1
                 work.entries += rows_of(claim)
                 work.sends = True
                 await post.outbox.put(_shortened(post.recall, claim))

@@ -28,6 +28,8 @@ OBJECT_BYTES = 400  # what a queued claim costs in memory beside that
 
 def rows_of(claim: Claim) -> int:
     """How many rows a claim counts for."""
+    if isinstance(claim, Calm):
+        return claim.count
     return max(1, len(claim.rows) // ROW_BYTES) if isinstance(claim, Listing) else 1
 
 
@@ -37,6 +39,8 @@ def wire_bytes(claim: Claim) -> int:
         return CLAIM_BYTES + len(claim.names) + len(claim.rows) + len(claim.path)
     if isinstance(claim, Cell):
         return CLAIM_BYTES + ROW_BYTES + len(claim.name) + len(claim.path)
+    if isinstance(claim, Calm):
+        return CLAIM_BYTES + len(claim.keys) + len(claim.silences) + len(claim.path)
     return CLAIM_BYTES + (len(claim.identity) if isinstance(claim, Root) else len(claim.path))
 
 

@@ -13,7 +13,7 @@ from fustor_core.claims import ROW, Key, Listing, Silence
 
 LEAST = 1 << 10
 MOST = 1 << 22
-"""Slots at first, and at most: five eighths of them are used, of 16 bytes each."""
+"""Slots at first, and at most: at most five eighths of them are used, of 16 bytes each."""
 PROBES = 32
 _LOW = 0xFFFF_FFFF
 _LEAF = 1
@@ -26,13 +26,17 @@ _IS_DIR = bytes(1 if high & 0xF0 == 0x40 else 0 for high in range(256))
 class Recall:
     """Fingerprints by directory key, in a table with open addresses.
 
+    Attributes:
+        count: directories that are known. lives: how often everything was forgotten; what a source
+            remembers beside this holds for one life only.
+
     One task writes. Others may read meanwhile, in threads too: what they see half written is a
     mismatch.
     """
 
     def __init__(self) -> None:
         self._table = array("Q", bytes(16 * LEAST))
-        self.count = 0
+        self.count = self.lives = 0
 
     def __repr__(self) -> str:
         return f"<Recall {self.count} directories>"
@@ -46,6 +50,7 @@ class Recall:
         """Nothing is known to be there any more."""
         self._table = array("Q", bytes(16 * LEAST))
         self.count = 0
+        self.lives += 1
 
     def note(self, listing: Listing) -> None:
         """A listing is on its way; one that proves nothing, or a digest, teaches nothing."""
@@ -55,7 +60,8 @@ class Recall:
         tag = _tag(listing.dir)
         at = _find(table, tag)
         if at < 0 or not table[at]:
-            if self.count >= len(table) // 16 * 5 and len(table) // 2 < MOST:
+            crowded = at < 0 or self.count >= len(table) // 16 * 5
+            if crowded and len(table) // 2 < MOST:
                 self._grow()
                 table = self._table
                 at = _find(table, tag)

@@ -21,8 +21,8 @@ from fustor_core.claims import (
     ROW_BYTES,
     WRITING,
     Batch,
+    Calm,
     Cell,
-    Claim,
     Key,
     Listing,
     Owe,
@@ -30,11 +30,11 @@ from fustor_core.claims import (
     Root,
     Same,
     Stamp,
-    fault,
     is_dir,
     split_names,
     unpack_row,
 )
+from fustor_core.soundness import fault
 
 TYPES = {
     stat.S_IFREG: "file",
@@ -107,8 +107,11 @@ def told(batch: Batch, teller: Teller, line_bytes: int = LINE_BYTES) -> Iterator
     for index, claim in enumerate(batch.claims):
         if fault(claim):
             continue
-        document = claim_document(claim, teller.offset_us)
-        document |= {**teller.words, "seq": batch.seq, "index": index}
+        more = {**teller.words, "seq": batch.seq, "index": index}
+        if isinstance(claim, Calm):
+            yield from _calm(claim, teller.offset_us, more)
+            continue
+        document = claim_document(claim, teller.offset_us) | more
         head = msgspec.json.encode(document)
         if isinstance(claim, Listing) and claim.digest is None:
             yield from _parts(head, claim, line_bytes)
@@ -116,7 +119,7 @@ def told(batch: Batch, teller: Teller, line_bytes: int = LINE_BYTES) -> Iterator
             yield head
 
 
-def claim_document(claim: Claim, offset_us: int) -> dict[str, Any]:
+def claim_document(claim: Cell | Listing | Same | Owe | Root, offset_us: int) -> dict[str, Any]:
     """A claim as a document; a listing without its entries.
 
     Args:
@@ -133,11 +136,20 @@ def claim_document(claim: Claim, offset_us: int) -> dict[str, Any]:
     }
 
 
+def _calm(claim: Calm, offset_us: int, more: dict[str, Any]) -> Iterator[bytes]:
+    """A line for each directory; which path it has, its listing has told."""
+    for part, same in enumerate(claim.same(), 1):
+        document = claim_document(same, offset_us) | more
+        del document["path"]
+        document |= {"part": part, "more": part < claim.count}
+        yield msgspec.json.encode(document)
+
+
 def _look(stamp: Stamp) -> str:
     return LOOKS.get(stamp.kind, stamp.kind)
 
 
-def _fields(claim: Claim) -> dict[str, Any]:
+def _fields(claim: Cell | Listing | Same | Owe | Root) -> dict[str, Any]:
     """What a claim says, apart from when and how it was seen."""
     if isinstance(claim, Root):
         said = {"kind": "root", "path": "/", "dir": _key(claim.key), "present": claim.present}

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import BaseModel
 
 from fustor_core.claims import (
+    Calm,
     Cell,
     Key,
     Listing,
@@ -58,6 +59,9 @@ class Scope:
         now_us: the raw clock.
         recall: what was sent last of each directory; None: nothing is known of that.
         deep: (which, of how many) shares of the directories are read whole in a cheap tier.
+        after: view path; in a whole scan it and all that comes before it in the order of a walk
+            (a directory, what is below it, then its next sibling by the bytes of its name) was told
+            already. A source that does not go in this order begins anew.
         pace: told (operations, seconds that they took), says for how many seconds to pause.
     """
 
@@ -68,6 +72,7 @@ class Scope:
     now_us: Callable[[], int] = boottime_us
     recall: Recall | None = None
     deep: tuple[int, int] = (0, 0)
+    after: bytes = b""
     pace: Callable[[int, float], float] = lambda operations, seconds: 0.0
     _since: int = -1
 
@@ -127,7 +132,7 @@ class Source(Protocol):
 
     def __init__(self, config: Any) -> None: ...
 
-    def scan(self, scope: Scope) -> AsyncIterator[Listing | Same | Cell]: ...
+    def scan(self, scope: Scope) -> AsyncIterator[Listing | Same | Calm | Cell]: ...
 
 
 @runtime_checkable
@@ -151,7 +156,8 @@ class Tiered(Protocol):
 
     `tiers`: those that it knows beside ``full``: ``directories`` (a stat of each directory) and
     ``names`` (names and inodes, too). There it yields `Same` for a directory that is as
-    `Scope.recall` has it, and a whole listing of every other and where `Scope.whole` is true.
+    `Scope.recall` has it, or one `Calm` for many of them, and a whole listing of every other and
+    where `Scope.whole` is true.
     """
 
     @property

@@ -20,7 +20,6 @@ from fustor_core.claims import (
     Quarantined,
     decode_batch,
     encode_batch,
-    fault,
 )
 from fustor_core.contracts import (
     HERE,
@@ -35,6 +34,7 @@ from fustor_core.contracts import (
     boottime_us,
 )
 from fustor_core.errors import SequenceGap, SessionObsoletedError, StaleEpochError, Unreachable
+from fustor_core.soundness import fault
 
 
 @dataclass(slots=True)

@@ -21,12 +21,11 @@ from fustor_core.claims import (
     Stamp,
     decode_batch,
     encode_batch,
-    fault,
     pack_rows,
     path_key,
-    sorted_fault,
 )
 from fustor_core.contracts import Hello, boottime_us
+from fustor_core.soundness import fault, sorted_fault
 
 LIMIT_S = 30.0
 Item = TypeVar("Item")

@@ -10,9 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fustor_core.claims import (
+    CALM_MOST,
+    KEY,
     ROW_BYTES,
+    SILENCE,
     Ack,
     Batch,
+    Calm,
     Cell,
     Claim,
     Key,
@@ -28,16 +32,15 @@ from fustor_core.claims import (
     edge_key,
     edge_row,
     encode_batch,
-    fault,
     is_dir,
     join_names,
     pack_rows,
     path_key,
-    sorted_fault,
     split_names,
     unpack_row,
 )
 from fustor_core.errors import MalformedClaim
+from fustor_core.soundness import fault, sorted_fault
 
 D = Key(0, 7, -3)
 NOW = Stamp(5, 9, 5, "l")
@@ -47,6 +50,12 @@ SAID: list[Claim] = [
     Cell(dir=D, name=b"", value=Row().pack(), stamp=NOW, origin=Origin.SENTINEL, flags=5),
     Listing(dir=D, names=ROWS, rows=BLOB, stamp=NOW, origin=Origin.AUDIT, weak=(b"a",)),
     Same(dir=D, silence=Silence(1, 2, 3, 4), stamp=NOW, origin=Origin.AUDIT),
+    Calm(
+        keys=KEY.pack(*D) + KEY.pack(0, 8, 1),
+        silences=SILENCE.pack(-1, 2, 3, 4) * 2,
+        stamp=NOW,
+        origin=Origin.AUDIT,
+    ),
     Owe(dir=D, deep=True, reason="overflow", stamp=NOW, origin=Origin.REALTIME),
     Root(key=D, identity="disk", stamp=NOW),
 ]
@@ -167,3 +176,27 @@ def test_names_that_cannot_be_stored_are_named(names: bytes) -> None:
 
 def test_an_ack_is_a_value() -> None:
     assert Ack(3) == Ack(3, 0, (), ())
+
+
+def calm(count: int = 2, keys: int | None = None) -> Calm:
+    packed = b"".join(KEY.pack(0, i, 1) for i in range(count if keys is None else keys))
+    silences = b"".join(SILENCE.pack(i, 2, 3, 4) for i in range(count))
+    return Calm(keys=packed, silences=silences, stamp=NOW, origin=Origin.AUDIT, path=b"/x")
+
+
+def test_many_calm_directories_are_as_many_that_are_the_same() -> None:
+    one = calm(2)
+    assert [(same.dir, same.silence, same.stamp) for same in one.same()] == [
+        (Key(0, i, 1), Silence(i, 2, 3, 4), NOW) for i in range(2)
+    ]
+    assert (one.count, one.dir) == (2, Key(0, 1, 1))
+
+
+@pytest.mark.parametrize("odd", [calm(0), calm(2, keys=1), calm(1, keys=2), calm(CALM_MOST + 1)])
+def test_calm_directories_that_are_no_pairs_or_too_many(odd: Calm) -> None:
+    assert fault(odd)
+
+
+def test_calm_directories_whose_bytes_do_not_come_out_even() -> None:
+    assert fault(msgspec.structs.replace(calm(2), keys=calm(2).keys[:-1]))
+    assert not fault(calm(CALM_MOST))

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from fustor_core.claims import (
     CLOSED,
+    KEY,
     MOVED,
     PROTOCOL,
+    SILENCE,
     Batch,
+    Calm,
     Cell,
     Claim,
     Key,
@@ -110,6 +113,21 @@ def test_the_other_kinds() -> None:
     assert (gone["present"], gone["reason"]) == (False, "vanished_root")
     assert digest["unchanged"] == (b"d" * 16).hex()
     assert "entries" not in digest, "unchanged is not empty"
+
+
+def test_of_many_calm_directories_each_has_a_line() -> None:
+    keys = KEY.pack(0, 7, 9) + KEY.pack(0, 8, 10)
+    silences = SILENCE.pack(1, 2, 7, 2) + SILENCE.pack(3, 4, 8, 2)
+    claim = Calm(keys=keys, silences=silences, stamp=STAMP, origin=Origin.AUDIT, path=b"/last")
+    one, two = lines(claim)
+    assert [line["kind"] for line in (one, two)] == ["same", "same"]
+    assert (one["silence"], two["silence"]) == ([1, 2, 7, 2], [3, 4, 8, 2])
+    assert two["dir"] == {"dev": 0, "ino": 8, "birth": 10}
+    assert [(line["index"], line["part"], line["more"]) for line in (one, two)] == [
+        (0, 1, True),
+        (0, 2, False),
+    ]
+    assert "path" not in one
 
 
 def test_a_listing_holds_its_names() -> None:

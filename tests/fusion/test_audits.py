@@ -5,7 +5,20 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from fustor_core.claims import Claim, Key, Listing, Origin, Row, Same, Silence, digest_of, edge_row
+from fustor_core.claims import (
+    KEY,
+    SILENCE,
+    Calm,
+    Claim,
+    Key,
+    Listing,
+    Origin,
+    Row,
+    Same,
+    Silence,
+    digest_of,
+    edge_row,
+)
 from fustor_core.recall import Recall
 
 from .party import ROOT, TOP, Agent, Party, file
@@ -116,3 +129,56 @@ async def test_what_is_recalled_is_what_fusion_holds(party: Party) -> None:
         assert recall.silent(TOP, CALM) is False
         rows = {b"b": file(7), b"c": edge_row(Key(0, 51, 0))}
         assert b"/d" not in await owed(agent, short(agent, rows))
+
+
+def calm(agent: Agent, *pairs: tuple[Key, Silence]) -> Calm:
+    return Calm(
+        keys=b"".join(KEY.pack(*key) for key, _ in pairs),
+        silences=b"".join(SILENCE.pack(*silence) for _, silence in pairs),
+        stamp=agent.stamp(),
+        origin=Origin.AUDIT,
+    )
+
+
+async def test_each_of_many_calm_directories_is_taken_as_if_it_were_alone(party: Party) -> None:
+    async with party.running():
+        agent = await told(party)
+        known = party.pipeline.view.known(TOP)
+        assert known is not None
+        base = known.base
+        assert not await owed(agent, calm(agent, (TOP, CALM)))
+        assert known.base == base, "membership says nothing of the files"
+        for field in CALM._fields:
+            other = CALM._replace(**{field: 99})
+            assert await owed(agent, calm(agent, (TOP, other))) == [b"/d"], field
+            assert not await owed(agent, whole(agent, dict(OLD)))
+
+
+async def test_among_many_calm_directories_only_those_that_are_not_are_owed(party: Party) -> None:
+    async with party.running():
+        agent = await told(party)
+        keys = [Key(0, 100 + i, 0) for i in range(50)]
+        names = {b"n%02d" % i: edge_row(key) for i, key in enumerate(keys)}
+        claims = [
+            msgspec.structs.replace(
+                agent.listing(key, {b"f": file()}, Origin.AUDIT),
+                silence=CALM._replace(ino=key.ino),
+                path=b"/d/n%02d" % i,
+            )
+            for i, key in enumerate(keys)
+        ]
+        await agent.send(whole(agent, {**OLD, **names}), *claims)
+        pairs = [(key, CALM._replace(ino=key.ino)) for key in keys]
+        assert not await owed(agent, calm(agent, *pairs))
+        pairs[7] = keys[7], CALM
+        pairs[30] = keys[30], CALM
+        assert await owed(agent, calm(agent, *pairs)) == [b"/d/n07", b"/d/n30"]
+
+
+async def test_calm_directories_under_a_root_that_is_not_proven_prove_nothing(party: Party) -> None:
+    async with party.running():
+        agent = await told(party)
+        other = msgspec.structs.replace(agent.root(), identity="another disk")
+        ack = await agent.send(other, calm(agent, (TOP, CALM)))
+        assert [one.reason for one in ack.quarantined] == ["unproven_root"]
+        assert not ack.owed

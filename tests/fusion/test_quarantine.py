@@ -13,7 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fustor_core.claims import (
+    KEY,
+    SILENCE,
     Batch,
+    Calm,
     Cell,
     Claim,
     Key,
@@ -202,6 +205,14 @@ claims: st.SearchStrategy[Claim] = st.one_of(
         Same,
         dir=keys,
         silence=st.builds(Silence, big, big, big, big),
+        stamp=stamps(),
+        origin=origins,
+        path=paths,
+    ),
+    st.builds(
+        Calm,
+        keys=st.binary(max_size=72) | st.builds(KEY.pack, *[st.integers(0, 9)] * 3),
+        silences=st.binary(max_size=96) | st.builds(SILENCE.pack, *[st.integers(0, 9)] * 4),
         stamp=stamps(),
         origin=origins,
         path=paths,

@@ -8,9 +8,12 @@ import schemathesis
 from hypothesis import strategies as st
 
 from fustor_core.claims import (
+    KEY,
     MEDIA_TYPE,
     PROTOCOL,
+    SILENCE,
     Batch,
+    Calm,
     Cell,
     Key,
     Listing,
@@ -48,10 +51,22 @@ def _listings(draw: st.DrawFn) -> Listing:
     return draw(st.builds(Listing, **COMMON, **more))
 
 
+@st.composite
+def _calm(draw: st.DrawFn) -> Calm:
+    """Some are pairs, some are not."""
+    pairs = draw(st.lists(st.tuples(SMALL, SMALL), max_size=4))
+    keys = b"".join(KEY.pack(0, ino, 0) for ino, _ in pairs)
+    silences = b"".join(SILENCE.pack(t, t, ino, 2) for ino, t in pairs)
+    more = {"keys": st.just(keys) | BYTES, "silences": st.just(silences) | BYTES}
+    more |= {name: COMMON[name] for name in ("stamp", "origin", "path")}
+    return draw(st.builds(Calm, **more))
+
+
 CLAIMS = st.one_of(
     st.builds(Cell, **COMMON, name=NAMES, value=st.none() | ROWS),
     _listings(),
     st.builds(Same, **COMMON, silence=SILENCES),
+    _calm(),
     st.builds(Owe, **COMMON, deep=st.booleans(), reason=TEXT, errno=st.integers(0, 200)),
     st.builds(Root, key=KEYS, identity=TEXT, stamp=STAMPS, origin=ORIGINS, present=st.booleans()),
 )

@@ -17,7 +17,7 @@ CORE = ROOT / "fustor_core"
 
 # A package is two things: its files, and its `__init__`, named as the package itself.
 LAYERS = {
-    "L0 words": "errors claims salvage registers clock machine recall",
+    "L0 words": "errors claims soundness salvage registers clock machine recall",
     "L1 promises": """
         contracts.source contracts.sink contracts.arbitrator contracts.view contracts.receiver
         contracts.adjusting
@@ -38,7 +38,7 @@ LAYERS = {
     "L3 doings": """
         engine apart problems
         files.exclusion files.options files.inotify files.identity files.mounting files.rooted
-        files.listing files.looking files.members files
+        files.listing files.looking files.members files.marks files
         state.files state.mounts state.locks state.sockets state.home state
         journal.frames journal.recovery journal.log journal.group journal
         client registry jobs waiting outbox errands orders peers documents quarantine

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import NamedTuple
 
-from fustor_core.claims import Cell, Key, Listing, Origin, Owe, Same, Stamp
+from fustor_core.claims import Calm, Cell, Key, Listing, Origin, Owe, Same, Stamp
 from fustor_core.contracts import boottime_us
 from fustor_core.files.listing import Lister
 from fustor_source_fs.finding import Finder
@@ -189,7 +189,7 @@ class Agenda:
                 return
             walk = self._walks[entry.fresh]
             for claim in walk.below(spot, node, [name]) if name else walk.root(spot):
-                if not isinstance(claim, Same):  # never here: no silence key is known
+                if not isinstance(claim, Same | Calm):  # never here: no silence key is known
                     yield claim
         below = node.kid(name) if name else node
         if below is not None and below not in self._again:

@@ -7,13 +7,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-from fustor_core.claims import Listing
+from fustor_core.claims import Key, Listing, Silence
 from fustor_core.contracts import Scope, boottime_us
 from fustor_core.errors import FustorError
+from fustor_core.files.identity import Spot
 from fustor_core.files.listing import Lister, Stopped
 from fustor_core.files.rooted import RootProof
+from fustor_source_fs.book import Book, Writer
 from fustor_source_fs.channel import Channel
 from fustor_source_fs.links import Links
+from fustor_source_fs.review import Review
 from fustor_source_fs.walk import Order, Walk, WalkClaim
 from fustor_source_fs.watch import Watcher
 
@@ -31,6 +34,10 @@ class Scan:
         scope: what to scan. proof: of the root, before and after.
         lister: for the scan's own thread. watcher: arms what is listed; None when nothing watches.
         left_out: told (view path, reason) of directories left out by choice.
+        book: what the last whole scan has found.
+
+    Attributes:
+        book: what this one has found, when it was whole and its claims are remembered.
     """
 
     def __init__(
@@ -40,9 +47,17 @@ class Scan:
         make_lister: Callable[[Callable[[], int], Callable[[], bool]], Lister],
         watcher: Watcher | None,
         left_out: Callable[[bytes, str], None],
+        book: Book | None = None,
     ) -> None:
         self._scope = scope
         self._proof = proof
+        self._before = book
+        self.book: Book | None = None
+        self._writer: Writer | None = None
+        self._all_written = not scope.after
+        whole = scope.path == b"/" and scope.recursive
+        if whole and scope.recall is not None:
+            self._writer = Writer(scope.recall)
         self._watcher = watcher
         self.chunks: Channel[list[WalkClaim]] = Channel(ROOM_ROWS)
         self._lister = make_lister(scope.now_us, lambda: self.chunks.closed)
@@ -53,6 +68,7 @@ class Scan:
             scope=scope,
             changed=watcher.changed if watcher is not None else _unwatched,
             left_out=left_out,
+            found=self._writer.add if self._writer is not None else _unwritten,
         )
         tree = watcher.tree if watcher is not None else None
         self._walk = Walk(self._lister, tree, links, order)
@@ -101,14 +117,25 @@ class Scan:
                 node = watcher.tree.root if watcher is not None else None
                 claims = self._walk.below(top, node, names)
             else:
-                claims = self._walk.root(top)
+                claims = self._whole(top)
             if not self._hand_over(claims):
                 return
         finally:
             os.close(top.fd)
         os.close(self._proof.open(prober).fd)  # still the same storage, else all of it is void
+        if self._writer is not None and self._all_written:
+            self.book = self._writer.book()
         if watcher is not None:
             watcher.scan_over(prober, visit if not names and self._scope.recursive else 0)
+
+    def _whole(self, top: Spot) -> Iterator[WalkClaim]:
+        """Everything; by the book where that holds and not every file is looked at."""
+        scope, book, writer = self._scope, self._before, self._writer
+        if book is None or writer is None or not book.holds(scope.recall) or scope.tier == "full":
+            return self._walk.root(top)
+        self._all_written = True  # what it does not look at stands in it as before
+        tree = self._watcher.tree if self._watcher is not None else None
+        return Review(book, self._walk, self._lister, tree, scope, writer).claims(top)
 
     def _hand_over(self, claims: Iterator[WalkClaim]) -> bool:
         """Pass on in chunks, the first ones soon; False when nobody takes them any more."""
@@ -127,6 +154,10 @@ class Scan:
 
     def __repr__(self) -> str:
         return f"Scan({self._scope.path!r}, {self.chunks!r})"
+
+
+def _unwritten(path: bytes, key: Key, silence: Silence | None, dev: int) -> None:
+    """Nobody compares anything with a part of the tree."""
 
 
 def _unwatched(node: object, took_us: int) -> None:

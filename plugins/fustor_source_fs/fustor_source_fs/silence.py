@@ -10,6 +10,7 @@ from fustor_core.contracts import Scope
 from fustor_core.files.identity import Spot
 from fustor_core.files.listing import Kid, Lister, kind_of
 from fustor_core.files.members import READ_AT_ONCE, members
+from fustor_source_fs.book import leads, place
 
 
 class Silent(NamedTuple):
@@ -71,3 +72,20 @@ def glanced(parent: Spot, kid: Kid, scope: Scope, lister: Lister) -> Same | None
     stamp = Stamp(start - lister.cache_bound_us, lister.now_us() + 1, start, kind_of(kid.key))
     path = parent.below(kid.name)
     return Same(dir=kid.key, silence=silence, stamp=stamp, origin=scope.origin, path=path)
+
+
+def passed_by(spot: Spot, scope: Scope | None, lister: Lister) -> list[Kid] | None:
+    """Of a directory that this audit has told of already, the children that it has not; else None.
+
+    One that cannot be read is left to who reads it whole and says why.
+    """
+    after = scope.after if scope is not None else b""
+    if not after or place(spot.path) > place(after):
+        return None
+    try:
+        _, _, kids = members(spot, lister, leaf=False, every=False)
+    except OSError:
+        return None
+    paths = [spot.below(kid.name) for kid in kids]
+    told = [place(path) <= place(after) and not leads(path, after) for path in paths]
+    return [kid for kid, one in zip(kids, told, strict=True) if not one]

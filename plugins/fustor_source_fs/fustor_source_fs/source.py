@@ -25,6 +25,7 @@ from fustor_core.files.looking import inside, look
 from fustor_core.files.options import TreeOptions
 from fustor_core.files.rooted import RootProof
 from fustor_source_fs.agenda import WatchClaim
+from fustor_source_fs.book import Book
 from fustor_source_fs.channel import Channel
 from fustor_source_fs.scan import Scan
 from fustor_source_fs.walk import WalkClaim
@@ -75,6 +76,7 @@ class FsSource:
         self._birth = ""  # as told; "" = as the root has it
         self._probe: tuple[RootProof, Apart[Root]] | None = None
         self._hung: list[Scan] = []
+        self._book: Book | None = None  # of the last whole scan
 
     async def scan(self, scope: Scope) -> AsyncIterator[WalkClaim]:
         """Each directory of the scope once, parents first; names that vanished meanwhile as cells.
@@ -90,12 +92,16 @@ class FsSource:
             return
         if scope.path == b"/" and scope.recursive:
             self._left_out.clear()
-        scan = Scan(scope, self._proof, self._lister, self._watcher, self._note_left_out)
+        scan = Scan(
+            scope, self._proof, self._lister, self._watcher, self._note_left_out, self._book
+        )
         scan.start()
         try:
             while (chunk := await scan.chunks.get()) is not None:
                 for claim in chunk:
                     yield claim
+            if scope.path == b"/" and scope.recursive and scope.recall is not None:
+                self._book = scan.book or (self._book if scope.after else None)
         finally:
             scan.stop()
             with anyio.CancelScope(shield=True):

@@ -16,18 +16,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from fustor_core.claims import ROW_BYTES, Cell, Key, Listing, Origin, Same, Stamp
+from fustor_core.claims import ROW_BYTES, Calm, Cell, Key, Listing, Origin, Same, Silence, Stamp
 from fustor_core.contracts import Scope
 from fustor_core.files.identity import Prober, Spot
 from fustor_core.files.listing import GONE, OPEN, Kid, Lister, Stopped, reason_of, row_of
 from fustor_core.files.looking import look_at
 from fustor_source_fs.links import Links
-from fustor_source_fs.silence import Silent, glanced, unchanged
+from fustor_source_fs.silence import Silent, glanced, passed_by, unchanged
 from fustor_source_fs.tree import Node, Tree
 
 FDS_MAX = 48
 PAUSE_S = 0.05  # between two looks at the stop sign
-WalkClaim = Listing | Same | Cell
+WalkClaim = Listing | Same | Calm | Cell
+
+
+Keep = Callable[[Kid], bool]
 
 
 @dataclass(slots=True)
@@ -50,6 +53,8 @@ class Order:
         scope: what the pipe asked for, when it did; what was sent last need not be read then.
         changed: told of a watched directory that would not hold still, and how long it took, µs.
         left_out: told (view path, reason) of each directory left out by choice.
+        found: told (view path, key, silence, st_dev) of each directory; the silence is None when
+            it has to be looked at again in any case.
     """
 
     origin: Origin
@@ -58,6 +63,7 @@ class Order:
     scope: Scope | None = None
     changed: Callable[[Node, int], None] = lambda node, took_us: None
     left_out: Callable[[bytes, str], None] = lambda path, reason: None
+    found: Callable[[bytes, Key, Silence | None, int], None] = lambda path, key, silence, dev: None
 
 
 class Walk:
@@ -74,22 +80,31 @@ class Walk:
         self._links = links
         self._order = order
 
-    def root(self, top: Spot) -> Iterator[WalkClaim]:
-        """The proven root, open by O_PATH on `top`, and what is below it."""
+    def root(self, top: Spot, keep: Keep | None = None) -> Iterator[WalkClaim]:
+        """The proven root, open by O_PATH on `top`, and what is below it.
+
+        Args:
+            keep: which of its children are entered; None = all.
+        """
         try:
             fd = os.open(b".", OPEN, dir_fd=top.fd)
         except OSError as err:
             own = row_of(os.fstat(top.fd))
+            self._order.found(b"/", top.key, None, top.dev)
             yield self._unread(top.key, b"/", None, err.errno or errno.EIO, own)
             return
         spot = top._replace(fd=fd)
-        yield from self._down(*self._read(spot, self._covered(spot, None, None, b""), None, b""))
+        node = self._covered(spot, None, None, b"")
+        yield from self._down(*_kept(self._read(spot, node, None, b""), keep))
 
-    def below(self, parent: Spot, node: Node | None, names: list[bytes]) -> Iterator[WalkClaim]:
+    def below(
+        self, parent: Spot, node: Node | None, names: list[bytes], keep: Keep | None = None
+    ) -> Iterator[WalkClaim]:
         """What stands at `names` below an open directory, walking down name by name.
 
         Args:
             parent: stays the caller's. node: its entry in the registry.
+            keep: which of the children of what stands there are entered; None = all.
         """
         held = -1  # the directory before the last name; those above it are closed again
         try:
@@ -109,7 +124,7 @@ class Walk:
             if self._left_out(parent, name):
                 yield from self._kid_left_out(parent, name)
                 return
-            yield from self._down(*self._visit(parent, node, name))
+            yield from self._down(*_kept(self._visit(parent, node, name), keep))
         finally:
             if held >= 0:
                 os.close(held)
@@ -126,11 +141,16 @@ class Walk:
                 if frame.spot.fd < 0 and not self._reopened(stack):
                     for kid in stack.pop().kids:
                         path = frame.spot.below(kid.name)
+                        reason = kid.left_out or "not_yet"
+                        self._order.found(path, kid.key, None, frame.spot.dev)
                         yield self._lister.unread(
-                            kid.key, path, self._order.origin, None, reason="not_yet"
+                            kid.key, path, self._order.origin, None, reason=reason
                         )
                     continue
                 kid = frame.kids.pop()
+                if kid.left_out:
+                    yield from self._kid_left_out(frame.spot, kid.name)
+                    continue
                 if (same := self._glanced(frame, kid)) is not None:
                     yield same
                     continue
@@ -189,30 +209,36 @@ class Walk:
     ) -> tuple[list[WalkClaim], Frame | None]:
         """Claims of an open directory, and the frame of its children; closes it without them."""
         order = self._order
+        claims: list[WalkClaim]
         frame = Frame(spot, node, name, [], self._tree.turns if self._tree is not None else 0)
         try:
             since_us = self._lister.now_us()
-            silent = self._silent(spot, node)
-            if silent is not None:
-                claims: list[WalkClaim] = [silent.claim]
+            passed = passed_by(spot, order.scope, self._lister)
+            silent = self._silent(spot, node) if passed is None else None
+            if passed is not None:
+                claims, kids, operations = [], passed, 2 + len(passed)
+            elif silent is not None:
+                claims = [silent.claim]
+                order.found(spot.path, spot.key, silent.claim.silence, spot.dev)
                 kids, operations = silent.kids, silent.operations
             else:
                 reading = self._lister.read(spot, order.origin, via, node)
                 claims, kids = [reading.listing], reading.kids
+                order.found(spot.path, spot.key, reading.listing.silence, spot.dev)
                 operations = 2 + len(reading.listing.rows) // ROW_BYTES
                 if node is not None:
                     self._links.listed(node, reading.listing)
                     if reading.changed:
                         stamp = reading.listing.stamp
                         order.changed(node, stamp.t - stamp.at)
-            self._pause(operations, since_us)
-            if node is not None:
+            self.pause(operations, since_us)
+            if node is not None and passed is None:
                 node.listed = True
-            for kid in kids:
-                if kid.left_out:
-                    claims += self._kid_left_out(spot, kid.name)
             if order.recursive:
-                frame.kids = [k for k in reversed(kids) if not k.left_out and self._wanted(node, k)]
+                frame.kids = [k for k in reversed(kids) if k.left_out or self._wanted(node, k)]
+            else:
+                for kid in kids:
+                    claims += self._kid_left_out(spot, kid.name) if kid.left_out else []
         finally:
             if not frame.kids:
                 os.close(spot.fd)
@@ -234,10 +260,12 @@ class Walk:
             return None
         since_us = self._lister.now_us()
         same = glanced(frame.spot, kid, scope, self._lister)
-        self._pause(1, since_us)
+        self.pause(1, since_us)
+        if same is not None:
+            self._order.found(same.path, kid.key, same.silence, frame.spot.dev)
         return same
 
-    def _pause(self, operations: int, since_us: int) -> None:
+    def pause(self, operations: int, since_us: int) -> None:
         """Leave the storage to others for a while; the stop sign is seen meanwhile."""
         scope, now_us = self._order.scope, self._lister.now_us
         if scope is None:
@@ -273,6 +301,7 @@ class Walk:
         if self._left_out(parent, name):
             reason = "excluded"
         self._order.left_out(path, reason)
+        self._order.found(path, key, None, parent.dev)
         via = (parent.key, name)
         return [self._lister.unread(key, path, self._order.origin, via, reason=reason, own=own)]
 
@@ -290,6 +319,7 @@ class Walk:
             with self._tree.lock:
                 if not above.gone:
                     self._tree.unreadable(key, above, name)
+        self._order.found(parent.below(name), key, None, parent.dev)
         return [self._unread(key, parent.below(name), (parent.key, name), code, own)]
 
     def _unread(
@@ -332,6 +362,15 @@ class Walk:
                 return False
         stack[-1].spot = stack[-1].spot._replace(fd=fd)
         return True
+
+
+def _kept(
+    read: tuple[list[WalkClaim], Frame | None], keep: Keep | None
+) -> tuple[list[WalkClaim], Frame | None]:
+    claims, frame = read
+    if frame is not None and keep is not None:
+        frame.kids = [kid for kid in frame.kids if keep(kid)]
+    return claims, frame
 
 
 def _leads_to(parent: Spot, name: bytes, key: Key) -> bool:

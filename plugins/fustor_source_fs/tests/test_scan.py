@@ -22,7 +22,6 @@ from fustor_core.claims import (
     Listing,
     Origin,
     edge_key,
-    fault,
     split_names,
     unpack_row,
 )
@@ -31,6 +30,7 @@ from fustor_core.files.exclusion import Exclusion
 from fustor_core.files.identity import Prober
 from fustor_core.files.listing import Lister, row_of
 from fustor_core.files.rooted import RootProof
+from fustor_core.soundness import fault
 
 ROW = 48
 

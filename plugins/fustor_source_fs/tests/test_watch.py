@@ -25,11 +25,11 @@ from fustor_core.claims import (
     Origin,
     Owe,
     edge_key,
-    fault,
     unpack_row,
 )
 from fustor_core.contracts import boottime_us
 from fustor_core.files.listing import row_of
+from fustor_core.soundness import fault
 
 
 def row(path: Path) -> bytes:

@@ -1,0 +1,73 @@
+"""Whether a claim is well formed: what cannot be taken, whoever sent it. Pure."""
+
+from __future__ import annotations
+
+from fustor_core.claims import (
+    CALM_MOST,
+    DIGEST_BYTES,
+    KEY,
+    NAME_BYTES_MAX,
+    ROW_BYTES,
+    SILENCE,
+    Calm,
+    Cell,
+    Claim,
+    Listing,
+    Root,
+    split_names,
+)
+
+
+def fault(claim: Claim) -> str:
+    """Why this claim cannot be taken, or "" when it is well formed."""
+    if isinstance(claim, Cell):
+        if claim.value is not None and len(claim.value) != ROW_BYTES:
+            return f"value of {len(claim.value)} bytes, a row has {ROW_BYTES}"
+        if len(claim.name) > NAME_BYTES_MAX or b"\0" in claim.name or b"/" in claim.name:
+            return "name with NUL or slash, or too long"
+        if claim.name in (b".", b".."):
+            return "name is . or .."
+    elif isinstance(claim, Listing):
+        if why := _listing_fault(claim):
+            return why
+    elif isinstance(claim, Calm) and (why := _calm_fault(claim)):
+        return why
+    if claim.__class__ is not Root:
+        stamp = claim.stamp
+        if stamp.f > stamp.t or stamp.kind not in _KINDS:
+            return "stamp ends before it begins, or is of an unknown kind"
+    return ""
+
+
+_KINDS = frozenset("ewlks")
+
+
+def _listing_fault(claim: Listing) -> str:
+    count = claim.names.count(b"\0") + 1 if claim.names else 0
+    if len(claim.rows) != count * ROW_BYTES:
+        return f"{count} names but {len(claim.rows)} bytes of rows"
+    if claim.own is not None and len(claim.own) != ROW_BYTES:
+        return "own attributes are not one row"
+    if claim.digest is not None and (count or len(claim.digest) != DIGEST_BYTES):
+        return f"a digest has {DIGEST_BYTES} bytes, and stands instead of names and rows"
+    if claim.names and b"/" in claim.names:
+        return "name with a slash"
+    return ""
+
+
+def _calm_fault(claim: Calm) -> str:
+    count, keys, silences = claim.count, len(claim.keys), len(claim.silences)
+    if not count or (keys, silences) != (count * KEY.size, count * SILENCE.size):
+        return f"{keys} bytes of keys and {silences} of silences are no pairs"
+    return f"{count} directories at once" if count > CALM_MOST else ""
+
+
+def sorted_fault(names: bytes) -> str:
+    """Why a names blob that is about to be stored cannot be: unsorted, repeated or odd names."""
+    parts = split_names(names)
+    if sorted(parts) != parts or len(set(parts)) != len(parts):  # both in C, linear when sorted
+        return "names are not byte-sorted or not unique"
+    if parts and (not parts[0] or b"." in parts[:3] or b".." in parts[:4]):
+        return "empty name, . or .."
+    fits = len(names) <= NAME_BYTES_MAX or max(map(len, parts)) <= NAME_BYTES_MAX
+    return "" if fits else "name too long"
