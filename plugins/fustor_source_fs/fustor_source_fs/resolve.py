@@ -219,6 +219,8 @@ class Resolver:
     ) -> None:
         """Put the registry right after a look, and note what has to be entered."""
         tree, node, name, key = self._tree, touch.node, touch.name, seen.key
+        if key is None and node.kid(name) is None:
+            return  # a file where there was no directory: nobody need wait for the registry
         came = touch.mask & (CREATE | MOVED_TO)
         with tree.lock:
             if node.gone:
