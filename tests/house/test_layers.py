@@ -53,7 +53,8 @@ LAYERS = {
         cli.quality cli.entries cli.stories cli.waiting
         cli.view_entries cli.view_find cli.view_stable cli.view_changes cli.view_explain
         cli.view_best cli.view_work cli.running cli.pipes cli.inside cli.doctor cli.templates
-        cli.shells cli.completion cli.systemd cli.units cli.configuring cli.keys cli.roots cli.display cli.aside cli.up
+        cli.shells cli.completion cli.systemd cli.units cli.configuring cli.keys cli.roots
+        cli.display cli.aside cli.up
         cli.program cli __main__
     """,
 }
