@@ -1,0 +1,32 @@
+"""How much is tried, and what happens to faults that this machine cannot make."""
+
+from __future__ import annotations
+
+import pytest
+
+from .machine import Machine
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=1000, help="kill -9 of the fusion server")
+    parser.addoption("--agent-kills", type=int, default=60, help="kill -9 of an agent")
+    parser.addoption("--trials", type=int, default=100, help="vanished mounts and wrong disks")
+    parser.addoption("--crowd", type=int, default=10_000, help="sessions at the same time")
+    parser.addoption("--flips", type=int, default=40, help="bits flipped in each state file")
+    parser.addoption(
+        "--nightly", action="store_true", help="a fault that the machine cannot make is a failure"
+    )
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest) -> Machine:
+    """What this machine can do."""
+    return Machine(nightly=bool(request.config.getoption("--nightly")))
+
+
+@pytest.fixture
+def amount(request: pytest.FixtureRequest) -> int:
+    """How often: of the option that the test's marker `amount` names."""
+    named = request.node.get_closest_marker("amount")
+    assert named is not None, "a test that asks for an amount names its option"
+    return int(request.config.getoption(named.args[0]))
