@@ -24,7 +24,11 @@ PIPE_LIVE = frozenset(
 CHOSEN = ("audit_interval_sec", "sentinel_interval_sec")
 """A pipe's own value wins over the view's, even where it is the default."""
 
-PROGRAM_LIVE: Mapping[str, tuple[str, ...]] = {"agent": (), "log": ("level",), "state": ()}
+PROGRAM_LIVE: Mapping[str, tuple[str, ...]] = {
+    "agent": (),
+    "log": ("level",),
+    "state": ("vis_update_rate",),
+}
 """Of settings that belong to no single thing, those that hold at once."""
 
 

@@ -85,8 +85,10 @@ class Plain:
         for number, line in enumerate(ready_lines(event)):
             self.note(line if number == 0 else f"  {line}", "green" if number == 0 else "")
         if event.get("key"):
-            # Not on --quiet either: it is shown only once.
+            # On --quiet, too: it is shown only once.
             self.say(f"  key for {safe(str(event.get('url')))}, shown only now: {event['key']}")
+        if event.get("page"):
+            self.say(f"  page, lets in once and within 10 minutes: {safe(str(event['page']))}")
         self._ready += 1
         if self._ready == 1:
             words = f"view ls -l {_place(event)}"

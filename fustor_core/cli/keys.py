@@ -36,6 +36,7 @@ def groups() -> dict[str, typer.Typer]:
     key.command("list")(list_keys)
     key.command("revoke")(revoke)
     key.command("rotate")(rotate)
+    key.command("link")(link)
     return {"key": key}
 
 
@@ -140,6 +141,43 @@ def rotate(
         lambda store: store.rotate(key_id, overlap_s=overlap_s),
     )
     return _tell_new(call, made, f"key {made['id']} takes the place of {key_id}")
+
+
+def link(
+    ctx: typer.Context,
+    scope: Annotated[
+        str, typer.Option("--scope", metavar="read,scan,admin", help="What may be done on it.")
+    ] = "read,scan",
+    view: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--view", metavar="GLOB", help="For views named like this; else all. May be repeated."
+        ),
+    ] = None,
+) -> int:
+    """Print a link to the page in the browser; it lets in once, within ten minutes."""
+    call: Call = ctx.obj
+    client = call.client()
+    here = client.get("/status").get("urls") or () if call.local else [call.settings.server]
+    addresses = [str(url) for url in here]
+    if not addresses:
+        raise failure.Failure(
+            failure.FAILED,
+            "not-reachable",
+            "nothing listens on TCP here, so no browser can come",
+            remedy="start with --listen 127.0.0.1:8102, or name an address in `receivers`",
+        )
+    scopes = [word.strip() for word in scope.split(",") if word.strip()]
+    body = {"scopes": scopes, "views": view or ["*"], "pipes": ["*"]}
+    made = client.ask("POST", "/keys/links", body=body)
+    links = [f"{address.rstrip('/')}/#code={made['code']}" for address in addresses]
+    if call.settings.documents:
+        call.screen.document({"links": links, "lives_s": made["lives_s"]})
+        return failure.OK
+    for one in links:
+        call.screen.line(one)
+    call.screen.note("it lets in once; the key that it gives is good for half a day")
+    return failure.OK
 
 
 def _asked(

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import anyio
     from anyio.abc import TaskStatus
 
-    from fustor_core.config import Loaded
+    from fustor_core.config import Loaded, Overrides
 
 Engine = Callable[..., Awaitable[None]]
 EXITS = {signal.SIGINT: failure.INTERRUPTED, signal.SIGTERM: failure.TERMINATED}
@@ -54,6 +54,13 @@ History = Annotated[
     typer.Option("--state-history", metavar="DIR", help="Record every change of state there."),
 ]
 
+UpdateRate = Annotated[
+    float | None,
+    typer.Option(
+        "--vis-update-rate", metavar="HZ", help="How often pages are told what flows; else 4."
+    ),
+]
+
 
 def up(
     ctx: typer.Context,
@@ -79,6 +86,7 @@ def up(
         typer.Option("--listen", metavar="HOST:PORT", help="On TCP too; prints a key once."),
     ] = None,
     state_history: History = None,
+    vis_update_rate: UpdateRate = None,
 ) -> int:
     """Keep a live view of directories and answer questions.
 
@@ -101,35 +109,51 @@ def up(
         cross_filesystems=cross_filesystems,
         listen=_listen(listen),
         state_history=None if state_history is None else os.path.abspath(state_history),
+        overrides=_settings(None, vis_update_rate),
     )
     return foreground(call, loaded)
 
 
-def run(ctx: typer.Context, files: Files = None, state_history: History = None) -> int:
+def run(
+    ctx: typer.Context,
+    files: Files = None,
+    state_history: History = None,
+    vis_update_rate: UpdateRate = None,
+) -> int:
     """Run the pipes and views of configuration files in one process."""
     from fustor_core.config import ROLES
 
-    return _run_files(ctx.obj, files, ROLES, state_history)
+    return _run_files(ctx.obj, files, ROLES, _settings(state_history, vis_update_rate))
 
 
-def agent(ctx: typer.Context, files: Files = None, state_history: History = None) -> int:
+def agent(
+    ctx: typer.Context,
+    files: Files = None,
+    state_history: History = None,
+    vis_update_rate: UpdateRate = None,
+) -> int:
     """Run the pipes of configuration files, which push into a fusion server.
 
     Views, forests and receivers in the same files are left to `fustor fusion`.
     """
     from fustor_core.config import AGENT
 
-    return _run_files(ctx.obj, files, (AGENT,), state_history)
+    return _run_files(ctx.obj, files, (AGENT,), _settings(state_history, vis_update_rate))
 
 
-def fusion(ctx: typer.Context, files: Files = None, state_history: History = None) -> int:
+def fusion(
+    ctx: typer.Context,
+    files: Files = None,
+    state_history: History = None,
+    vis_update_rate: UpdateRate = None,
+) -> int:
     """Run the views of configuration files, which agents push into, and answer questions.
 
     Pipes in the same files are left to `fustor agent`.
     """
     from fustor_core.config import FUSION
 
-    return _run_files(ctx.obj, files, (FUSION,), state_history)
+    return _run_files(ctx.obj, files, (FUSION,), _settings(state_history, vis_update_rate))
 
 
 # What a role cannot do without, and how to come by a first one.
@@ -137,8 +161,18 @@ NEEDED = {"agent": ("pipes", "fustor init --kind agent"),
           "fusion": ("views", "fustor init --kind fusion")}  # fmt: skip
 
 
+def _settings(state_history: str | None, vis_update_rate: float | None) -> Overrides:
+    """What options of the command line put above the files."""
+    given: dict[tuple[str, ...], tuple[Any, str]] = {}
+    if state_history is not None:
+        given[("state", "history")] = (os.path.abspath(state_history), "--state-history")
+    if vis_update_rate is not None:
+        given[("state", "vis_update_rate")] = (vis_update_rate, "--vis-update-rate")
+    return given
+
+
 def _run_files(
-    call: Call, files: Sequence[str] | None, roles: Sequence[str], state_history: str | None
+    call: Call, files: Sequence[str] | None, roles: Sequence[str], overrides: Overrides
 ) -> int:
     """Runs the part of some files that these roles take, in the foreground.
 
@@ -149,12 +183,11 @@ def _run_files(
     from fustor_core.registry import Registry
 
     paths = chosen_files(call, files or _from_environment())
-    history = None if state_history is None else os.path.abspath(state_history)
     loaded = load_config(
         paths,
         os.environ,
         model_of=model_of(Registry()),
-        overrides={("state", "history"): (history, "--state-history")} if history else None,
+        overrides=overrides,
         roles=roles,
     )
     needed = [NEEDED[role][0] for role in roles]

@@ -201,3 +201,20 @@ def test_a_private_key_file_is_used(fustor: Fustor, tmp_path: Path) -> None:
 def test_a_socket_needs_no_key_file(fustor: Fustor, server: Any, tmp_path: Path) -> None:
     server.answer("/keys", {"keys": []})
     assert fustor("--key-file", str(tmp_path / "none"), "key", "list").code == 0
+
+
+def test_a_link_to_the_page_is_for_each_address(fustor: Fustor, server: Any) -> None:
+    server.answer("/status", {"urls": ["http://127.0.0.1:8102", "http://[::1]:8102"]})
+    server.answer("/keys/links", {"code": "c0de", "lives_s": 600.0}, "POST")
+    done = fustor("key", "link", "--scope", "read", "--view", "a*")
+    assert done.lines == [b"http://127.0.0.1:8102/#code=c0de", b"http://[::1]:8102/#code=c0de"]
+    assert server.requests[-1].body == {"scopes": ["read"], "views": ["a*"], "pipes": ["*"]}
+    document = fustor("key", "link", "--json").document
+    assert document["links"][0] == "http://127.0.0.1:8102/#code=c0de"
+
+
+def test_without_an_address_there_is_no_page(fustor: Fustor, server: Any) -> None:
+    server.answer("/status", {"urls": []})
+    done = fustor("key", "link")
+    assert done.code == 1
+    assert "--listen" in done.err
