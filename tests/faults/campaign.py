@@ -50,10 +50,10 @@ class Mode:
 
 
 MODES = (
-    Mode("pushed", 0.7, 100),
-    Mode("started", 0.1, 3, early=True),
-    Mode("stopped", 0.15, 6, stops=True),
-    Mode("checkpoint", 0.05, 6, rest=True),
+    Mode("pushed", 0.9, 180),
+    Mode("started", 0.03, 3, early=True),
+    Mode("stopped", 0.05, 6, stops=True),
+    Mode("checkpoint", 0.02, 6, rest=True),
 )
 
 
@@ -246,6 +246,6 @@ def boundaries(campaign: Campaign, wanted: int) -> Iterator[tuple[Mode, Boundary
             for kind in KINDS
             if nth <= counts[kind] * REACHED
         ]
-        share = max(1, round(wanted * mode.share))
-        for number in range(min(share, len(there))):
+        share = min(len(there), max(1, round(wanted * mode.share)))
+        for number in range(share):
             yield mode, there[number * len(there) // share]

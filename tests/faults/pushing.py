@@ -137,7 +137,7 @@ class Pusher:
         differ = {path for path, size in new.items() if self.sure.get(path) != size}
         there = {path for path in differ if view.get(path) == new[path]}
         was = {path for path in differ if view.get(path) == self.sure.get(path)}
-        if there and was or there | was != differ:
+        if (there and was) or there | was != differ:
             found.append(f"half a batch is there: {sorted(there)} of {sorted(differ)}")
         return found
 
