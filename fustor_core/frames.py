@@ -172,6 +172,18 @@ class WatchRow(msgspec.Struct, array_like=True, frozen=True):
     top: bytes | None
 
 
+class Audits(msgspec.Struct, array_like=True, frozen=True):
+    """How often the whole view was looked at again.
+
+    Attributes:
+        last: fusion µs of the last one's end, and its seconds. began: of the one that runs.
+    """
+
+    count: int = 0
+    last: tuple[int, float] | None = None
+    began: int | None = None
+
+
 class Meta(msgspec.Struct, array_like=True, frozen=True):
     """What fusion keeps at each checkpoint of a view.
 
@@ -197,6 +209,7 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
     bound: dict[str, str]
     jobs: list[JobRow] = []
     watches: list[WatchRow] = []
+    audits: Audits = Audits()
 
 
 Record = Epoch | Forget | Confirm | OweLook | Clock | Opening | Ending | JobRows | Meta

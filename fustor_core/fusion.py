@@ -11,6 +11,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
+from fustor_core import sights
 from fustor_core.claims import Ack, Batch
 from fustor_core.config import State
 from fustor_core.contracts import (
@@ -31,21 +32,21 @@ from fustor_core.errors import (
     NoSuchView,
     QueryError,
     SessionObsoletedError,
-)
     Unauthorized,
+)
 from fustor_core.fusion_pipe import FusionPipeline
 from fustor_core.jobs import Job
 from fustor_core.key_store import KeyStore
 from fustor_core.keys import asked
-
 from fustor_core.vouchers import Vouchers
+
 FOLLOW_PAUSE_S = 0.02
 FOLLOW_PAGE = 1000
-
 STIRRING = frozenset({"scan", "cancel", "confirm"})  # other commands move machines, or nothing
 JOBS_IN_BRIEF = 50
 LINK_S = 600.0  # a link to the page has to be followed within this time
 LOGIN_S = 43_200.0  # for so long the key is good that it gives
+
 Do = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -58,9 +59,9 @@ class Fusion:
             name → coroutine function of the arguments. The engine gives them.
         about: more fields for `status`, e.g. home, version and pipes.
         keys: who may come in over a network; opened. None: nobody.
-    """
         assets: gives the files that plugins have for browsers.
         vis_update_rate: gives the configured one, in Hz.
+    """
 
     def __init__(
         self,
@@ -69,9 +70,9 @@ class Fusion:
         outer: Mapping[str, Do] | None = None,
         about: Callable[[], dict[str, Any]] = dict,
         keys: KeyStore | None = None,
-    ) -> None:
         assets: Callable[[], Sequence[Asset]] = tuple,
         vis_update_rate: Callable[[], float] = lambda: State().vis_update_rate,
+    ) -> None:
         self.pipelines = dict(pipelines)
         self.outer = dict(outer or {})
         self.keys = keys or KeyStore()
@@ -91,9 +92,9 @@ class Fusion:
             "key-create": self._create_key,
             "key-revoke": self._revoke_key,
             "key-rotate": self._rotate_key,
-        }
             "link": self._make_link,
             "login": self._login,
+        }
 
     def __repr__(self) -> str:
         return f"<Fusion views={sorted(self.pipelines)}>"
@@ -178,6 +179,9 @@ class Fusion:
             if page.document is not None and query.verb == "explain":
                 claims = page.document.setdefault("claims", [])
                 claims.extend(pipeline.history(query))
+            if query.verb in sights.VERBS:
+                told = sights.Sights(pipeline.session_list())
+                told.tell(page.items, directories=query.verb != "blind-spots")
             yield page
             await anyio.lowlevel.checkpoint()
 
@@ -292,13 +296,13 @@ class Fusion:
         return _job_told(pipeline, job)
 
     async def _jobs(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """All jobs; ``brief``: the newest, without what their scopes are like now."""
+        brief = bool(arguments.get("brief"))
         return {
             "jobs": [
                 _job_told(pipeline, job, brief=brief)
                 for pipeline in self.pipelines.values()
                 for job in list(pipeline.standing.summons.jobs)[-JOBS_IN_BRIEF if brief else 0 :]
-        """All jobs; ``brief``: the newest, without what their scopes are like now."""
-        brief = bool(arguments.get("brief"))
             ],
         }
 
@@ -330,11 +334,6 @@ class Fusion:
         overlap_s = float(arguments.get("overlap_s") or 0.0)
         return {**await self.keys.rotate(arguments["id"], overlap_s=overlap_s)}
 
-    async def _confirm(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        pipeline = self._pipeline(arguments["view"])
-        root = arguments.get("root") or b"/"
-        done = await pipeline.confirm(root, reject=bool(arguments.get("reject")))
-        confirmed = [with_path({"removes": d["removes"]}, d["path"]) for d in done]
     async def _make_link(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         access = asked(arguments["scopes"], arguments["views"], arguments["pipes"])
         return {"code": self.link(access), "lives_s": LINK_S}
@@ -348,6 +347,11 @@ class Fusion:
             )
         return {"key": self.keys.lend(access, lives_s=LOGIN_S), "lives_s": LOGIN_S}
 
+    async def _confirm(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        pipeline = self._pipeline(arguments["view"])
+        root = arguments.get("root") or b"/"
+        done = await pipeline.confirm(root, reject=bool(arguments.get("reject")))
+        confirmed = [with_path({"removes": d["removes"]}, d["path"]) for d in done]
         return {"view": arguments["view"], "confirmed": confirmed}
 
 

@@ -20,7 +20,7 @@ import anyio.to_thread
 from fustor_core import frames
 from fustor_core.admission import without_skipped
 from fustor_core.claims import Ack, Batch, Root
-from fustor_core.clock import FusionClock, LogicalClock, SavedClock
+from fustor_core.clock import FusionClock, SavedClock
 from fustor_core.contracts import Durable, Seeking, View, boottime_us
 from fustor_core.contracts.view import Locating
 from fustor_core.engine import attempt, attempted, sentence
@@ -110,8 +110,7 @@ class Keeping:
             self.roll.epoch, self.roll.holder = meta.epoch, meta.holder
             self.roll.birth = meta.birth
             self.roll.restore(meta.sessions, meta.bound)
-            self.fold.identity, self.fold.root = meta.identity, meta.root
-            self.fold.lag = LogicalClock(meta.lag)
+            self.fold.restore(meta)
             self._next_line, kept = meta.next_line, meta.lines
             self.jobs.restore(meta.jobs)
             self.watches.restore(meta.watches)
@@ -385,6 +384,7 @@ class Keeping:
             bound=roll.bound(),
             jobs=self.jobs.rows(),
             watches=self.watches.rows(where) if where is not None else [],
+            audits=fold.audited(),
         )
 
     def close(self) -> None:

@@ -17,7 +17,6 @@ import msgspec
 from fustor_core import frames
 from fustor_core.admission import NAMED_MOST
 from fustor_core.claims import Batch, Cell, Quarantined, decode_batch
-from fustor_core.clock import LogicalClock
 from fustor_core.contracts import Durable, Moment, View
 from fustor_core.engine import attempted, sentence
 from fustor_core.fold import Fold, Folded
@@ -158,8 +157,7 @@ class Replay:
         assert isinstance(self._view, Durable)
         lsn, raw = self._view.open(self._folder, self.name)
         meta = frames.decode(raw, Meta) if raw else None
-        identity, root = (meta.identity, meta.root) if meta is not None else ("", None)
-        with self._fold.rewinding(identity, root, LogicalClock(meta.lag if meta else None)):
+        with self._fold.rewinding(meta):
             for number, kind, frame in self.journal.replay(lsn):
                 if number >= before:
                     return

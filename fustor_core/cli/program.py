@@ -16,6 +16,7 @@ import typer
 from typer.main import get_command
 
 from fustor_core.cli import (
+    archives,
     completion,
     configuring,
     doctor,
@@ -27,6 +28,7 @@ from fustor_core.cli import (
     units,
     up,
     view_best,
+    view_blind,
     view_changes,
     view_entries,
     view_explain,
@@ -43,7 +45,7 @@ from fustor_core.errors import FustorError
 SUBJECTS = (
     ("Main job", ("up", "run", "agent", "fusion", "init", "validate")),
     ("Questions", ("view", "status")),
-    ("Operation", ("stop", "reload", "pipe", "session", "key", "config", "service")),
+    ("Operation", ("stop", "reload", "pipe", "session", "key", "config", "service", "state")),
     ("Inside", ("machines", "plugin", "doctor", "completion")),
 )
 
@@ -64,13 +66,21 @@ def build() -> Any:
     )
     app.callback()(general)
     view = group("Ask what is there, how complete that is, what changed.")
-    for part in (view_entries, view_find, view_stable, view_changes, view_explain, view_best):
+    for part in (
+        view_entries,
+        view_find,
+        view_stable,
+        view_changes,
+        view_explain,
+        view_blind,
+        view_best,
+    ):
         part.join(view)
     view_work.join(view)
     for part in (up, running, configuring, doctor, completion):
         part.join(app)
     app.add_typer(view, name="view")
-    for part in (pipes, keys, inside, configuring, units):
+    for part in (pipes, keys, inside, configuring, units, archives):
         for name, made in part.groups().items():
             app.add_typer(made, name=name)
     return get_command(app)

@@ -1,4 +1,4 @@
-"""`fustor view explain|suspects|debts|blind-spots`: why an answer is as it is."""
+"""`fustor view explain|suspects|debts`: why an answer is as it is."""
 
 from __future__ import annotations
 
@@ -27,12 +27,10 @@ VERDICTS = {
 LISTS = {
     "suspects": "List entries that may still be being written.",
     "debts": "List entries with conflicting evidence.",
-    "blind-spots": "List entries whose last change nobody saw happen.",
 }
 NOTHING = {
     "suspects": "nothing is suspect",
     "debts": "nothing is disputed",
-    "blind-spots": "no blind spots",
 }
 
 

@@ -22,7 +22,8 @@ class Query:
     """A question to a view; options as in interfaces.md §2, times in ns, sizes in bytes.
 
     Attributes:
-        verb: ``ls tree stat du find stable changes suspects debts blind-spots explain status``.
+        verb: ``ls tree stat du find stable changes suspects debts blind-spots explain status``,
+            and ``blind-directories``: the same by directory.
         size: (sign, bytes) with sign ``+``, ``-`` or ``""``.
     """
 
@@ -72,6 +73,8 @@ class Moment:
             never. stale: no session feeds it now. epoch: current leadership.
         hot_us: how long after a look a suspect is looked at again.
         watched_since_us: since when a watching session has fed it without a gap, None = not now.
+        by: agent whose batch is applied, "" for a question. audit: number of the audit that runs
+            or comes next.
     """
 
     now_us: int
@@ -83,6 +86,8 @@ class Moment:
     watched_since_us: int | None = None
     hot_us: int = 30_000_000
     uncovered: tuple[bytes, ...] = ()
+    by: str = ""
+    audit: int = 0
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ LAYERS = {
         config.roles config.loading config.roots config.schema config.effective config.up config
         states.pipeline states.fusion_pipeline states.session states.leadership states.node
         states.run states.couplings states.page states states.__main__
-        state_runs state_runs.records
+        state_runs state_runs.records state_runs.hook
         fustor_core
     """,
     "L2 decisions": """
@@ -39,21 +39,26 @@ LAYERS = {
         engine apart problems
         files.exclusion files.options files.inotify files.identity files.mounting files.rooted
         files.listing files.looking files.members files.marks files
-        state.files state.mounts state.locks state.sockets state.home state
+        state.files state.mounts state.locks state.sockets state.home state.archive state
         journal.frames journal.recovery journal.log journal.group journal
-        client registry jobs waiting outbox errands orders peers documents quarantine
+        client registry jobs waiting outbox errands orders peers documents sights quarantine
         replay keeping
         summons standing fusion_pipe key_files key_store vouchers
         fusion post phases audits trouble spool remains link stage courier heart lookout pipe_words
         opening pipeline berth reporting driven
+        state_runs.sealing state_runs.scribe state_runs.folders state_runs.hook_files
+        state_runs.hooking state_runs.ledger state_runs.access state_runs.hearsay
+        state_runs.job_steps state_runs.journal
     """,
-    "L4 wiring": "desk forests building kept premises drift reloading notice bootstrap doctor",
+    "L4 wiring": "witness recording "
+    "desk forests building kept premises drift reloading notice bootstrap doctor",
     "L5 door": """
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting
         cli.view_entries cli.view_find cli.view_stable cli.view_changes cli.view_explain
-        cli.view_best cli.view_work cli.running cli.pipes cli.inside cli.doctor cli.templates
-        cli.shells cli.completion cli.systemd cli.units cli.configuring cli.keys cli.roots
+        cli.view_blind cli.view_best cli.view_work cli.running cli.pipes cli.inside cli.doctor
+        cli.templates
+        cli.shells cli.completion cli.systemd cli.units cli.archives cli.configuring cli.keys cli.roots
         cli.display cli.aside cli.up
         cli.program cli __main__
     """,
@@ -66,13 +71,16 @@ THIRD_PARTY = {
     "L0 words": {"msgspec"},
     "L1 promises": {"pluggy", "pydantic", "pydantic_core", "ruamel"},
     "L2 decisions": set(),
-    "L3 doings": {"anyio", "httpx", "sniffio", "stevedore", "structlog", "zstandard"},
+    "L3 doings": {
+        "anyio", "cryptography", "httpx", "sniffio", "stevedore", "structlog", "zstandard",
+    },
     "L4 wiring": set(),
     "L5 door": {"click", "rich", "typer"},
 }
 # What only one file may know; hookspecs.py needs pluggy's markers, never its loader.
 ONLY_IN = {
     "stevedore": {"registry"},
+    "cryptography": {"state_runs.sealing"},
     "pluggy": {"registry", "hookspecs"},
     "httpx": None,
 }

@@ -25,6 +25,7 @@ from fustor_receiver_http.parameters import (
     ID_MAX,
     LIMIT,
     LIMIT_MAX,
+    BlindParameters,
     ChangesParameters,
     DuParameters,
     ExplainParameters,

@@ -29,6 +29,7 @@ VERBS = [
     ("suspects", {"path": "/x"}, Query("suspects", b"/x")),
     ("debts", {}, Query("debts")),
     ("blind-spots", {"limit": "1"}, Query("blind-spots", limit=1)),
+    ("blind-spots", {"by_directory": "true"}, Query("blind-directories", limit=1000)),
     ("explain", {"path": "/x"}, Query("explain", b"/x", 50)),
     ("changes", {"since": "0"}, Query("changes", since="0")),
     ("find", {}, Query("find", pattern=b"*")),

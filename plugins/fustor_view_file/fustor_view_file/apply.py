@@ -14,6 +14,7 @@ from fustor_view_file.guard import Guard
 from fustor_view_file.holding import WHOLE, hold, thaw, weight, where_frozen
 from fustor_view_file.links import HardLinks
 from fustor_view_file.pack import Pack
+from fustor_view_file.sightings import Sightings
 from fustor_view_file.telling import Teller, prefix_of
 from fustor_view_file.tree import Tree
 
@@ -35,6 +36,7 @@ class Registers:
         self.feed = feed
         self.guard = guard
         self.links = HardLinks(self.tree)
+        self.sightings = Sightings()
         self.alarms: list[str] = []
         self.wall_ns = 0
         self._scanning = False
@@ -157,7 +159,7 @@ class Registers:
         deltas.append((tally.DEBTS, debts))
         names = split_names(verdict.pack.names) if verdict.pack.rows else []
         if names and _is_blind(directory) and verdict.scan:
-            directory.blind = set(names)
+            directory.blind = dict.fromkeys(names, self.sightings.number(self.teller.origin))
             deltas.append((tally.BLIND, len(names)))
         tree.sums.push(directory, [d for d in deltas if d[1]])
         if names:
@@ -209,7 +211,7 @@ class Registers:
             self._blind(directory, write, scan and listed, deltas)
             tree.sums.grow(directory, tally.CHANGED_US, tree.now_us)
         elif not scan and directory.blind and write.name in directory.blind:
-            directory.blind.discard(write.name)
+            del directory.blind[write.name]
             deltas.append((tally.BLIND, -1))
         if deltas:
             tree.sums.push(directory, deltas)
@@ -260,10 +262,10 @@ class Registers:
         if blind == held:
             return
         if blind:
-            directory.blind = directory.blind or set()
-            directory.blind.add(name)
+            directory.blind = directory.blind or {}
+            directory.blind[name] = self.sightings.number(self.teller.origin)
         elif directory.blind is not None:
-            directory.blind.discard(name)
+            del directory.blind[name]
             directory.blind = directory.blind or None
         deltas.append((tally.BLIND, 1 if blind else -1))
 

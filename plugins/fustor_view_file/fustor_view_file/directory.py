@@ -32,7 +32,8 @@ class Directory:
         base, origin: stamp and origin of the last accepted listing; None = never listed.
         owed, deep, reason, errno: the listing that is owed, and why.
         count: recursive tally (see `fustor_view_file.tally`).
-        blind: names whose value only scans have seen. frozen: name → fusion µs since when its
+        blind: names whose value only scans have seen → number of the scan that found it first
+            (`Sightings`). frozen: name → fusion µs since when its
             removal waits. left_out: left out by choice (`excluded`, `other_device`).
         gap, left: what it adds itself to the counts of gaps and of what is left out.
         place: row id in the cold store, 0 when it was never written.
@@ -77,7 +78,7 @@ class Directory:
         self.reason = ""
         self.errno = 0
         self.silent: Silence | None = None
-        self.blind: set[bytes] | None = None
+        self.blind: dict[bytes, int] | None = None
         self.frozen: dict[bytes, int] | None = None
         self.left_out = False
         self.gap = 1

@@ -15,6 +15,7 @@ from fustor_view_file.directory import Directory
 from fustor_view_file.feed import Change
 from fustor_view_file.pack import Pack
 from fustor_view_file.records import Damaged, directory_of, record_of
+from fustor_view_file.sightings import Sighting
 from fustor_view_file.tally import GAPS, SUMS
 
 COPIED_AT_ONCE = 50
@@ -29,6 +30,7 @@ class Life(msgspec.Struct, array_like=True, frozen=True):
     root: Key | None
     next_place: int
     lsn: int
+    sightings: list[tuple[int, Sighting]] = []
 
 
 class Keeper:
@@ -85,7 +87,15 @@ class Keeper:
         image.feed_floor = feed.floor
         self._fed = feed.head
         root = tree.root.key if tree.root is not None else None
-        life = Life(feed.incarnation, feed.head, registers.ready, root, self._next_place, lsn)
+        life = Life(
+            feed.incarnation,
+            feed.head,
+            registers.ready,
+            root,
+            self._next_place,
+            lsn,
+            registers.sightings.rows(),
+        )
         image.meta["life"] = msgspec.msgpack.encode(life)
         yield image
 
@@ -132,6 +142,7 @@ class Keeper:
         registers, tree = self.registers, self.registers.tree
         registers.feed.incarnation, registers.feed.head = life.incarnation, life.head
         registers.ready, self._next_place = life.ready, life.next_place
+        registers.sightings.restore(life.sightings)
         self._fed = life.head
         parents = self._directories()
         tree.root = tree.dirs.get(life.root) if life.root is not None else None

@@ -39,7 +39,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     left: int
     own: dict[bytes, Mark] | None
     suspects: dict[bytes, int]
-    blind: list[bytes] | None
+    blind: dict[bytes, int] | None
     frozen: dict[bytes, int] | None
     attrs: Register | None
     count: bytes
@@ -76,7 +76,7 @@ def record_of(directory: Directory, claims: Places | None, waiting: bool) -> byt
                 d.left,
                 dict(d.own) or None,
                 dict(d.suspects),
-                sorted(d.blind) if d.blind else None,
+                d.blind or None,
                 d.frozen,
                 d.attrs,
                 d.count.tobytes(),
@@ -105,7 +105,7 @@ def directory_of(record: Record) -> Directory:
         d.set_suspect(name, since)
     for name, mark in (record.own or {}).items():
         d.set_mark(name, Register(None, mark.seen, mark.debt, mark.rt, mark.origin))
-    d.blind = set(record.blind) if record.blind else None
+    d.blind = record.blind or None
     d.frozen, d.attrs = record.frozen, record.attrs
     d.count = array("q")
     d.count.frombytes(record.count)

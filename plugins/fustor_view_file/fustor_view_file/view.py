@@ -75,6 +75,7 @@ class FileView:
         """A batch begins; it came at this moment."""
         self.registers.tree.now_us = moment.now_us
         self.registers.wall_ns = moment.wall_ns
+        self.registers.sightings.begin(moment.by, moment.audit, moment.now_us, moment.wall_ns)
 
     def known(self, key: Key) -> Known | None:
         """The directory of a key, None when it was never heard of."""

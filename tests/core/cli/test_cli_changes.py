@@ -118,7 +118,7 @@ def test_explain_is_a_timeline(fustor: Fustor, server: Any, make: Any) -> None:
     assert fustor("view", "explain", "/x", "--json").document == document
 
 
-@pytest.mark.parametrize("question", ["suspects", "debts", "blind-spots"])
+@pytest.mark.parametrize("question", ["suspects", "debts"])
 def test_lists_of_doubtful_entries(fustor: Fustor, server: Any, make: Any, question: str) -> None:
     entries = [make.entry(b"/d/\xff", size=5, flags=["suspect", "blind"])]
     document = {"entries": entries, "next_cursor": None, "quality": make.quality()}
@@ -132,6 +132,47 @@ def test_lists_of_doubtful_entries(fustor: Fustor, server: Any, make: Any, quest
     empty = fustor("view", question)
     assert (empty.code, empty.out) == (0, b"")
     assert empty.err
+
+
+SEEN = {"origin": "audit", "audit": 3, "agent": "alpha", "at": "2020-02-02T12:04:11.5Z", "at_us": 5}
+
+
+def test_blind_spots_say_who_found_them_and_who_watches(
+    fustor: Fustor, server: Any, make: Any
+) -> None:
+    entry = make.entry(b"/d/\xff", size=5, flags=["blind"])
+    known = {**entry, "first_seen": SEEN, "known_by": ["alpha", "beta"]}
+    lost = {**entry, "first_seen": None, "known_by": []}
+    document = {"entries": [known, lost], "next_cursor": None, "quality": make.quality()}
+    server.answer("/views/data/blind-spots", document)
+    done = fustor("view", "blind-spots", "/d")
+    assert done.code == 0
+    first, second = done.lines
+    assert b"audit 3 of alpha, 2020-02-02 " in first
+    assert b"watched by alpha, beta" in first
+    assert b"found long ago; watched by nobody" in second
+    assert all(line.endswith(b"  /d/\xff") for line in done.lines)
+    assert fustor("view", "blind-spots", "--json").document == document
+    assert len(fustor("view", "blind-spots", "--jsonl").lines) == 3
+    server.answer("/views/data/blind-spots", {**document, "entries": []})
+    empty = fustor("view", "blind-spots")
+    assert (empty.code, empty.out) == (0, b"")
+    assert empty.err
+
+
+def test_blind_spots_by_directory(fustor: Fustor, server: Any, make: Any) -> None:
+    one = {"view": "data", "path": "/d", "blind": 2, "below": 1204}
+    one |= {"first_seen": SEEN, "last_seen": SEEN, "known_by": ["alpha"]}
+    document = {"directories": [one], "next_cursor": None, "quality": make.quality()}
+    server.answer("/views/data/blind-spots", document)
+    done = fustor("view", "blind-spots", "--by-directory")
+    assert done.code == 0
+    line = done.lines[0]
+    assert line.split()[:5] == b"2 1,204 with all below".split()
+    assert b"audit 3 of alpha, 2020-02-02 " in line
+    assert line.endswith(b"watched by alpha  /d")
+    assert server.asked("/views/data/blind-spots")[-1]["by_directory"] == "true"
+    assert fustor("view", "blind-spots", "--by-directory", "--json").document == document
 
 
 # ------------------------------------------------------------------ scan, confirm

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from fustor_core.contracts import Moment, Page, Query
 from fustor_core.errors import QueryError
+from fustor_view_file.answers.blind import blind_directories
 from fustor_view_file.answers.changes import changes
 from fustor_view_file.answers.explain import explain
 from fustor_view_file.answers.find import find
@@ -20,6 +21,7 @@ from fustor_view_file.apply import Registers
 __all__ = ["VERBS", "answer"]
 
 VERBS: dict[str, Callable[[Question], Iterator[Page]]] = {
+    "blind-directories": blind_directories,
     "changes": changes,
     "du": du,
     "explain": explain,

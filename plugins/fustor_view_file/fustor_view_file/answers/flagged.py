@@ -9,6 +9,7 @@ from fustor_core.claims import is_dir
 from fustor_core.contracts import Page
 from fustor_view_file import tally
 from fustor_view_file.answers import quality
+from fustor_view_file.answers.blind import first_seen
 from fustor_view_file.answers.listing import entries_for, missing
 from fustor_view_file.answers.paging import Listed, paged, start_of
 from fustor_view_file.answers.places import PRESENT, locate
@@ -70,7 +71,7 @@ def _steps(question: Question, listed: Listed, walk: Walk) -> Iterator[list[dict
 
 def _entries(question: Question, directory: Directory, names: list[bytes]) -> list[dict[str, Any]]:
     entries, tree = entries_for(question), question.tree
-    out = []
+    out: list[dict[str, Any]] = []
     for name in names:
         row = directory.pack.get(name)
         hidden = row is not None and is_dir(row) and tree.child(directory, name, row) is None
@@ -78,6 +79,8 @@ def _entries(question: Question, directory: Directory, names: list[bytes]) -> li
             out.append(entries.of_nothing(directory, name, row))
         else:
             out += entries.of_names(directory, [(name, row)])
+        if question.query.verb == "blind-spots":
+            out[-1]["first_seen"] = first_seen(question, directory, name)
     return out
 
 

@@ -151,6 +151,38 @@ class Flagged(Form):
     quality: Quality
 
 
+class Sighting(Form):
+    origin: Origin
+    audit: Int | None
+    agent: str | None
+    at: Time
+    at_us: Int
+
+
+class Blind(Entry):
+    first_seen: Sighting | None
+
+
+class BlindSpots(Form):
+    entries: list[Blind]
+    next_cursor: str | None
+    quality: Quality
+
+
+class BlindDirectory(Pathed):
+    view: str
+    blind: Int
+    below: Int
+    first_seen: Sighting | None
+    last_seen: Sighting | None
+
+
+class BlindDirectories(Form):
+    directories: list[BlindDirectory]
+    next_cursor: str | None
+    quality: Quality
+
+
 class LastChange(Pathed):
     at: Time
     origin: Origin
@@ -229,7 +261,8 @@ FORMS: dict[str, type[Form]] = {
     "changes": Changes,
     "suspects": Flagged,
     "debts": Flagged,
-    "blind-spots": Flagged,
+    "blind-spots": BlindSpots,
+    "blind-directories": BlindDirectories,
     "explain": Explain,
     "status": Status,
 }
