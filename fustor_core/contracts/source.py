@@ -179,7 +179,10 @@ class Overlapping(Protocol):
 
 @runtime_checkable
 class Covering(Protocol):
-    """A watching source that can be told of directories that other hosts created."""
+    """A watching source that can be told of directories that other hosts created.
+
+    It watches and lists them; the listings come out of `watch`, on demand: nobody saw that happen.
+    """
 
     async def cover(self, paths: Sequence[bytes]) -> None: ...
 

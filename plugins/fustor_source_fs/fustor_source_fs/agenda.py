@@ -46,13 +46,19 @@ def owe(key: Key, path: bytes, reason: str, *, deep: bool = False, code: int = 0
 
 
 class Entry(NamedTuple):
-    """A directory to be entered: a name below a registered one, or ``b""`` for the root itself."""
+    """A directory to be entered: a name below a registered one, or ``b""`` for the root itself.
+
+    Attributes:
+        fresh: only what is not registered there. origin: of the claims; what others made, and only
+            a look has found, nobody here saw happen.
+    """
 
     node: Node
     name: bytes
     due_us: int = 0
     tries: int = 0
     fresh: bool = True
+    origin: Origin = Origin.REALTIME
 
 
 class Agenda:
@@ -75,8 +81,8 @@ class Agenda:
         self._lister = lister
         self._tree = tree
         fresh = Order(Origin.REALTIME, fresh=True, changed=self.again, left_out=left_out)
-        whole = replace(fresh, fresh=False)
-        self._walks = {o.fresh: Walk(lister, tree, links, o) for o in (fresh, whole)}
+        orders = fresh, replace(fresh, fresh=False), replace(fresh, origin=Origin.ON_DEMAND)
+        self._walks = {(o.fresh, o.origin): Walk(lister, tree, links, o) for o in orders}
         self._entries: deque[Entry] = deque()
         self._later: list[Entry] = []
         self._again: dict[Node, int] = {}
@@ -187,7 +193,7 @@ class Agenda:
                 else:
                     yield owe(node.key, self._finder.path(node), "not_yet", deep=True)
                 return
-            walk = self._walks[entry.fresh]
+            walk = self._walks[entry.fresh, entry.origin]
             for claim in walk.below(spot, node, [name]) if name else walk.root(spot):
                 if not isinstance(claim, Same | Calm):  # never here: no silence key is known
                     yield claim
@@ -205,7 +211,7 @@ class Agenda:
             if node is not None and (
                 below is None or not below.listed or below.wd == NO_WATCH or below.unread
             ):
-                yield from self._enter(Entry(node, name))
+                yield from self._enter(Entry(node, name, origin=Origin.ON_DEMAND))
                 return
             node = below
 

@@ -306,7 +306,9 @@ async def test_covering_lists_what_another_host_made(
         (root / "new/below/file").write_bytes(b"unseen")
         await it.source.cover([b"/new/below", b"/gone", b"/"])
         await it.until(lambda: it.listings(b"/new/below"))
-        assert [c.path for c in it.claims if isinstance(c, Listing)] == [b"/new", b"/new/below"]
+        told = [c for c in it.claims if isinstance(c, Listing)]
+        assert [c.path for c in told] == [b"/new", b"/new/below"]
+        assert {c.origin for c in told} == {Origin.ON_DEMAND}, "nobody here saw that happen"
         assert it.source.coverage()["watched_dirs"] == 3
         await it.settled()
 
