@@ -145,10 +145,13 @@ class Find(Form):
     quality: Quality
 
 
-class Flagged(Form):
-    entries: list[Entry]
+class Cut(Form):
     next_cursor: str | None
     quality: Quality
+
+
+class Flagged(Cut):
+    entries: list[Entry]
 
 
 class Sighting(Form):
@@ -163,10 +166,8 @@ class Blind(Entry):
     first_seen: Sighting | None
 
 
-class BlindSpots(Form):
+class BlindSpots(Cut):
     entries: list[Blind]
-    next_cursor: str | None
-    quality: Quality
 
 
 class BlindDirectory(Pathed):
@@ -177,10 +178,8 @@ class BlindDirectory(Pathed):
     last_seen: Sighting | None
 
 
-class BlindDirectories(Form):
+class BlindDirectories(Cut):
     directories: list[BlindDirectory]
-    next_cursor: str | None
-    quality: Quality
 
 
 class LastChange(Pathed):
