@@ -98,6 +98,10 @@ class StateError(FustorError):
     """The state directory cannot be used: wrong place, newer format, unreadable."""
 
 
+class DamagedState(StateError):
+    """What was stored is not what was written: cut off, changed, or none of ours."""
+
+
 class StateInUse(StateError):
     """Another process holds the state directory; `pid` names it."""
 

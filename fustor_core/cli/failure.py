@@ -14,6 +14,7 @@ from fustor_core.client import TimedOut
 from fustor_core.errors import (
     ConfigError,
     CursorTooOld,
+    DamagedState,
     DiskFull,
     FustorError,
     IllegalTransition,
@@ -40,6 +41,7 @@ _EXITS: tuple[tuple[type[FustorError], int, str], ...] = (  # the first that fit
     (IllegalTransition, CONFLICT, "illegal-transition"),
     (ConfigError, CONFIG, "config"),
     (StateInUse, CONFLICT, "state-in-use"),
+    (DamagedState, UNVERIFIED, "damaged"),
     (StateError, CONFIG, "state"),
     (PluginError, FAILED, "plugin"),
     (CursorTooOld, FAILED, "cursor-too-old"),

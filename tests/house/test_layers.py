@@ -58,8 +58,8 @@ LAYERS = {
         cli.view_entries cli.view_find cli.view_stable cli.view_changes cli.view_explain
         cli.view_blind cli.view_best cli.view_work cli.running cli.pipes cli.inside cli.doctor
         cli.templates
-        cli.shells cli.completion cli.systemd cli.units cli.archives cli.configuring cli.keys cli.roots
-        cli.display cli.aside cli.up
+        cli.shells cli.completion cli.systemd cli.units cli.archives cli.configuring cli.keys
+        cli.roots cli.display cli.aside cli.up
         cli.program cli __main__
     """,
 }
@@ -71,9 +71,8 @@ THIRD_PARTY = {
     "L0 words": {"msgspec"},
     "L1 promises": {"pluggy", "pydantic", "pydantic_core", "ruamel"},
     "L2 decisions": set(),
-    "L3 doings": {
-        "anyio", "cryptography", "httpx", "sniffio", "stevedore", "structlog", "zstandard",
-    },
+    "L3 doings": {"anyio", "httpx", "sniffio", "stevedore", "structlog", "zstandard"}
+    | {"cryptography"},
     "L4 wiring": set(),
     "L5 door": {"click", "rich", "typer"},
 }
