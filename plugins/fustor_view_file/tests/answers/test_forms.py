@@ -93,12 +93,15 @@ class Quality(Form):
     epoch: Int
 
 
-class Ls(Pathed):
+class Cut(Form):
+    next_cursor: str | None
+    quality: Quality
+
+
+class Ls(Pathed, Cut):
     view: str
     entry: Entry
     entries: list[Entry]
-    next_cursor: str | None
-    quality: Quality
 
 
 class Node(Entry):
@@ -139,15 +142,8 @@ class Du(Pathed):
     quality: Quality
 
 
-class Find(Form):
+class Find(Cut):
     matches: list[Entry]
-    next_cursor: str | None
-    quality: Quality
-
-
-class Cut(Form):
-    next_cursor: str | None
-    quality: Quality
 
 
 class Flagged(Cut):
