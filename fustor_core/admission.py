@@ -49,6 +49,7 @@ class Admission:
         stamps: (lo, hi) of each claim in fusion µs. skipped: indexes of the claims that are
             quarantined whole. refused: what the reply names.
         root_proven: whether the session's root stands proven after this batch.
+        foreign: another storage stands at the session's root.
         alarm: what a person should hear about the root, "" for nothing.
     """
 
@@ -56,6 +57,7 @@ class Admission:
     skipped: list[int]
     refused: list[Quarantined]
     root_proven: bool
+    foreign: bool = False
     alarm: str = ""
 
 
@@ -67,15 +69,16 @@ def admit(
     identity: str,
     root: Key | None,
     root_proven: bool,
+    foreign: bool = False,
 ) -> Admission:
     """Map all stamps and say which claims cannot be taken.
 
     Args:
         bounds: of the session's line. now_us: fusion time of the arrival.
         identity, root: the view's root as first proven, "" and None before.
-        root_proven: by this session, so far.
+        root_proven, foreign: by this session, so far.
     """
-    out = Admission([], [], [], root_proven)
+    out = Admission([], [], [], root_proven, foreign)
     for i, claim in enumerate(batch.claims):
         why = _absurd(claim)
         lo, hi = (now_us, now_us) if why else bounds.map(claim.stamp.f, claim.stamp.t, now_us)
@@ -89,13 +92,14 @@ def admit(
                 root or claim.key
             )
             out.root_proven = claim.present and same
+            out.foreign = claim.present and not same
             if out.root_proven:
                 identity, root = claim.identity, claim.key
             else:
                 out.alarm = _alarm(claim, identity)
             continue
         why = why or fault(claim)
-        if not why and not out.root_proven and claim.origin is not Origin.REALTIME:
+        if not why and not out.root_proven and _needs_root(claim, foreign=out.foreign):
             why = "unproven_root"
         if not why and isinstance(claim, Listing) and claim.names:
             why = sorted_fault(claim.names)
@@ -149,6 +153,14 @@ def usable(key: Key) -> bool:
 
 def _bad(row: bytes) -> bool:
     return row[7] >= 0x80 and not is_dir(row)
+
+
+def _needs_root(claim: Claim, *, foreign: bool) -> bool:
+    """What a watch has seen was seen below the root that it stands on; is that another storage,
+    nothing of it counts: its keys may be the same as here. What is owed may always be owed."""
+    if claim.origin is not Origin.REALTIME:
+        return True
+    return foreign and not isinstance(claim, Owe)
 
 
 def _name(out: Admission, one: Quarantined) -> None:

@@ -274,8 +274,9 @@ class FusionPipeline:
             identity=fold.identity,
             root=fold.root,
             root_proven=peer.root_proven,
+            foreign=peer.foreign,
         )
-        peer.root_proven = taken.root_proven
+        peer.root_proven, peer.foreign = taken.root_proven, taken.foreign
         if taken.alarm and taken.alarm != self._alarm:
             self.on_alarm(taken.alarm)
         self._alarm = taken.alarm or ("" if taken.root_proven else self._alarm)

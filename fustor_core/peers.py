@@ -35,6 +35,7 @@ class Peer:
     """What fusion remembers of a session beside the session table.
 
     Attributes:
+        foreign: another storage stands at its root.
         known: it was heard of since this process began.
         quick: it beats often, so that it hears soon that it leads.
         told_leader: by the last reply. led: it has beaten as a leader at work since; paused: it has
@@ -45,6 +46,7 @@ class Peer:
     agent: str
     line: Line
     root_proven: bool = False
+    foreign: bool = False
     known: bool = True
     quick: bool = False
     pulse: Pulse | None = None

@@ -59,7 +59,9 @@ async def prove(post: Post) -> Root:
         if post.rootless_us is None:
             post.rootless_us = post.now_us()
         raise
-    post.rootless_us = None
+    if post.rootless_us is not None:  # fusion may have been told that it was gone
+        post.rootless_us = None
+        post.outbox.tell([root])
     return root
 
 

@@ -103,13 +103,14 @@ class Trouble:
 
     def acknowledged(self, claims: int) -> None:
         """A batch was taken: errors of the way to the sink are over."""
-        if not self._of_source:
+        if not self._of_source and self.error is None:  # else it was on its way before the error
             self._streak = self._streak.acknowledged(claims=claims)
 
     def source_works(self) -> None:
         """A whole scan was taken: errors of the source are over, too."""
-        self._of_source = False
-        self._streak = self._streak.acknowledged(claims=1)
+        if self.error is None:
+            self._of_source = False
+            self._streak = self._streak.acknowledged(claims=1)
 
     def resume(self) -> None:
         """A person wants the next try now."""

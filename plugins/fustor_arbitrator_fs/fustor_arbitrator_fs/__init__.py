@@ -28,6 +28,7 @@ __all__ = ["FSArbitrator"]
 
 _WORDS = ROW_BYTES // 8  # a row is six 8-byte words; mtime is word 1, ctime word 2
 _MTIME, _CTIME = 1, 2
+_LINKS, _EDGE_LINKS = 44, bytes(4)  # an edge has no links; a directory's own attributes have
 
 
 class FSArbitrator:
@@ -76,10 +77,10 @@ class FSArbitrator:
         return judge_claim(known, claim, facts, self)
 
     def equal(self, a: bytes | None, b: bytes | None) -> bool:
-        """Whether two values are the same: all columns of a file, the key of a directory."""
+        """Whether two values are the same: all columns, but of an edge the key alone."""
         if a is None or b is None:
             return a is b
-        if is_dir(a) and is_dir(b):
+        if is_dir(a) and is_dir(b) and a[_LINKS:] == b[_LINKS:] == _EDGE_LINKS:
             return a[:8] == b[:8] and a[16:32] == b[16:32]
         return a == b
 
