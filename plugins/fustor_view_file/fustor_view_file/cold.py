@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,15 @@ from fustor_view_file.records import (
 )
 
 FORMAT = 1
+# Not damage: the file may be as good as it was, the machine cannot read or write it just now.
+_OUTSIDE = frozenset(
+    {
+        sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM,
+    }
+)  # fmt: skip
+# No room for what SQLite keeps beside the file: nothing of it must last.
+_NO_ROOM = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP})
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS directory (place INTEGER PRIMARY KEY, record BLOB NOT NULL);
@@ -53,16 +63,26 @@ class ColdStore:
 
     Args:
         folder: the view's folder in the state directory.
+
+    Raises:
+        StateError: the file cannot be read or written just now; it was not touched. Or a newer
+            version wrote it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "packs.sqlite"
         self.set_aside: Path | None = None
         self._lock = threading.Lock()
+        self._failure: StateError | None = None
         self._compress = zstandard.ZstdCompressor(level=1)
         try:
             self._db = self._connect()
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, Damaged) as err:
+            if isinstance(err, sqlite3.DatabaseError) and _primary(err) in _OUTSIDE:
+                raise StateError(
+                    f"{self.path} cannot be used: {err}; nothing in it has changed",
+                    remedy="free space there, or check the disk, then start again",
+                ) from err
             self._db = self._begin_anew()
 
     def _connect(self) -> sqlite3.Connection:
@@ -79,6 +99,8 @@ class ColdStore:
                     remedy="start the newer version, or choose another state directory with --home",
                 )
             db.execute("SELECT count(*) FROM directory").fetchone()
+            for (value,) in db.execute("SELECT value FROM meta WHERE name != 'format'"):
+                unseal(value)  # without its meta data nobody knows what the rest is the state of
         except BaseException:
             db.close()
             raise
@@ -98,10 +120,7 @@ class ColdStore:
     def meta(self) -> dict[str, bytes]:
         """The meta data of the last checkpoint; empty on a first start."""
         rows = self._db.execute("SELECT name, value FROM meta WHERE name != 'format'").fetchall()
-        try:
-            return {name: unseal(value) for name, value in rows}
-        except Damaged:
-            return {}
+        return {name: unseal(value) for name, value in rows}
 
     def index(self) -> Iterator[tuple[int, Record | None]]:
         """(place, record) of every directory; None for a record that is damaged."""
@@ -138,7 +157,11 @@ class ColdStore:
 
         Raises:
             DiskFull: nothing was written; the last checkpoint stands.
+            StateError: the disk failed, now and at each further call. What of the file is on the
+                disk nobody knows after a failed fsync, so it is not written a second time.
         """
+        if self._failure is not None:
+            raise self._failure
         packs = [
             (place, pack if isinstance(pack, bytes) else pack_record(pack, self._compress))
             for place, pack in image.packs
@@ -146,10 +169,21 @@ class ColdStore:
         with self._lock:
             try:
                 self._transaction(image, packs)
-            except sqlite3.OperationalError as err:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise DiskFull(f"the view's state could not be written: {err}") from err
+            except sqlite3.DatabaseError as err:
+                raise self._refused(err) from err
+
+    def _refused(self, err: sqlite3.DatabaseError) -> DiskFull | StateError:
+        """What a write that failed means; what it wrote is taken back."""
+        with suppress(sqlite3.DatabaseError):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        if _primary(err) == sqlite3.SQLITE_FULL or getattr(err, "sqlite_errorcode", 0) in _NO_ROOM:
+            return DiskFull(f"the view's state could not be written: {err}")
+        self._failure = StateError(
+            f"{self.path} cannot be made durable: {err}",
+            remedy="check the disk, then start again: what it lacks is in the journal",
+        )
+        return self._failure
 
     def _transaction(self, image: Image, packs: list[tuple[int, bytes]]) -> None:
         db = self._db
@@ -175,3 +209,8 @@ class ColdStore:
         """Close the file; what was not checkpointed is in the journal."""
         with self._lock:
             self._db.close()
+
+
+def _primary(err: sqlite3.DatabaseError) -> int:
+    """The kind of an error, without SQLite's details; 0 when it comes from elsewhere."""
+    return int(getattr(err, "sqlite_errorcode", 0)) & 0xFF

@@ -1,0 +1,98 @@
+"""The cold store on a disk that fails: nothing is thrown away for it, nothing is tried twice."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from fustor_view_file.cold import ColdStore, Image
+from fustor_view_file.records import seal
+
+WAIT_S = 60.0
+
+# No file of this process may grow: for the rest of the machine the disk is as it was.
+STUNTED = """\
+import resource, sys
+from pathlib import Path
+from fustor_core.errors import StateError
+from fustor_view_file.cold import ColdStore, Image
+
+def stunt():
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+
+folder, when = Path(sys.argv[1]), sys.argv[2]
+if when == "open":
+    stunt()
+try:
+    store = ColdStore(folder)
+    stunt()
+    for _ in range(2):
+        try:
+            store.write(Image({"life": b"later"}))
+        except StateError as why:
+            print(why.message)
+            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+except StateError as why:
+    print(why.message)
+"""
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    store = ColdStore(folder)
+    assert store.set_aside is None
+    try:
+        return store.meta()
+    finally:
+        store.close()
+
+
+def stunted(folder: Path, when: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", STUNTED, folder, when],
+        capture_output=True,
+        check=True,
+        timeout=WAIT_S,
+        text=True,
+    )
+    return done.stdout.splitlines()
+
+
+def filled(folder: Path) -> None:
+    store = ColdStore(folder)
+    store.write(Image({"life": b"first"}))
+    store.close()
+
+
+def test_a_store_that_cannot_be_written_at_the_start_is_not_set_aside(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (said,) = stunted(tmp_path, "open")
+    assert "cannot be used" in said
+    assert kept(tmp_path) == {"life": b"first"}
+    assert not [name for name in os.listdir(tmp_path) if "damaged" in name]
+
+
+def test_a_checkpoint_that_the_disk_refused_is_not_tried_again(tmp_path: Path) -> None:
+    filled(tmp_path)
+    first, again = stunted(tmp_path, "write")
+    assert "cannot be made durable" in first
+    assert again == first, "the disk was well again, and was believed"
+    assert kept(tmp_path) == {"life": b"first"}
+
+
+def test_without_its_meta_data_a_store_is_set_aside_whole(tmp_path: Path) -> None:
+    """Else the directories of a state that nobody knows would come back one day."""
+    filled(tmp_path)
+    sealed = bytearray(seal(b"first"))
+    sealed[-1] ^= 1
+    with sqlite3.connect(tmp_path / "packs.sqlite") as db:
+        db.execute("UPDATE meta SET value=? WHERE name='life'", (bytes(sealed),))
+    db.close()
+    store = ColdStore(tmp_path)
+    assert store.set_aside == tmp_path / "packs.damaged-1"
+    assert store.meta() == {}
+    store.close()
