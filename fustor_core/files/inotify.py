@@ -94,12 +94,15 @@ def watch_limit() -> int:
 class Inotify:
     """One inotify instance.
 
+    Args:
+        fd: of an instance that is there already; else a new one is made.
+
     Raises:
         OSError: EMFILE when the user has too many instances, ENOSYS without inotify.
     """
 
-    def __init__(self) -> None:
-        self.fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    def __init__(self, fd: int = -1) -> None:
+        self.fd: int = fd if fd >= 0 else _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.fd < 0:
             raise _error("inotify_init1")
 

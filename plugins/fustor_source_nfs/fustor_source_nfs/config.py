@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
-from fustor_core.files.exclusion import Exclusion
+from fustor_core.files.options import TreeOptions
 
 SILLY = ".nfs" + "[0-9a-f]" * 24
 
 
-class NfsConfig(BaseModel):
+class NfsConfig(TreeOptions):
     """Settings of the source `nfs`."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    root: str = Field(min_length=1, description="Host path of the directory that is polled.")
-    exclude: list[str] = Field(
-        default=[],
-        description="Globs of what is left out: on the name, with a `/` in it on the view path "
-        "(`*` stops at a slash there, `**` does not). Of a directory left out, only the fact is "
-        "shown; a file left out is not shown at all.",
-    )
-    exclude_paths: list[str] = Field(
-        default=[],
-        description="Host paths left out with everything below them, such as a state directory.",
-    )
-    cross_filesystems: bool = Field(
-        default=False, description="Enter other file systems that are mounted below the root."
+    watch: Literal["auto", "inotify", "off"] = Field(
+        default="auto",
+        description="`auto`: inotify, where it can be had, tells at once what this host itself "
+        "writes, and polling finds the rest; `inotify`: fail without it; `off`: polling alone.",
     )
     cache_bound: float | None = Field(
         default=None,
@@ -37,7 +25,8 @@ class NfsConfig(BaseModel):
         le=86_400,
         description="Seconds for which the mount may remember attributes and names; without it "
         "the mount's own options say so (`acregmax`, `acdirmax`, `actimeo`, `noac`). A number that "
-        "is too small makes old answers look new, and the view wrong.",
+        "is too small makes old answers look new, and the view wrong for a while; when that is "
+        "noticed, a larger one is used, and the pipe warns.",
     )
     rate: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
         default="auto",
@@ -60,13 +49,3 @@ class NfsConfig(BaseModel):
         default=False,
         description="Show the `.nfs…` files that stand for removed files that are still open.",
     )
-
-    @field_validator("exclude")
-    @classmethod
-    def _globs(cls, value: list[str]) -> list[str]:
-        for glob in value:
-            try:
-                Exclusion([glob])
-            except re.error as err:
-                raise ValueError(f"{glob!r} is no glob: {err}") from err
-        return value

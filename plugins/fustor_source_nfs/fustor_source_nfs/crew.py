@@ -43,6 +43,7 @@ class Looker:
                 stdin=theirs.fileno(),
                 cwd="/",  # never a folder of a storage that hangs
                 stdout=subprocess.DEVNULL,
+                pass_fds=[begin.ears] if begin.ears >= 0 else [],
                 start_new_session=True,  # an interrupt is for the agent, who ends its lookers
             )
         ours.setblocking(False)

@@ -6,7 +6,7 @@ import struct
 
 import msgspec
 
-from fustor_core.claims import Cell, Key, Listing, Origin, Root
+from fustor_core.claims import Cell, Key, Listing, Origin, Root, Silence, Stamp
 
 HEAD = struct.Struct("<I")
 
@@ -19,6 +19,7 @@ class Begin(msgspec.Struct, tag="begin", array_like=True, frozen=True, kw_only=T
         bound_us: of the caches, None = as the mount says.
         birth: kind of the births in keys, "" = as the root has it.
         proven: what the root was when it was first proven.
+        ears: descriptor of an inotify instance of the driver's, which the process has too; or -1.
     """
 
     root: bytes
@@ -29,10 +30,11 @@ class Begin(msgspec.Struct, tag="begin", array_like=True, frozen=True, kw_only=T
     bound_us: int | None
     birth: str
     proven: Root | None
+    ears: int = -1
 
 
 class Read(msgspec.Struct, tag="read", array_like=True, frozen=True):
-    """List the directory at a view path.
+    """List the directory at a view path, watched before it is read where there are ears.
 
     Attributes:
         key: only if it is this one. fresh: past the caches of the mount, as far as that goes.
@@ -42,6 +44,56 @@ class Read(msgspec.Struct, tag="read", array_like=True, frozen=True):
     origin: Origin
     key: Key | None = None
     fresh: bool = False
+
+
+class Glance(msgspec.Struct, tag="glance", array_like=True, frozen=True):
+    """Who is in the directory with this key, without a look at any file; it is watched, too.
+
+    Attributes:
+        key: only if it is this one; None = whichever stands there.
+        folders: find the directories in it. every: all names.
+    """
+
+    path: bytes
+    key: Key | None
+    folders: bool = True
+    every: bool = False
+
+
+class Stats(msgspec.Struct, tag="stats", array_like=True, frozen=True):
+    """Attributes of child directories of the directory with this key, without opening them."""
+
+    path: bytes
+    key: Key
+    names: list[bytes]
+
+
+class Touched(msgspec.Struct, array_like=True, frozen=True):
+    """A name that the kernel spoke of; ``b""`` = the directory's own attributes.
+
+    Attributes:
+        since_us: nothing was heard of it before this raw instant. at: ordinal of the look.
+        flags: WRITING or CLOSED.
+    """
+
+    name: bytes
+    since_us: int
+    at: int
+    flags: int = 0
+
+
+class Touch(msgspec.Struct, tag="touch", array_like=True, frozen=True):
+    """Look at names in the directory with this key, as they are after their events."""
+
+    path: bytes
+    key: Key
+    names: list[Touched]
+
+
+class Deaf(msgspec.Struct, tag="deaf", array_like=True, frozen=True):
+    """Give watches back."""
+
+    wds: list[int]
 
 
 class Look(msgspec.Struct, tag="look", array_like=True, frozen=True):
@@ -61,7 +113,7 @@ class Births(msgspec.Struct, tag="births", array_like=True, frozen=True):
     kind: str
 
 
-Task = Read | Look | Prove | Births
+Task = Read | Glance | Stats | Touch | Deaf | Look | Prove | Births
 
 
 class Child(msgspec.Struct, array_like=True, frozen=True):
@@ -72,6 +124,14 @@ class Child(msgspec.Struct, array_like=True, frozen=True):
     left_out: str
 
 
+class Glimpse(msgspec.Struct, array_like=True, frozen=True):
+    """What the attributes of a child directory are."""
+
+    name: bytes
+    ino: int
+    silence: Silence
+
+
 class Found(msgspec.Struct, tag="found", array_like=True, frozen=True, kw_only=True):
     """The answer to a task.
 
@@ -79,6 +139,10 @@ class Found(msgspec.Struct, tag="found", array_like=True, frozen=True, kw_only=T
         kids: of the directory that was read. hidden: names of silly renames in it.
         bound_us: how old an answer of the caches may be.
         operations, took_us: what it has cost the storage, about.
+        wd: of the watch on the directory. gone: another one or none stands there.
+        code: errno of a look that failed, while others did not.
+        key, stamp, silence, names, inos: of a glance; `names` as one blob, `inos` the sum of their
+            inodes. glimpses: of its child directories.
     """
 
     claims: list[Cell | Listing | Root] = []
@@ -87,6 +151,15 @@ class Found(msgspec.Struct, tag="found", array_like=True, frozen=True, kw_only=T
     bound_us: int = 0
     operations: int = 1
     took_us: int = 0
+    wd: int = -1
+    gone: bool = False
+    code: int = 0
+    key: Key | None = None
+    stamp: Stamp | None = None
+    silence: Silence | None = None
+    names: bytes = b""
+    inos: bytes = b""
+    glimpses: list[Glimpse] = []
 
 
 class Failed(msgspec.Struct, tag="failed", array_like=True, frozen=True):
@@ -110,7 +183,7 @@ class Alive(msgspec.Struct, tag="alive", array_like=True, frozen=True):
 Answer = Found | Failed | Alive
 
 _encoder = msgspec.msgpack.Encoder()
-ORDERS = msgspec.msgpack.Decoder(Begin | Read | Look | Prove | Births)
+ORDERS = msgspec.msgpack.Decoder(Begin | Task)
 ANSWERS = msgspec.msgpack.Decoder(Found | Failed | Alive)
 
 

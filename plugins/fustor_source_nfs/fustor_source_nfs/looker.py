@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
-import stat
 import time
 from collections.abc import Callable
 from functools import partial
 
 import msgspec
 
-from fustor_core.claims import ROW_BYTES, Cell, Listing, Origin, Stamp, is_dir, split_names
 from fustor_core.contracts import boottime_us
 from fustor_core.errors import Refused
 from fustor_core.files.exclusion import Exclusion, view_paths
-from fustor_core.files.identity import Prober, Spot, refuse_birth
-from fustor_core.files.listing import GONE, OPEN, Kid, Lister, entries, reason_of, row_of
-from fustor_core.files.looking import fresh_row, is_file, look, look_at, revalidated
+from fustor_core.files.identity import Prober, refuse_birth
+from fustor_core.files.inotify import Inotify
+from fustor_core.files.listing import Lister
+from fustor_core.files.looking import look
 from fustor_core.files.rooted import RootProof, RootVanished
 from fustor_source_nfs.config import SILLY
 from fustor_source_nfs.frames import (
@@ -27,18 +25,22 @@ from fustor_source_nfs.frames import (
     Alive,
     Begin,
     Births,
-    Child,
+    Deaf,
     Failed,
     Found,
+    Glance,
     Look,
     Read,
+    Stats,
     Task,
+    Touch,
     frame,
 )
+from fustor_source_nfs.glancing import Glancing
+from fustor_source_nfs.reading import Reading
+from fustor_source_nfs.way import Way
 
-_PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 ALIVE_S = 0.5
-FRESH_MOST = 2000  # files of one directory that are opened for a look past the caches
 
 
 class Looker:
@@ -57,7 +59,6 @@ class Looker:
         )
         globs = [*begin.exclude, SILLY] if begin.silly else begin.exclude
         paths = view_paths(begin.root, begin.exclude_paths) if begin.exclude_paths else []
-        self._silly = Exclusion([SILLY]).within(b"/") if begin.silly else None
         self._lister = Lister(
             Prober(begin.birth or "btime"),
             Exclusion(globs, paths),
@@ -66,6 +67,17 @@ class Looker:
             now_us=boottime_us,
             stopped=self._goes_on,
         )
+        way = Way(self._proof, self._lister)
+        self._ears = Inotify(begin.ears) if begin.ears >= 0 else None
+        self._reading = Reading(
+            begin.root,
+            way,
+            self._lister,
+            ears=self._ears,
+            silly=Exclusion([SILLY]).within(b"/") if begin.silly else None,
+            goes_on=self._goes_on,
+        )
+        self._glancing = Glancing(way, self._lister, self._ears)
 
     def do(self, task: Task) -> Found:
         """The answer to one task.
@@ -76,24 +88,32 @@ class Looker:
             OSError: the storage does not work.
         """
         begun = time.monotonic_ns()
+        found = self._done(task)
+        took_us = (time.monotonic_ns() - begun) // 1000
+        bound_us = self._lister.cache_bound_us
+        return msgspec.structs.replace(found, bound_us=bound_us, took_us=took_us)
+
+    def _done(self, task: Task) -> Found:
         if isinstance(task, Read):
-            found = self._read(task)
-        elif isinstance(task, Look):
+            return self._reading.read(task)
+        if isinstance(task, Glance):
+            return self._glancing.glance(task)
+        if isinstance(task, Stats):
+            return self._glancing.stats(task)
+        if isinstance(task, Touch):
+            return self._glancing.touch(task)
+        if isinstance(task, Look):
             cells = look(self._proof, self._lister, task.paths, task.origin)
-            found = Found(claims=list(cells), operations=2 * len(cells))
-        elif isinstance(task, Births):
+            return Found(claims=list(cells), operations=2 * len(cells))
+        if isinstance(task, Births):
             refuse_birth(self._begin.root, task.kind)
-            found = Found()
-        else:
-            found = Found(claims=[self._proof.claim(self._lister.prober)], operations=4)
-        return Found(
-            claims=found.claims,
-            kids=found.kids,
-            hidden=found.hidden,
-            bound_us=self._lister.cache_bound_us,
-            operations=found.operations,
-            took_us=(time.monotonic_ns() - begun) // 1000,
-        )
+            return Found()
+        if isinstance(task, Deaf):
+            if self._ears is not None:
+                for wd in task.wds:
+                    self._ears.remove(wd)
+            return Found(operations=0)
+        return Found(claims=[self._proof.claim(self._lister.prober)], operations=4)
 
     def _goes_on(self) -> bool:
         """Asked by the lister between two pieces of a large directory: never a reason to stop."""
@@ -102,154 +122,6 @@ class Looker:
             self._told_s = now
             self._alive()
         return False
-
-    def _read(self, task: Read) -> Found:
-        names = [name for name in task.path.split(b"/") if name]
-        prober = self._lister.prober
-        top = self._proof.storage is not None and self._proof.reopen(prober)
-        at = top or self._proof.open(prober)
-        steps = 2
-        try:
-            for name in names[:-1]:
-                steps += 2
-                below = self._step(at, name, task)
-                if isinstance(below, Found):
-                    return below
-                os.close(at.fd)
-                at = below
-            return self._listed(at, names[-1] if names else b"", task, steps)
-        finally:
-            os.close(at.fd)
-
-    def _step(self, at: Spot, name: bytes, task: Read) -> Spot | Found:
-        """One directory further down, or why that is not possible."""
-        shut = self._left_out(at, name)
-        if shut is not None:
-            return shut
-        try:
-            fd = os.open(name, _PATH, dir_fd=at.fd)
-        except OSError as err:
-            if err.errno in GONE:
-                return self._edge(at, name, task.origin)
-            raise
-        try:
-            below, crossing = self._lister.prober.opened(at, name, fd)
-        except OSError:
-            os.close(fd)
-            raise
-        if crossing and not self._lister.cross:
-            os.close(fd)
-            return Found()
-        return below
-
-    def _listed(self, at: Spot, name: bytes, task: Read, steps: int) -> Found:
-        """Read the directory `name` in `at`; `at` itself without a name."""
-        origin, via = task.origin, (at.key, name) if name else None
-        shut = self._left_out(at, name) if name else None
-        if shut is not None:
-            return shut
-        crossing, fd, since_us = False, -1, boottime_us()
-        fresh = task.fresh and revalidated(
-            self._lister, name or self._begin.root, at.fd if name else None
-        )
-        try:
-            fd = os.open(name or b".", OPEN, dir_fd=at.fd)
-            if name:
-                spot, crossing = self._lister.prober.opened(at, name, fd)
-            else:
-                spot = at._replace(fd=fd, ctime_ns=os.fstat(fd).st_ctime_ns)
-        except OSError as err:
-            if fd >= 0:
-                os.close(fd)
-            if name and err.errno in GONE:
-                return self._edge(at, name, origin)
-            return self._unread(at, name, origin, err.errno or errno.EIO)
-        try:
-            if task.key is not None and spot.key != task.key:
-                return self._edge(at, name, origin)
-            if crossing and not self._lister.cross:
-                return Found()
-            reading = self._lister.read(spot, origin, via, None)
-            listing = self._fresh(fd, reading.listing, since_us) if fresh else reading.listing
-            hidden = self._hidden(fd)
-        finally:
-            os.close(fd)
-        kids, claims = reading.kids, [listing]
-        claims += [kept for kid in kids if kid.left_out for kept in self._kept_out(spot, kid, task)]
-        return Found(
-            claims=list(claims),
-            kids=[Child(*kid) for kid in kids],
-            hidden=hidden,
-            operations=steps + 3 + len(reading.listing.rows) // 48,
-        )
-
-    def _fresh(self, fd: int, listing: Listing, since_us: int) -> Listing:
-        """The listing with attributes of now; names whose file cannot be opened become weak."""
-        names = split_names(listing.names)
-        if not listing.complete or not self._lister.cache_bound_us or len(names) > FRESH_MOST:
-            return listing
-        rows, weak = bytearray(listing.rows), []
-        for at, name in enumerate(names):
-            self._goes_on()
-            place = slice(at * ROW_BYTES, (at + 1) * ROW_BYTES)
-            if is_dir(rows[place]):
-                continue
-            try:
-                if is_file(bytes(rows[place])):
-                    rows[place] = fresh_row(fd, name)
-                    continue
-            except PermissionError:
-                pass
-            except OSError:
-                return listing  # it changed, or fails: the next look tells
-            weak.append(name)
-        end_us = boottime_us() + 1
-        stamp = Stamp(since_us, end_us, since_us, listing.stamp.kind)
-        return msgspec.structs.replace(listing, rows=bytes(rows), weak=tuple(weak), stamp=stamp)
-
-    def _kept_out(self, spot: Spot, kid: Kid, task: Read) -> list[Listing]:
-        """A directory left out by choice, without rows: only the fact is shown."""
-        via = (spot.key, kid.name)
-        return [
-            self._lister.unread(
-                kid.key, spot.below(kid.name), task.origin, via, reason=kid.left_out
-            )
-        ]
-
-    def _left_out(self, at: Spot, name: bytes) -> Found | None:
-        test = self._lister.exclusion.within(at.path)
-        return Found() if test is not None and test(name) else None
-
-    def _hidden(self, fd: int) -> list[bytes]:
-        silly = self._silly
-        try:
-            return [name for name in entries(fd) if silly(name)] if silly is not None else []
-        except OSError:
-            return []
-
-    def _edge(self, at: Spot, name: bytes, origin: Origin) -> Found:
-        """What stands there instead of a directory, as a stat."""
-        now = boottime_us()
-        value = look_at(self._lister.prober, at, name)
-        stamp = Stamp(now - self._lister.cache_bound_us, boottime_us() + 1, 0, "s")
-        cell = Cell(dir=at.key, name=name, value=value, stamp=stamp, origin=origin, path=at.path)
-        return Found(claims=[cell], operations=4)
-
-    def _unread(self, at: Spot, name: bytes, origin: Origin, code: int) -> Found:
-        """An incomplete listing of a directory that cannot be opened."""
-        key, path, via, own = at.key, at.path, None, None
-        if name:
-            sight = self._lister.prober.sight(at.fd, name)
-            if not stat.S_ISDIR(sight.mode):
-                return self._edge(at, name, origin)
-            key, _ = self._lister.prober.child(at, name, sight)
-            path, via = at.below(name), (at.key, name)
-            own = row_of(os.lstat(name, dir_fd=at.fd))
-        reason = reason_of(code)
-        return Found(
-            claims=[self._lister.unread(key, path, origin, via, reason=reason, code=code, own=own)],
-            operations=4,
-        )
 
 
 def answer(looker: Looker, task: Task) -> Found | Failed:

@@ -48,6 +48,7 @@ class Mirror:
     Attributes:
         wrong: names that were taken away though they are in `lasting`.
         reasons: why directories could not be listed, by path. owed: reasons of what was owed.
+        seen: all claims, in the order in which they came.
     """
 
     def __init__(self) -> None:
@@ -57,21 +58,30 @@ class Mirror:
         self.wrong: list[str] = []
         self.reasons: dict[str, str] = {}
         self.owed: list[str] = []
-        self.claims = 0
+        self.seen: list[Cell | Listing | Owe] = []
+
+    @property
+    def claims(self) -> int:
+        """How many came."""
+        return len(self.seen)
+
+    def names(self) -> set[bytes]:
+        """All names that were told of, wherever they are."""
+        return {name for names in self.dirs.values() for name in names}
 
     def take(self, claims: Sequence[Cell | Listing | Owe]) -> None:
         """Apply claims."""
         for claim in claims:
-            self.claims += 1
+            self.seen.append(claim)
             if isinstance(claim, Listing):
                 self._list(claim)
-            elif isinstance(claim, Cell):
+            elif isinstance(claim, Cell) and claim.name:
                 names = self.dirs.setdefault(claim.dir, {})
                 if claim.value is None:
                     names.pop(claim.name, None)
                 else:
                     names[claim.name] = claim.value
-            else:
+            elif isinstance(claim, Owe):
                 self.owed.append(claim.reason)
             lost = self.lasting - set(self.tree())
             self.wrong += [f"{name}: {claim}" for name in sorted(lost)]

@@ -40,4 +40,5 @@ async def test_only_what_a_leader_scans_is_polled(tmp_path: Path) -> None:
     async with source.watch():
         for origin, polled in ((Origin.ON_DEMAND, 0), (Origin.SNAPSHOT, 2), (Origin.ON_DEMAND, 2)):
             assert [one async for one in source.scan(Scope(origin=origin))]
-            assert source.coverage()["watched_dirs"] == polled
+            assert source.coverage()["polled_dirs"] == polled
+            assert source.coverage()["uncovered"] == [b"/"], "no watch sees what others write"

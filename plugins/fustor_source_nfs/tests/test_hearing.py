@@ -1,0 +1,109 @@
+"""What the driver makes of the kernel's words about own writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fustor_source_nfs.hearing import Ears
+from fustor_source_nfs.heat import Place
+
+from fustor_core.claims import CLOSED, WRITING, Key
+from fustor_core.contracts import boottime_us
+from fustor_core.files.inotify import Inotify
+
+
+@pytest.fixture
+def ears() -> Iterator[Ears]:
+    made = Ears()
+    yield made
+    made.close()
+
+
+def place(path: Path) -> Place:
+    return Place(os.fsencode("/" + path.name), Key(0, path.stat().st_ino, 1), 1, None)
+
+
+def armed(ears: Ears, path: Path) -> int:
+    """A watch, made as the processes that look make it."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return Inotify(ears.fd).add(fd)
+    finally:
+        os.close(fd)
+
+
+def watched(ears: Ears, path: Path) -> Place:
+    made = place(path)
+    ears.add(made, armed(ears, path))
+    return made
+
+
+def test_a_name_is_heard_with_the_time_before_it(ears: Ears, tmp_path: Path) -> None:
+    at = watched(ears, tmp_path)
+    ears.listen()
+    before = boottime_us()
+    (tmp_path / "file").write_text("content")
+    after = boottime_us()
+    ears.listen()
+    heard = ears.take()
+    since_us, flags = heard.names[at, b"file"]
+    assert since_us <= before
+    assert flags == CLOSED
+    assert (at, b"") in heard.names, "the directory's own times have changed, too"
+    assert not ears.take()
+    assert ears.since(at, before) == [b"file"]
+    assert ears.since(at, boottime_us()) == []
+    assert at.heard[b"file"] >= after
+
+
+def test_who_still_writes_is_told(ears: Ears, tmp_path: Path) -> None:
+    at = watched(ears, tmp_path)
+    with (tmp_path / "file").open("w") as file:
+        file.write("half")
+        file.flush()
+        ears.listen()
+        assert ears.take().names[at, b"file"][1] == WRITING
+
+
+def test_a_move_is_heard_as_one(ears: Ears, tmp_path: Path) -> None:
+    for name in ("old", "new", "old/moved"):
+        (tmp_path / name).mkdir()
+    old, new = watched(ears, tmp_path / "old"), watched(ears, tmp_path / "new")
+    (tmp_path / "old" / "moved").rename(tmp_path / "new" / "here")
+    ears.listen()
+    assert ears.take().moves == [(old, b"moved", new, b"here")]
+
+
+def test_what_was_said_while_a_watch_was_made_is_not_lost(ears: Ears, tmp_path: Path) -> None:
+    ears.arming = 1
+    wd = armed(ears, tmp_path)
+    (tmp_path / "file").write_text("before anybody knows whose watch it is")
+    ears.listen()
+    assert not ears.take()
+    at = place(tmp_path)
+    ears.add(at, wd)
+    assert (at, b"file") in ears.take().names
+
+
+def test_a_watch_that_the_kernel_takes_back_is_gone(ears: Ears, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    at = watched(ears, tmp_path / "folder")
+    (tmp_path / "folder").rmdir()
+    ears.listen()
+    assert (at.wd, ears.count, ears.left) == (-1, 0, set())
+
+
+def test_a_watch_that_is_not_wanted_is_given_back_unless_it_is_wanted_again(
+    ears: Ears, tmp_path: Path
+) -> None:
+    at = watched(ears, tmp_path)
+    ears.forget(at)
+    assert len(ears.left) == 1
+    again = watched(ears, tmp_path)
+    assert ears.left == set()
+    (tmp_path / "file").write_text("")
+    ears.listen()
+    assert (again, b"file") in ears.take().names
