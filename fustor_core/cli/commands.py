@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_group
 
 
 class Commands(TyperGroup):
@@ -31,6 +32,32 @@ class Program(Commands):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+class Later(Commands):
+    """A group whose commands are made when one of them is wanted: each costs a millisecond."""
+
+    def __init__(self, name: str, app: typer.Typer) -> None:
+        self._app = app
+        self._made: Any = None
+        told = app.info
+        super().__init__(
+            name=name,
+            help=told.help,
+            context_settings=dict(told.context_settings or {}),
+            rich_markup_mode=None,
+        )
+
+    @property
+    def commands(self) -> Any:
+        """The commands by name."""
+        if self._made is None:
+            self._made = get_group(self._app).commands
+        return self._made
+
+    @commands.setter
+    def commands(self, commands: Any) -> None:
+        """Those that it is made with are none."""
 
 
 def group(help_text: str, *, cls: type[TyperGroup] = Commands) -> typer.Typer:

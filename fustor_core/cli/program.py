@@ -37,7 +37,7 @@ from fustor_core.cli import (
     view_work,
 )
 from fustor_core.cli.call import Call, Settings
-from fustor_core.cli.commands import Program, fronted, group
+from fustor_core.cli.commands import Later, Program, fronted, group
 from fustor_core.cli.options import seconds, state_home
 from fustor_core.cli.screen import standard_screen
 from fustor_core.errors import FustorError
@@ -79,11 +79,12 @@ def build() -> Any:
     view_work.join(view)
     for part in (up, running, configuring, doctor, completion):
         part.join(app)
-    app.add_typer(view, name="view")
+    program: Any = get_command(app)
+    program.add_command(Later("view", view))
     for part in (pipes, keys, inside, configuring, units, archives):
         for name, made in part.groups().items():
-            app.add_typer(made, name=name)
-    return get_command(app)
+            program.add_command(Later(name, made))
+    return program
 
 
 def version(wanted: bool) -> None:
