@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fustor_core import claims, contracts, errors
     from fustor_core.hookspecs import hookimpl
+    from fustor_core.state_runs.hook import StateHook
 
-__all__ = ["claims", "contracts", "errors", "hookimpl"]
+__all__ = ["StateHook", "claims", "contracts", "errors", "hookimpl"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "hookimpl":
         return import_module("fustor_core.hookspecs").hookimpl
+    if name == "StateHook":
+        return import_module("fustor_core.state_runs.hook").StateHook
     if name in __all__:
         return import_module(f"fustor_core.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,11 +33,13 @@ from fustor_core.notice import Notice
 from fustor_core.pipeline import AgentPipeline
 from fustor_core.premises import Premises
 from fustor_core.problems import Problem
+from fustor_core.recording import Recording, plans_of
 from fustor_core.registry import Registry, refuse_earlier_system
 from fustor_core.reloading import Reloading, set_log_level
 from fustor_core.reporting import Tell, event
 from fustor_core.shelf import shelved
 from fustor_core.state import StateDirectory
+from fustor_core.witness import Witness
 
 PAGE_RIGHTS = Access("", frozenset({"read", "scan", "admin"}))
 """Of whoever follows the link that `fustor up` prints: it is the owner of the process."""
@@ -125,6 +127,7 @@ class House:
         held.enter_context(self.state.lock(role, self.roles))
         for plugin in self.registry.load_hooks():
             self._warn(f"plugin {plugin.name} could not be loaded: {plugin.error}")
+        self._begin_recording()
         premises, config = self.premises, self.loaded.config
         desk = Desk(
             lambda: self.loaded,
@@ -161,6 +164,21 @@ class House:
         for name, pipe in config.pipes.items():
             if not pipe.disabled:
                 premises.add_pipe(name)
+        self.recording.open(secrets=frozenset({premises.key}))
+
+    def _begin_recording(self) -> None:
+        """What happens from now on belongs to the state of this run.
+
+        Raises:
+            ConfigError: a key, or a file of hooks, cannot be used.
+        """
+        plans = plans_of(self.loaded, self.state.executions, os.environ)
+        self.recording = Recording(
+            self.loaded, plans, self.registry, warn=self._warn, on_move=self._driven.record
+        )
+        self._witness = Witness(lambda: self.pipes, lambda: self.views, self.recording.note)
+        self.premises.builder.history = plans.folder
+        self.premises.builder.on_view = self._witness.watch
 
     def _agent(self) -> str:
         """Id of this agent."""
@@ -171,13 +189,21 @@ class House:
 
     async def live(self, stop: anyio.Event) -> None:
         """Serve until `stop`, or until somebody asks for the end over the socket."""
+        await self.recording.begin()
         async with anyio.create_task_group() as ends:
+            ends.start_soon(self.recording.live, name="state")
             ends.start_soon(_pass_on, stop, self.stopping)
             ends.start_soon(self._notice.live, self.premises.serving, self.stopping)
             ends.start_soon(self.fusion.keep_keys, name="keys")
             ends.start_soon(self.reloading.live, name="reloading")
             ends.start_soon(self._drift.watch, name="drift")
-            await self.premises.live(self.stopping)
+            reason = "failed"
+            try:
+                await self.premises.live(self.stopping)
+                reason = "stopped"
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.recording.close(reason)
             ends.cancel_scope.cancel()
 
     async def hung_up(self) -> None:
@@ -236,6 +262,7 @@ class House:
         self._driven.record(move)
         self.fusion.stir()
         self.premises.moved(move)
+        self._witness.moved(move)
         self.registry.hooks.fustor_transition(
             machine=move.machine, subject=move.subject, event=move.event, old=move.old, new=move.new
         )

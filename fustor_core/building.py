@@ -41,6 +41,8 @@ class Builder:
 
     Attributes:
         loaded: replaced by a reload; what is built from then on follows it.
+        history: folder, resolved, that no source looks into either; None: there is none.
+        on_view: told of each view that was made.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Builder:
         moved: Callable[[Move[Any]], None],
     ) -> None:
         self.loaded = loaded
+        self.history: Path | None = None
+        self.on_view: Callable[[FusionPipeline], None] = lambda view: None
         self._registry, self._state, self._part = registry, state, part
         self._warn, self._moved = warn, moved
         self._boot = BOOT_ID.read_text().strip()
@@ -91,7 +95,7 @@ class Builder:
         config = self.loaded.config.views[name]
         path = ("views", name)
         arbitrator = self._driver("arbitrator", config.arbitrator.driver, (*path, "arbitrator"))
-        return FusionPipeline(
+        made = FusionPipeline(
             self.view_options(name, arbitrator.config),
             self._driver("view", config.driver, path),
             arbitrator,
@@ -100,6 +104,8 @@ class Builder:
             on_move=self._moved,
             on_alarm=lambda text: self._warn(f"view {name}: {text}", view=name),
         )
+        self.on_view(made)
+        return made
 
     def view_options(self, name: str, arbitrator: Any) -> FusionOptions:
         """What the core takes of a view's configuration.
@@ -159,14 +165,17 @@ class Builder:
         )
 
     def _source(self, name: str) -> Source:
-        """A pipe's source; the state directory is left out where it lies below the root."""
+        """A pipe's source; what the program itself writes is left out where it lies below."""
         made = self._registry.driver("source", self.loaded.config.pipes[name].source.driver)
         options = self.loaded.options(("pipes", name, "source"), made.Config)
         root = getattr(options, "root", None)
-        home = os.path.realpath(self._state.home)
-        can = "exclude_paths" in type(options).model_fields
-        if root is not None and can and is_inside(Path(os.path.realpath(root)), Path(home)):
-            excluded = [*options.exclude_paths, home]
+        if root is not None and "exclude_paths" in type(options).model_fields:
+            top = Path(os.path.realpath(root))
+            own = [os.path.realpath(self._state.home)]
+            if self.history is not None and self.history != top:
+                own.append(str(self.history))
+            inside = [path for path in own if is_inside(top, Path(path))]
+            excluded = [*options.exclude_paths, *inside]
             options = options.model_copy(update={"exclude_paths": excluded})
         source: Source = made(options)
         return source

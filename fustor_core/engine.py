@@ -91,6 +91,14 @@ class Engine:
         return True
 
 
+def tried(act: Callable[[], T]) -> T | Exception:
+    """The same of work that is not awaited: what others have written, in a thread."""
+    try:
+        return act()
+    except Exception as error:
+        return error
+
+
 async def attempt(act: Callable[[], Awaitable[T]]) -> T | Exception:
     """What came of it, or why it failed: for work that must not take others with it."""
     try:

@@ -83,6 +83,8 @@ class FusionPipeline:
         self.fold = Fold(view, arbitrator)
         self.on_move = on_move
         self.on_alarm = on_alarm
+        # Told of what a session has said (None: hello), and of what it was told then.
+        self.on_told: Callable[[str, Grant | Answer, Pulse | None], None] = lambda *told: None
         self.state = PipelineState.STOPPED
         self.fed = anyio.Event()  # replaced after each batch: followers wait for it
         lines = LINES_A_SESSION * options.max_sessions
@@ -195,11 +197,15 @@ class FusionPipeline:
 
     async def open_session(self, hello: Hello, caller: Caller = HERE) -> Grant:
         """Open a session; see `Standing.open_session`."""
-        return await self.standing.open_session(hello, caller)
+        grant = await self.standing.open_session(hello, caller)
+        self.on_told(grant.session_id, grant, None)
+        return grant
 
     async def beat(self, session_id: str, pulse: Pulse, caller: Caller = HERE) -> Answer:
         """A heartbeat; see `Standing.beat`."""
-        return await self.standing.beat(session_id, pulse, caller)
+        answer = await self.standing.beat(session_id, pulse, caller)
+        self.on_told(session_id, answer, pulse)
+        return answer
 
     async def close_session(self, session_id: str, caller: Caller = HERE) -> None:
         """The agent says goodbye; see `Standing.close_session`."""

@@ -110,10 +110,15 @@ class Job:
 
 
 class Jobs:
-    """The jobs of one view, newest `KEPT`."""
+    """The jobs of one view, newest `KEPT`.
+
+    Attributes:
+        on_change: told of each job that is another now: as it was, None for a new one, and is.
+    """
 
     def __init__(self, view: str) -> None:
         self.view = view
+        self.on_change: Callable[[Job | None, Job], None] = lambda old, new: None
         self._jobs: dict[str, Job] = {}
         self._ended: list[str] = []
 
@@ -132,6 +137,13 @@ class Jobs:
         """The job of that id."""
         return self._jobs.get(job_id)
 
+    def _put(self, job: Job) -> Job:
+        old = self._jobs.get(job.id)
+        self._jobs[job.id] = job
+        if old != job:
+            self.on_change(old, job)
+        return job
+
     def add(self, path: bytes, *, recursive: bool, now_us: int, head: int) -> Job:
         """A new job, pending; `head` numbers the newest change of the view."""
         job = Job(
@@ -144,7 +156,7 @@ class Jobs:
             able_us=now_us,
             head=head,
         )
-        self._jobs[job.id] = job
+        self._put(job)
         for old in [j.id for j in self._jobs.values() if not j.open][: len(self._jobs) - KEPT]:
             del self._jobs[old]
         return job
@@ -185,12 +197,11 @@ class Jobs:
         for job in [j for j in self if j.open]:
             again = replace(job, state="pending", agent=None, life=life)
             again = replace(again, moved_us=now_us, useful_us=now_us, able_us=now_us)
-            self._jobs[job.id] = again
+            self._put(again)
 
     def _over(self, job: Job) -> Job:
-        self._jobs[job.id] = job
         self._ended.append(job.id)
-        return job
+        return self._put(job)
 
     # ---- doing them
 
@@ -210,7 +221,7 @@ class Jobs:
             if placed.session is not None and placed.times != job.times:
                 news.add(placed.session)
             if placed.open:
-                self._jobs[job.id] = placed
+                self._put(placed)
             else:
                 self._over(placed)
         return news
@@ -221,7 +232,7 @@ class Jobs:
         for job in [j for j in self if j.open and j.session == session][:SENT_AT_ONCE]:
             if job.asked_us is not None and now_us - job.asked_us < ASK_AGAIN_US:
                 continue
-            self._jobs[job.id] = replace(job, state="running", asked_us=now_us)
+            self._put(replace(job, state="running", asked_us=now_us))
             out.append(Command(job.command, "scan", ((None, job.path),), job.recursive))
         return out
 
@@ -245,7 +256,7 @@ class Jobs:
             done = replace(done, changed=max(0, head - job.head))
             if (left, entries) != (job.left, job.entries):
                 done = replace(done, moved_us=now_us, useful_us=now_us)
-            self._jobs[job.id] = done
+            self._put(done)
             if not left:
                 self._over(replace(done, state="completed", finished_us=now_us))
 

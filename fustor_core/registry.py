@@ -136,6 +136,12 @@ class Registry:
                 self._register(HOOK, name, loaded.driver)
         return [plugin for plugin in self.plugins() if plugin.kind == HOOK and plugin.error]
 
+    def brought(self) -> list[tuple[str, Any]]:
+        """What plugins of the group ``fustor.hooks`` have brought, by name."""
+        prefix = _told_name(HOOK, "")
+        found = sorted(self._told.list_name_plugin())
+        return [(name.removeprefix(prefix), one) for name, one in found if name.startswith(prefix)]
+
     def _load(self, kind: str, name: str) -> DriverManager[Any] | None:
         """Imports one plugin; None when it is not there or cannot be, with the reason kept."""
         reason = _unusable(kind, _entry_points(kind, name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fustor_core.config.effective import effective
+from fustor_core.config.effective import effective, secret_values
 from fustor_core.config.loading import (
     ConfigErrors,
     Loaded,
@@ -23,6 +23,7 @@ from fustor_core.config.model import (
     Pipe,
     State,
     View,
+    is_key_reference,
 )
 from fustor_core.config.roles import AGENT, FUSION, ROLES
 from fustor_core.config.roots import require_roots
@@ -50,9 +51,11 @@ __all__ = [
     "View",
     "check_config",
     "effective",
+    "is_key_reference",
     "json_schema",
     "load_config",
     "require_roots",
+    "secret_values",
     "up_config",
     "view_names",
 ]

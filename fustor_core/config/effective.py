@@ -44,6 +44,31 @@ def effective(loaded: Loaded, model_of: ModelOf | None = None) -> dict[str, dict
     return values
 
 
+def secret_values(loaded: Loaded) -> set[str]:
+    """What a configuration holds that nobody may be told: keys, passwords, contents of files."""
+    found: set[str] = set()
+    for path, value in _flat(loaded.config, ()):
+        if path != ("state", "encryption_key"):
+            hidden = any(secret[: len(path)] == path for secret in loaded.merged.secrets)
+            found.update(_secrets_in(value, hide=hidden or _is_secret(path)))
+    return found
+
+
+def _secrets_in(value: Any, *, hide: bool) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, str):
+        if hide:
+            yield value
+        yield from (found[2] for found in _URL_SECRET.finditer(value))
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _secrets_in(one, hide=hide or bool(_SECRET_KEY.search(str(key))))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for one in value:
+            yield from _secrets_in(one, hide=hide)
+
+
 def _put(values: dict[str, dict[str, Any]], merged: Merged, path: KeyPath, value: Any) -> None:
     place = merged.places.get(path)
     if path in merged.origins:

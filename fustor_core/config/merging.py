@@ -16,6 +16,7 @@ FULL_FOLDER = "conf.d"
 PIPE_FOLDER = "agent-pipes-config"
 SUFFIXES = (".yaml", ".yml")
 # Sections whose keys are ids: files add to them. The others are merged key by key.
+UNSHOWN = ("encryption_key",)  # what stands there may be a key, against all advice
 COLLECTIONS = ("pipes", "views", "forests", "receivers")
 
 
@@ -68,7 +69,7 @@ class Merged:
                 column=place.value_column if at_value else place.column,
                 key=key,
                 suggestion=suggestion,
-                excerpt=lines[line - 1] if line <= len(lines) else "",
+                excerpt=lines[line - 1] if line <= len(lines) and path[-1] not in UNSHOWN else "",
             )
         )
 

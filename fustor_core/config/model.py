@@ -6,10 +6,12 @@ driver's `Config` validates them; their defaults stand there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -206,13 +208,42 @@ class Log(Section):
     )
 
 
+def is_key_reference(text: str) -> bool:
+    """Whether a text says where a key is, and is not the key itself."""
+    return re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+", text, re.DOTALL) is not None
+
+
+def _only_a_reference(text: str) -> str:
+    if not is_key_reference(text):
+        raise ValueError("it says where the key is, env:NAME or file:PATH; it is not the key")
+    return text
+
+
 class State(Section):
-    """State history."""
+    """The state of this run, and what is kept of it."""
 
     history: bool | str | None = Field(
-        default=None, description="true: below the state directory; or a folder; null: none"
+        default=None,
+        description="true: below the state directory; or a folder, a relative one beginning at "
+        "this file; null: none",
     )
-    encryption_key: str | None = Field(default=None, description="encrypts the history")
+    encryption_key: Annotated[str, AfterValidator(_only_a_reference)] | None = Field(
+        default=None,
+        description="encrypts the history; env:NAME or file:PATH, where keys stand one a line, "
+        "the one in use first",
+    )
+    environment: list[str] = Field(
+        default_factory=list,
+        description="environment variables whose values are kept; of most others only the names",
+    )
+    rotate_bytes: Size = Field(
+        default=64 << 20, description="the history goes on in a new folder from there on; 0 = never"
+    )
+    rotate_age: Seconds = Field(default=7 * 86400.0, description="the same by time; 0 = never")
+    keep_bytes: Size = Field(
+        default=1 << 30, description="the oldest runs go when all take more; 0 = never"
+    )
+    keep_age: Seconds = Field(default=90 * 86400.0, description="runs go at this age; 0 = never")
     vis_update_rate: Number = Field(default=4.0, gt=0, description="updates a second for boards")
 
 
@@ -239,6 +270,11 @@ class Config(Section):
     )
     log: Log = Field(default_factory=Log)
     state: State = Field(default_factory=State)
+    hooks: list[str] = Field(
+        default_factory=list,
+        description="Python files with hooks; a relative path begins at this file; only their "
+        "owner and root may be able to write them",
+    )
 
     def blocks(self) -> list[tuple[str, str, tuple[str, ...], Mapping[str, Any]]]:
         """Every driver in use: kind, name, path of its block, and its options."""

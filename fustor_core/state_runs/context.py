@@ -76,6 +76,7 @@ class Scrubber:
 
     def text(self, text: str) -> str:
         """A text without them, and without the passwords of URLs."""
+        text = text.encode("utf-8", "backslashreplace").decode()  # bytes of a name that are no text
         text = _URL_SECRET.sub(rf"\1:{MASK}@", text)
         return self._pattern.sub(MASK, text) if self._pattern is not None else text
 
@@ -87,7 +88,7 @@ class Scrubber:
             return {self.text(str(key)): self.clean(one) for key, one in value.items()}
         if isinstance(value, list | tuple):
             return [self.clean(one) for one in value]
-        return value
+        return value if value is None or isinstance(value, int | float) else self.text(str(value))
 
 
 def _forms(secret: str) -> Iterable[str]:

@@ -46,11 +46,11 @@ def size_of(value: object) -> int:
     return len(msgspec.json.encode(value))
 
 
-def fitted(name: str, node: NodeState) -> Fitted:
+def fitted(name: str, node: NodeState, *, keeps: bool = True) -> Fitted:
     """A node as it may be kept: the largest values of its payloads become references.
 
     Args:
-        name: of the node.
+        name: of the node. keeps: whether there is a place for what is referred to.
 
     Raises:
         StateTooLarge: it is too large all the same; names the field.
@@ -58,7 +58,7 @@ def fitted(name: str, node: NodeState) -> Fitted:
     size = size_of(node)
     moved: dict[str, bytes] = {}
     while size > NODE_LIMIT:
-        found = _largest(node)
+        found = _largest(node) if keeps else None
         if found is None:
             fields = {key: size_of(getattr(node, key)) for key in NODE_FIELDS}
             worst = max(fields, key=lambda key: fields[key])

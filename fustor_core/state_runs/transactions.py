@@ -68,10 +68,12 @@ class Versions:
 
     Args:
         state: at the beginning.
+        keeps: whether values that are too large for their nodes are kept elsewhere.
     """
 
-    def __init__(self, state: RunState) -> None:
+    def __init__(self, state: RunState, *, keeps: bool = True) -> None:
         self.state = state
+        self._keeps = keeps
         self.large: dict[str, int] = {}  # nodes that people should hear of, with their size
         self._written: dict[Field, tuple[int, str]] = {}
 
@@ -107,7 +109,7 @@ class Versions:
         moved: dict[str, bytes] = {}
         for name, values in _by_node(transaction.changes).items():
             node = _changed(name, before.nodes.get(name), values)
-            fit = fitted(name, node)
+            fit = fitted(name, node, keeps=self._keeps)
             moved |= fit.moved
             self._note_size(name, fit.size, large=fit.large)
             attempts[name] = attempts.get(name, 0) + _begins(nodes.get(name), fit.node)

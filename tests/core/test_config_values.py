@@ -106,7 +106,7 @@ pipes:
       pin: '1234'
     session_timeout_seconds: 1m
 state:
-  encryption_key: hidden
+  encryption_key: env:HIDDEN
   history: ${file:folder}
 receivers:
   r: {driver: http, tls: {cert: /c, key: /k}, tokens: [{token: t}]}
