@@ -25,6 +25,7 @@ from fustor_core.cli import (
     keys,
     pipes,
     running,
+    top,
     units,
     up,
     view_best,
@@ -44,7 +45,7 @@ from fustor_core.errors import FustorError
 
 SUBJECTS = (
     ("Main job", ("up", "run", "agent", "fusion", "init", "validate")),
-    ("Questions", ("view", "status")),
+    ("Questions", ("view", "status", "top")),
     ("Operation", ("stop", "reload", "pipe", "session", "key", "config", "service", "state")),
     ("Inside", ("machines", "plugin", "doctor", "completion")),
 )
@@ -77,7 +78,7 @@ def build() -> Any:
     ):
         part.join(view)
     view_work.join(view)
-    for part in (up, running, configuring, doctor, completion):
+    for part in (up, running, top, configuring, doctor, completion):
         part.join(app)
     program: Any = get_command(app)
     program.add_command(Later("view", view))

@@ -59,7 +59,7 @@ LAYERS = {
         cli.view_blind cli.view_best cli.view_work cli.running cli.pipes cli.inside cli.doctor
         cli.templates
         cli.shells cli.completion cli.systemd cli.units cli.archives cli.configuring cli.keys
-        cli.roots cli.display cli.aside cli.up
+        cli.roots cli.display cli.aside cli.glance cli.top_page cli.top cli.up
         cli.program cli __main__
     """,
 }
@@ -74,7 +74,7 @@ THIRD_PARTY = {
     "L3 doings": {"anyio", "httpx", "sniffio", "stevedore", "structlog", "zstandard"}
     | {"cryptography"},
     "L4 wiring": set(),
-    "L5 door": {"click", "rich", "typer"},
+    "L5 door": {"click", "rich", "textual", "typer"},
 }
 # What only one file may know; hookspecs.py needs pluggy's markers, never its loader.
 ONLY_IN = {
