@@ -30,7 +30,7 @@ from fustor_core.fold import Fold, Folded
 from fustor_core.frames import BatchHead, Meta
 from fustor_core.jobs import Jobs
 from fustor_core.journal import GroupCommit, Journal, Payload
-from fustor_core.lines import LineRow, Lines
+from fustor_core.lines import LineRow, Lines, aged
 from fustor_core.replay import OF_VIEW, Replay, Taken
 from fustor_core.roll import Roll
 
@@ -104,14 +104,14 @@ class Keeping:
         if isinstance(self.view, Durable):
             lsn, raw = self.view.open(self.folder, name)
         meta = frames.decode(raw, Meta) if raw else None
-        kept: list[LineRow] = []
+        self._kept: list[LineRow] = []
         self._was = meta.clock if meta else None
         if meta is not None:
             self.roll.epoch, self.roll.holder = meta.epoch, meta.holder
             self.roll.birth = meta.birth
             self.roll.restore(meta.sessions, meta.bound)
             self.fold.restore(meta)
-            self._next_line, kept = meta.next_line, meta.lines
+            self._next_line, self._kept = meta.next_line, meta.lines
             self.jobs.restore(meta.jobs)
             self.watches.restore(meta.watches)
         self.journal = Journal.open(self.folder / "journal", after=lsn or None)
@@ -121,10 +121,10 @@ class Keeping:
         for number, kind, frame in self.journal.replay(lsn):
             self._replay(number, kind, frame)
             self.applied_lsn = number
-        self._resume(kept)
+        self._resume()
         self.commits = GroupCommit(self.journal)
 
-    def _resume(self, kept: list[LineRow]) -> None:
+    def _resume(self) -> None:
         """Fusion time goes on, and the lines with it."""
         was, raw_us, wall_us = self._was, self._raw_us(), time.time_ns() // 1000
         saved = was.saved if was else None
@@ -145,7 +145,7 @@ class Keeping:
             floor_us=floor_us,
             most=self._lines_most,
         )
-        known = {row.name: row for row in kept}
+        known = {row.name: row for row in self._kept}
         for line in [row.line for row in self.roll.rows()]:
             if line.name not in known or known[line.name].number < line.number:
                 known[line.name] = line
@@ -192,6 +192,9 @@ class Keeping:
         elif kind == frames.CLOCK:
             began, was = frames.decode(frame, frames.Clock), self._was
             if was is None or was.start_us != began.start_us:  # else the checkpoint knows more
+                if was is not None:  # what was read until now is of a boot that is over
+                    self._kept = [aged(one, was.start_us, began.floor_us) for one in self._kept]
+                    self.roll.age(was.start_us, began.floor_us)
                 self._was = began
 
     def _replay_view(self, lsn: int, kind: int, frame: memoryview) -> None:

@@ -46,6 +46,14 @@ class LineRow(msgspec.Struct, array_like=True, frozen=True):
     past: list[PastBounds]
 
 
+def aged(row: LineRow, start_us: int, end_us: int) -> LineRow:
+    """A line whose bounds hold for a boot of fusion's clock that is over: from start to end."""
+    if not row.lows and not row.highs:
+        return row
+    past = [*row.past, PastBounds(start_us, end_us, row.lows, row.highs)]
+    return LineRow(row.name, row.number, row.same_clock, [], [], past[-BOOTS_KEPT:])
+
+
 class Line:
     """One line.
 
@@ -201,12 +209,9 @@ class Lines:
             same = self._offset_us if row.same_clock and row.name.boot == self._boot else None
             line = Line(row.name, row.number, same)
             self._begin(line)
-            line.bounds.past = list(row.past)
-            if rebooted is None:
-                line.bounds.lows, line.bounds.highs = list(row.lows), list(row.highs)
-            elif row.lows or row.highs:
-                line.bounds.past.append(PastBounds(*rebooted, row.lows, row.highs))
-                del line.bounds.past[:-BOOTS_KEPT]
+            kept = row if rebooted is None else aged(row, *rebooted)
+            line.bounds.lows, line.bounds.highs = list(kept.lows), list(kept.highs)
+            line.bounds.past = list(kept.past)
             self._lines.pop(row.name, None)
             self._lines[row.name] = line
             self.next_number = max(self.next_number, row.number + 1)

@@ -15,7 +15,7 @@ from fustor_core.claims import Ack
 from fustor_core.contracts import Caller, Hello
 from fustor_core.errors import Forbidden
 from fustor_core.frames import BatchHead, Ending, Epoch, Opening, SessionRow
-from fustor_core.lines import LineRow
+from fustor_core.lines import LineRow, aged
 from fustor_core.sequence import BatchSequence
 from fustor_core.sessions import Session
 from fustor_core.states.session import SessionState
@@ -90,6 +90,12 @@ class Roll:
         gone = set(keys)
         if gone:
             self._bound = {a: k for a, k in self._bound.items() if k not in gone}
+
+    def age(self, start_us: int, end_us: int) -> None:
+        """The boot of fusion's clock in which all lines were kept until now is over."""
+        for session, row in self._rows.items():
+            line = aged(row.line, start_us, end_us)
+            self._rows[session] = msgspec.structs.replace(row, line=line)
 
     def took(self, head: BatchHead, reply: Ack) -> None:
         """A batch is durable and applied; `reply` is what its session is told."""

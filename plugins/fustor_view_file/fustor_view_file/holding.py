@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fustor_core.claims import Origin, is_dir
 from fustor_core.contracts import Verdict, Write
-from fustor_core.registers import Register
+from fustor_core.registers import NO_LINE, Register, Seen
 from fustor_view_file.directory import Directory
 from fustor_view_file.guard import Guard
 from fustor_view_file.tally import DIRS, FILES, FROZEN, OTHERS
@@ -61,7 +61,9 @@ def _freeze(tree: Tree, directory: Directory, verdict: Verdict, held: set[bytes]
     for i, write in enumerate(verdict.writes):
         if write.name not in held or write.old is None:
             continue
-        kept = Register(write.old.value, write.new.seen, True, write.old.rt, write.old.origin)
+        seen = write.new.seen  # of no line, as any dispute: two looks stand behind it
+        doubt = Seen(seen.lo, seen.hi, NO_LINE, 0, 0, 0, "m")
+        kept = Register(write.old.value, doubt, True, write.old.rt, write.old.origin)
         verdict.writes[i] = Write(write.name, write.old, kept)
         if verdict.own is not None:
             verdict.own[write.name] = kept
