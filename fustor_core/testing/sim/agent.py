@@ -14,7 +14,7 @@ from fustor_core.pipeline import AgentPipeline
 from fustor_core.spool import Spool
 from fustor_core.testing.sim.host import Machine
 from fustor_core.testing.sim.mount import Mount
-from fustor_core.testing.sim.network import Door, Line, SimSink
+from fustor_core.testing.sim.network import Door, Line, Promised, SimSink
 from fustor_core.testing.sim.options import Options
 from fustor_core.testing.sim.reading import Eyes
 from fustor_core.testing.sim.server import VIEW
@@ -29,7 +29,7 @@ class Agent:
     """One agent.
 
     Args:
-        number: which one. point, count: see `Server`.
+        number: which one. point, count: see `Server`. promised: told what fusion has promised.
 
     Attributes:
         pipe: of the running process, None while there is none.
@@ -46,7 +46,9 @@ class Agent:
         door: Door,
         point: Callable[[str], None],
         count: Callable[[str], None],
+        promised: Promised,
     ) -> None:
+        self._promised = promised
         self.number, self.machine, self.options, self.folder = number, machine, options, folder
         self.line = Line()
         bound_us = int(options.bound_s * 1e6)
@@ -113,7 +115,7 @@ class Agent:
         )
         sink = SimSink(
             self.machine, self.line, self._door, rng, point=self._point, count=self._count,
-            timeout_s=options.timeout_s,
+            timeout_s=options.timeout_s, promised=self._promised,
         )  # fmt: skip
         self.pipe = AgentPipeline(
             f"pipe-{self.number}",

@@ -6,19 +6,35 @@ instant of its interval, in the directory with that key.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from fustor_core.claims import Claim, Key, Listing, edge_key, is_dir, unpack_row
-from fustor_core.contracts import Arbitrator, Facts, Known, Verdict
+from fustor_core.claims import (
+    Batch,
+    Claim,
+    Key,
+    Listing,
+    Root,
+    edge_key,
+    edge_row,
+    is_dir,
+    unpack_row,
+)
+from fustor_core.contracts import Arbitrator, Facts, Known, Moment, Verdict
+from fustor_core.fold import Fold, Folded
+from fustor_core.frames import BatchHead
 from fustor_core.testing.sim import replaying
+from fustor_core.testing.sim.storage import FOLDER
 from fustor_core.testing.sim.times import Times
 
 if TYPE_CHECKING:
     from fustor_core.testing.sim.world import World
 
 DEEPEST = 100
+AGAIN = 0.1  # share of batches that are delivered once more
 
 
 class Broken(AssertionError):
@@ -66,6 +82,11 @@ class Checker:
         self._touched: dict[Key, None] = {}
         self._checked: dict[tuple[Key, bytes], tuple[bytes | None, int, int]] = {}
         self._shown: dict[tuple[Key, bytes], int] = {}
+        self.acked: dict[tuple[str, int], None] = {}
+        self._leaders: dict[int, str] = {}
+        self._last: tuple[BatchHead, Batch, Moment] | None = None
+        self._fold: Callable[..., Iterator[Folded]]
+        self._rng = Random(f"checker {world.options.seed}")
 
     def __repr__(self) -> str:
         return f"<Checker {self.registers} registers in {self.steps} steps>"
@@ -85,6 +106,26 @@ class Checker:
         for place in [place for place in self._shown if place[0] in gone]:
             del self._shown[place]
             self._checked.pop(place, None)
+
+    def acknowledged(self, session: str, seq: int) -> None:
+        """A batch was: it must be in the journal for ever."""
+        self.acked[session, seq] = None
+
+    def leads(self, session: str, epoch: int) -> None:
+        """Somebody was told that he leads: one epoch, one leader, for ever."""
+        if self._leaders.setdefault(epoch, session) != session:
+            self._fail("leader", f"epoch {epoch} was given to {self._leaders[epoch]} and {session}")
+
+    def folds(self, fold: Fold) -> None:
+        """A process of fusion begins: what it folds is noted."""
+        self._fold, self._last = fold.batch, None
+
+        def noted(head: BatchHead, batch: Batch, moment: Moment) -> Iterator[Folded]:
+            self._last = head, batch, moment
+            yield from self._fold(head, batch, moment)
+
+        changed: Any = fold
+        changed.batch = noted
 
     def started(self) -> None:
         """A process of fusion runs."""
@@ -108,7 +149,25 @@ class Checker:
             if directory is not None:
                 self._seat(tree, directory)
                 self._registers(directory)
+        if self.world.options.has("again") and self._rng.random() < AGAIN:
+            self._redelivered()
         self.world.note("step", *(f"{k.ino}.{k.birth}" for k in touched))
+
+    def _redelivered(self) -> None:
+        """The last batch once more changes nothing, stamps included."""
+        last, pipeline = self._last, self.world.server.pipeline
+        if last is None or pipeline is None:
+            return
+        if any(isinstance(claim, Root) for claim in last[1].claims):
+            return  # the second look of a scan is one that begins later
+        before = replaying.image(pipeline.view)
+        for _ in self._fold(*last):
+            pass
+        self.world.count("checked.again")
+        fault = replaying.difference(before, replaying.image(pipeline.view))
+        if fault:
+            self._fail("idempotence", f"{fault} after {last[1].claims}")
+        self._touched.clear()
 
     def _tree(self) -> Any:
         pipeline = self.world.server.pipeline
@@ -143,6 +202,8 @@ class Checker:
             self._checked[place] = now
             self.registers += 1
             lo, hi = times.earliest(seen.lo), times.latest(seen.hi)
+            if name and value is not None and is_dir(value):
+                value = edge_row(edge_key(value), FOLDER)
             last = storage.held(key, name, value, lo, hi)
             if last is None:
                 self._dishonest(directory, name, register, lo, hi)
@@ -189,6 +250,8 @@ class Checker:
                 self._fail("convergence", f"{path or b'/'!r}: {', '.join(faults)}")
             for name in at.names():
                 value = at.get(name).value
+                if is_dir(value):
+                    value = edge_row(edge_key(value), FOLDER)
                 shown[path + b"/" + name] = value
                 if is_dir(value):
                     below = tree.child(at, name, value)
@@ -220,7 +283,7 @@ class Checker:
 def _short(value: bytes | None) -> str:
     if value is None:
         return "absent"
-    if is_dir(value):
+    if is_dir(value) and value == edge_row(edge_key(value), unpack_row(value).mode):
         return f"dir {edge_key(value).ino}.{edge_key(value).birth}"
     row = unpack_row(value)
     return (f"file ino={row.ino} size={row.size} mtime={row.mtime_ns // 1000}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import anyio
 
 from fustor_core.testing.sim.options import Options
+from fustor_core.testing.sim.storage import Storage
 
 if TYPE_CHECKING:
     from fustor_core.testing.sim.world import World
@@ -39,6 +41,7 @@ KINDS = {
     "cut": "cut", "stop": "stop", "kill": "kill", "restart": "restart", "reboot": "reboot",
     "full": "full", "broken": "broken", "vanish": "vanish", "other": "other",
     "unreadable": "unreadable", "late": "late", "loss": "loss", "twice": "twice",
+    "wall": "wall",
 }  # fmt: skip
 
 
@@ -179,7 +182,31 @@ class Faults:
         await world.restart_server(min(fault.for_us, 3_000_000) / 1e6)
 
     async def _reboot(self, fault: Fault) -> None:
-        await self._restart(fault)
+        """The whole machine."""
+        world = self.world
+        down_s = min(fault.for_us, 5_000_000) / 1e6
+        if fault.who >= 0:
+            agent = world.agents[fault.who]
+            if agent.pipe is not None:
+                agent.kill()
+                await agent.over.wait()
+                agent.machine.reboot(1_000_000 * (fault.number + 100))
+                agent.mount.forget()
+                await world.restart_agent(agent, down_s)
+        elif world.server.door is not None:
+            world.server.kill()
+            world.checker.times.ends(world.clock.now_us)
+            await world.server.over.wait()
+            machine = world.server.machine
+            machine.reboot(1_000_000 * (fault.number + 100))
+            machine.wall_skew_us += (0, 2_000_000, -700_000)[fault.number % 3]
+            await world.restart_server(down_s)
+
+    async def _wall(self, fault: Fault) -> None:
+        """Somebody sets a wall clock."""
+        world = self.world
+        machine = world.agents[fault.who].machine if fault.who >= 0 else world.server.machine
+        machine.wall_skew_us += (3_600_000_000, -3_600_000_000, 400_000)[fault.number % 3]
 
     async def _full(self, fault: Fault) -> None:
         self.world.server.full = True
@@ -187,7 +214,15 @@ class Faults:
         self.world.server.full = False
 
     async def _broken(self, fault: Fault) -> None:
-        return
+        """The disk fails for good: the process ends, and verifies at its next start."""
+        server = self.world.server
+        if server.door is None:
+            return
+        server.breaks = True
+        with anyio.move_on_after(fault.for_us / 1e6):
+            await server.over.wait()
+        server.breaks = False
+        await self.world.restart_server(0.5)
 
     async def _vanish(self, fault: Fault) -> None:
         mount = self.world.agents[fault.who].mount
@@ -197,7 +232,23 @@ class Faults:
         mount.forget()
 
     async def _other(self, fault: Fault) -> None:
-        return
+        """Another disk stands there: an empty mount point, or one with files on it."""
+        mount = self.world.agents[fault.who].mount
+        other = Storage(births=True, tick_us=1, skew_us=0, reuse=False)
+        other.begin(self.world.clock.now_us)
+        other.root.ino = mount.storage.root.ino
+        for name in (b"a", b"b", b"x") if fault.number % 2 else ():
+            other.create(other.root, name, subfolder=name == b"a")
+        mount.root, mount.identity = other.root, "disk-2"
+        await self._pass(fault)
+        mount.root, mount.identity = mount.storage.root, mount.own_identity
+        mount.forget()
 
     async def _unreadable(self, fault: Fault) -> None:
-        return
+        """Something in the tree cannot be read on this host."""
+        mount = self.world.agents[fault.who].mount
+        inodes = [mount.storage.root, *(inode for _, inode, _, _ in mount.storage.walk())]
+        uid = inodes[fault.number % len(inodes)].uid
+        mount.errors[uid] = errno.EIO if fault.number % 3 else errno.EACCES
+        await self._pass(fault)
+        mount.errors.pop(uid, None)

@@ -76,7 +76,7 @@ class Mount:
             if held.change != inode.change:
                 self.stale += 1
             return held
-        if not self.storage.alive(inode) and self.bound_us:
+        if not (inode.names or inode.top) and self.bound_us:
             raise OSError(errno.ESTALE, "gone")
         until = now_us - 1
         if self.bound_us:

@@ -27,6 +27,14 @@ class Door(Protocol):
     def arrived(self, handle: Callable[[Accept], Awaitable[None]]) -> bool: ...
 
 
+class Promised(Protocol):
+    """Hears what fusion has promised to an agent."""
+
+    def acknowledged(self, session: str, seq: int) -> None: ...
+
+    def leads(self, session: str, epoch: int) -> None: ...
+
+
 @dataclass(slots=True)
 class Line:
     """The way between one agent and fusion.
@@ -50,7 +58,7 @@ class SimSink:
     Args:
         machine: of the agent. line: the way. door: at its end.
         point: told the name of each window that is passed. count: told what happened.
-        timeout_s: a request without an answer is given up.
+        timeout_s: a request without an answer is given up. promised: told what fusion promises.
     """
 
     class Config(BaseModel):
@@ -66,7 +74,9 @@ class SimSink:
         point: Told,
         count: Told,
         timeout_s: float,
+        promised: Promised,
     ) -> None:
+        self._promised = promised
         self._machine, self._line, self._door, self._rng = machine, line, door, rng
         self._point, self._count, self._timeout_s = point, count, timeout_s
         self._session = ""
@@ -81,6 +91,8 @@ class SimSink:
         grant: Grant = await self._ask("open", lambda door, caller: door.open(hello, caller))
         self._session = grant.session_id
         self._echo = (grant.server_time, self._machine.raw_us())
+        if grant.role == "leader":
+            self._promised.leads(grant.session_id, grant.epoch)
         return grant
 
     async def send(self, batch: Batch) -> Ack:
@@ -93,6 +105,9 @@ class SimSink:
 
         ack: Ack = await self._ask("push", push)
         self._point("agent.acknowledged")
+        self._promised.acknowledged(session, ack.acked)
+        for one in ack.quarantined:
+            self._count("quarantined." + one.reason)
         self._echo = (ack.server_time, self._machine.raw_us())
         return ack
 
@@ -101,6 +116,8 @@ class SimSink:
         session = self._live()
         answer: Answer = await self._ask("beat", lambda d, c: d.beat(session, pulse, c))
         self._echo = (answer.server_time, self._machine.raw_us())
+        if answer.role == "leader":
+            self._promised.leads(session, answer.epoch)
         return answer
 
     async def close(self) -> None:

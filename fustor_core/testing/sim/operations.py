@@ -41,6 +41,7 @@ def draw_operations(options: Options) -> list[Operation]:
         "partial": {"begin": 3, "close": 3},
         "outside": {"out": 2, "in": 3},
         "bulk": {"many": 1, "clear": 1},
+        "asks": {"ask": 2, "scan": 1},
         "times": {"old": 3, "same": 2, "back": 2, "chmod": 1},
     }
     for feature, more in extra.items():
@@ -63,6 +64,7 @@ class Hands:
 
     Args:
         tell: told what happened and on which host. later: does something after so many µs.
+        ask: somebody asks fusion about a path, or for a scan of it.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class Hands:
         tell: Callable[[int, list[Told]], None],
         later: Callable[[int, Callable[[], None]], None],
         now_us: Callable[[], int],
+        ask: Callable[[str, bytes, int], None],
     ) -> None:
         self.storage, self._tell, self._later, self._now_us = storage, tell, later, now_us
+        self._ask = ask
         self._open: list[tuple[Inode, int]] = []
 
     def __repr__(self) -> str:
@@ -87,6 +91,10 @@ class Hands:
 
     def do(self, one: Operation) -> bool:
         """Do it; False when it means nothing here."""
+        if one.kind in ("ask", "scan"):
+            places = [path for path, _, _, _ in self.storage.walk()]
+            self._ask(one.kind, places[one.a % len(places)] if places else b"/", one.b)
+            return True
         self.storage.begin(self._now_us())
         told = self._one(one)
         self._tell(one.host, told)
@@ -149,7 +157,7 @@ class Hands:
             again = bool(one.a & 2)
 
             def fill() -> None:
-                if self.storage.alive(made) and inner not in (made.kids or {}):
+                if made.names and inner not in (made.kids or {}):
                     self.storage.begin(self._now_us())
                     self._tell(one.host, self.storage.create(made, inner, subfolder=again))
 

@@ -10,10 +10,10 @@ FEATURES = (
     "links", "partial", "outside", "bulk", "times", "reuse",  # what people do
     "overflow", "limit", "doubtful", "slow", "unreadable",  # what a source meets
     "cut", "loss", "twice", "late",  # the network
-    "stop", "kill", "restart", "reboot",  # processes
-    "full", "broken", "torn",  # the disk of fusion
+    "stop", "kill", "restart", "reboot", "wall",  # processes and machines
+    "full", "broken",  # the disk of fusion
     "vanish", "other",  # the root
-    "forget", "again", "standby", "standalone_jobs",  # the rest
+    "again", "standby", "asks",  # the rest
 )  # fmt: skip
 
 

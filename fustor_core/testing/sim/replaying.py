@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fustor_core import frames
+from fustor_core.claims import decode_batch
 from fustor_core.fold import Fold
 from fustor_core.keeping import Keeping
 from fustor_core.testing.sim.server import VIEW
@@ -44,8 +47,16 @@ def difference(a: dict[Any, Any], b: dict[Any, Any]) -> str:
             return f"directory {key} is only in {'the first' if key in a else 'the second'}"
         for what, x, y in zip(FIELDS, a[key], b[key], strict=True):
             if x != y:
-                return f"{what} of {key}: {x} and {y}"
+                return f"{what} of {key}: {_told(x, y)}"
     return ""
+
+
+def _told(x: Any, y: Any) -> str:
+    """The first part that differs."""
+    if isinstance(x, list) and isinstance(y, list):
+        only = [one for one in x if one not in y][:1], [one for one in y if one not in x][:1]
+        return f"{only[0]} and {only[1]}"
+    return f"{x} and {y}"
 
 
 def compare(world: World) -> str:
@@ -57,13 +68,30 @@ def compare(world: World) -> str:
     copy.mkdir()
     shutil.copytree(server.folder / "journal", copy / "journal")
     for name, folder in (("kept", server.folder), ("replayed", copy)):
-        view, arbitrator = world.fresh_drivers()
-        keeping = Keeping(
-            view, Fold(view, arbitrator), folder, "again", raw_us=server.machine.raw_us
-        )
+        keeping = keeping_of(world, folder)
         keeping.open(VIEW)
-        fault = difference(live, image(view))
+        fault = difference(live, image(keeping.view)) or (
+            _unkept(world, keeping) if name == "replayed" else ""
+        )
         keeping.close()
         if fault:
             return f"the state {name} is another one: {fault}"
     return ""
+
+
+def keeping_of(world: World, folder: Path) -> Keeping:
+    """A state directory, to be opened by nobody who serves."""
+    view, arbitrator = world.fresh_drivers()
+    machine = world.server.machine
+    return Keeping(view, Fold(view, arbitrator), folder, machine.boot_id, raw_us=machine.raw_us)
+
+
+def _unkept(world: World, keeping: Keeping) -> str:
+    """Acknowledged batches that the journal does not have."""
+    kept = set()
+    for _, kind, frame in keeping.journal.replay(0):
+        if kind == frames.BATCH:
+            head, body = frames.read_batch_frame(frame)
+            kept.add((head.session, decode_batch(body).seq))
+    lost = [one for one in world.checker.acked if one not in kept]
+    return f"{lost} are acknowledged and not in the journal" if lost else ""

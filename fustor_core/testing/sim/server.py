@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ import anyio.abc
 
 from fustor_core.contracts import Accept, Arbitrator, View
 from fustor_core.errors import DiskFull, FustorError
+from fustor_core.fold import Fold
 from fustor_core.fusion import Fusion
 from fustor_core.fusion_pipe import FusionPipeline
 from fustor_core.peers import FusionOptions
@@ -35,10 +37,12 @@ class Server:
         machine: its clocks. folder: its state directory, on a disk that loses what is not synced
             when the process is killed in a write. make: new drivers for each process.
         point, count: told the windows that are passed, and what happened.
-        started, answered: told that a process runs, that a request was answered.
+        folded, started, answered: given the fold before anything comes in; told that a process
+            runs, that a request was answered.
 
     Attributes:
         door: the way in; None while no process runs. full: the disk takes nothing.
+        runs: a process does, or begins to, and was not told to end.
         breaks: the next sync fails for good. alarms: what was told to people.
     """
 
@@ -52,10 +56,11 @@ class Server:
         rng: Random,
         point: Told,
         count: Told,
+        folded: Callable[[Fold], None],
         started: Callable[[], None],
         answered: Callable[[], None],
     ) -> None:
-        self._started, self._answered = started, answered
+        self._folded, self._started, self._answered = folded, started, answered
         self.machine, self.options, self.folder = machine, options, folder
         self._make, self._rng, self._point, self._count = make, rng, point, count
         self.pipeline: FusionPipeline | None = None
@@ -63,6 +68,7 @@ class Server:
         self.full = self.breaks = False
         self.alarms: list[str] = []
         self.starts = 0
+        self.runs = False
         self.kills = False
         self._scope: anyio.CancelScope | None = None
         self._group: anyio.abc.TaskGroup | None = None
@@ -144,32 +150,48 @@ class Server:
             sleep=self.machine.sleep,
         )
         self.starts += 1
-        pipeline.open()
-        self.pipeline = pipeline
+        self.runs, begun = True, False
         try:
+            pipeline.open()
+            self._folded(pipeline.fold)
+            self.pipeline = pipeline
             with anyio.CancelScope() as self._scope:
                 async with anyio.create_task_group() as self._group:
                     await self._group.start(pipeline.run)
                     self._started()
                     self.door = Fusion({VIEW: pipeline})
+                    begun = True
                     task_status.started()
         except* FustorError:
             self._count("fusion.exits")  # the disk failed: the process ends, and verifies
+            if not begun:
+                task_status.started()
         finally:
             self.door = self._scope = self._group = None
+            self.runs = False
             self.over.set()
 
     def kill(self) -> None:
         """kill -9."""
         if self._scope is not None:
-            self.kills, self.door = True, None
+            self.kills, self.door, self.runs = True, None, False
             self._scope.cancel()
 
     def end(self) -> None:
         """A clean stop."""
         if self._scope is not None:
-            self.door = None
+            self.door, self.runs = None, False
             self._scope.cancel()
+
+    def begin(self, act: Callable[[], Awaitable[object]]) -> None:
+        """Somebody on this machine asks for something."""
+
+        async def ask() -> None:
+            with suppress(FustorError):
+                await act()
+
+        if self._group is not None:
+            self._group.start_soon(ask)
 
     def arrived(self, handle: Callable[[Accept], Awaitable[None]]) -> bool:
         """A request; False: nobody listens."""

@@ -19,16 +19,17 @@ class Inode:
     Attributes:
         uid: never given again; `ino` may be. names: registers that show it, as (directory, name).
         kids: of a directory. change: grows with each change of its names or attributes.
-        writers: hosts that are writing it. row: its attributes.
+        writers: hosts that are writing it. row: its attributes. top: it needs no name to exist.
     """
 
-    __slots__ = ("birth", "change", "ino", "kids", "names", "row", "uid", "writers")
+    __slots__ = ("birth", "change", "ino", "kids", "names", "row", "top", "uid", "writers")
 
     def __init__(self, uid: int, ino: int, birth: int, row: Row, *, folder: bool) -> None:
         self.uid, self.ino, self.birth, self.row = uid, ino, birth, row
         self.kids: dict[bytes, Inode] | None = {} if folder else None
         self.names: dict[tuple[int, bytes], Inode] = {}
         self.change = 0
+        self.top = False
         self.writers: set[int] = set()
 
     @property
@@ -81,6 +82,7 @@ class Storage:
         self._history: dict[tuple[Key, bytes], tuple[list[int], list[bytes | None]]] = {}
         self.root = self._new(folder=True)
         self.outside = self._new(folder=True)
+        self.root.top = self.outside.top = True
 
     def __repr__(self) -> str:
         return f"<Storage {len(self.inodes)} inodes>"
@@ -135,10 +137,6 @@ class Storage:
             (_, name), at = next(iter(at.names.items()))
             parts.append(name)
         return b"/" + b"/".join(reversed(parts))
-
-    def alive(self, inode: Inode) -> bool:
-        """Whether it exists: somewhere, not only below the root."""
-        return bool(inode.names) or inode is self.root or inode is self.outside
 
     # ---- what changes it
 
@@ -239,7 +237,7 @@ class Storage:
         elif not values or values[-1] != value:
             times.append(self.now_us)
             values.append(value)
-        self._noted[key, name] = True
+            self._noted[key, name] = True
         self.changed_us = self.now_us
 
     def begin(self, now_us: int) -> None:
@@ -282,8 +280,6 @@ class Storage:
 
     def _end(self, inode: Inode) -> None:
         inode.change += 1
-        if inode.folder:
-            self._note(inode.key, b"", None)
         self._free.append(inode.ino)
 
 

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,7 +17,8 @@ import anyio
 import anyio.abc
 
 from fustor_core.claims import Key
-from fustor_core.contracts import Arbitrator, View
+from fustor_core.contracts import Arbitrator, Query, View
+from fustor_core.fold import Fold
 from fustor_core.registry import Registry
 from fustor_core.testing.sim.agent import Agent
 from fustor_core.testing.sim.checker import Checker, Watched
@@ -29,6 +31,8 @@ from fustor_core.testing.sim.seams import replaced
 from fustor_core.testing.sim.server import Server
 from fustor_core.testing.sim.storage import Storage, Told
 
+VERBS = ("stat", "ls", "tree", "du", "find", "stable", "suspects", "debts", "blind-spots", "status")
+AGAIN_S = 0.2
 START_US = 1_700_000_000_000_000
 SCRATCH = Path("/dev/shm")
 
@@ -64,7 +68,7 @@ class World:
             skew_us=rng.choice([0, -300_000, 900_000]),
             reuse=options.has("reuse"),
         )
-        self.hands = Hands(self.storage, self._happened, self._later, lambda: self.clock.now_us)
+        self.hands = Hands(self.storage, self._happened, self._later, self._now_us, self._ask)
         self.server = Server(
             self._machine("fusion", rng, 0.0),
             options,
@@ -73,9 +77,11 @@ class World:
             rng=Random(f"fusion {options.seed}"),
             point=self.point,
             count=self.count,
+            folded=self._folded,
             started=self._started,
             answered=self._answered,
         )
+        self.checker = Checker(self)
         self.agents = [
             Agent(
                 number,
@@ -86,12 +92,13 @@ class World:
                 door=self.server,
                 point=self.point,
                 count=self.count,
+                promised=self.checker,
             )
             for number in range(options.hosts)
         ]
-        self.checker = Checker(self)
         self.faults = Faults(self, faults)
         self.group: anyio.abc.TaskGroup
+        self._starting = anyio.Lock()
 
     def __repr__(self) -> str:
         return f"<World {self.options.seed} at {self.now_s:.3f} s>"
@@ -129,6 +136,24 @@ class World:
             self.note("op", host, one.word, self.storage.path(one.folder), one.name, one.child.uid)
         if host >= 0:
             self.agents[host % len(self.agents)].tell(told)
+
+    def _now_us(self) -> int:
+        return self.clock.now_us
+
+    def _ask(self, kind: str, path: bytes, number: int) -> None:
+        """Somebody asks: what is asked must have an answer."""
+        pipeline = self.server.pipeline
+        if pipeline is None or self.server.door is None:
+            return
+        if kind == "scan":
+            self.server.begin(partial(pipeline.scan, path, recursive=bool(number & 1)))
+            return
+        verb = VERBS[number % len(VERBS)]
+        for page in pipeline.view.read(Query(verb, path), pipeline.moment()):
+            self.note("asked", verb, path, len(page.items))
+
+    def _folded(self, fold: Fold) -> None:
+        self.checker.folds(fold)
 
     def _started(self) -> None:
         self.checker.started()
@@ -220,10 +245,13 @@ class World:
                 self.faults.begin(one)
 
     async def restart_server(self, after_s: float) -> None:
-        """Fusion starts again."""
-        await self.server.over.wait()
+        """Fusion starts again, if it does not run."""
         await anyio.sleep(after_s)
-        await self.group.start(self.server.run)
+        async with self._starting:
+            while not self.server.runs:
+                await self.server.over.wait()
+                await self.group.start(self.server.run)
+                await anyio.sleep(AGAIN_S)  # its disk may fail at the start, too
 
     async def restart_agent(self, agent: Agent, after_s: float) -> None:
         """An agent starts again."""
