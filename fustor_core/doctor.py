@@ -11,9 +11,10 @@ import resource
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fustor_core.errors import ConfigError, PluginError
 from fustor_core.registry import KINDS, Registry, refuse_earlier_system
@@ -189,6 +190,24 @@ def clock(now_s: Callable[[], float] = time.time) -> Check:
         "a wall clock that is not before this program's installation, and CLOCK_BOOTTIME",
         "set the clock; let chrony, ntpd or systemd-timesyncd keep it",
     )
+
+
+def pipes(told: Iterable[Mapping[str, Any]]) -> Iterator[Check]:
+    """Whether the pipes that run have nothing to warn of.
+
+    Args:
+        told: their documents.
+    """
+    for pipe in told:
+        warnings = [str(one) for one in pipe.get("warnings") or ()]
+        found, _, remedy = "; ".join(warnings).partition("; set ")
+        yield Check(
+            f"pipe {pipe.get('id')}",
+            not warnings,
+            found or "nothing to warn of",
+            "nothing to warn of",
+            f"set {remedy}" if remedy else "see `fustor pipe show`",
+        )
 
 
 def _permissions(home: Path, place: Path, elsewhere: str) -> Check:

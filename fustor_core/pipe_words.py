@@ -131,4 +131,5 @@ def document(
         "watched_dirs": told.get("watched_dirs", 0),
         "watch_limit": told.get("watch_limit"),
         "uncovered": [path_item(path) for path in uncovered(post, told)],
+        "warnings": list(told.get("warnings", ())),
     }

@@ -83,7 +83,8 @@ class ViewReporter:
 class PipeReporter:
     """Watches one pipe that feeds a view elsewhere: its state, that it is ready, its trouble.
 
-    Ready is a pipe whose first scan is over, or that follows. A new error is a warning.
+    Ready is a pipe whose first scan is over, or that follows. A new error is a warning, and so is
+    what its source warns of.
 
     Args:
         ask: gives its document (Pipe of interfaces.md §2).
@@ -104,6 +105,7 @@ class PipeReporter:
         self._ask, self._scanned, self._socket, self._tell = ask, scanned, socket, tell
         self._last: dict[str, Any] = {}
         self._error: str | None = None
+        self._warned: set[str] = set()
 
     async def run(self) -> None:
         """Report until cancelled."""
@@ -127,3 +129,8 @@ class PipeReporter:
             told = f"pipe {document['id']}: {error}"
             self._tell(event("warning", message=told, pipe=document["id"]))
         self._error = error
+        warnings = set(document["warnings"])
+        for warning in sorted(warnings - self._warned):
+            told = f"pipe {document['id']}: {warning}"
+            self._tell(event("warning", message=told, pipe=document["id"]))
+        self._warned = warnings

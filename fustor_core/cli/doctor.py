@@ -23,10 +23,11 @@ def doctor(ctx: typer.Context) -> int:
 
     Exit 1: something is amiss; what to do stands beside it.
     """
-    from fustor_core.doctor import examine
+    from fustor_core.doctor import examine, pipes
 
     call: Call = ctx.obj
     checks = examine(call.settings.home, directories=_directories(call))
+    checks += pipes(_pipes(call))
     wrong = [check for check in checks if not check.ok]
     screen = call.screen
     if call.settings.jsonl:
@@ -45,6 +46,14 @@ def doctor(ctx: typer.Context) -> int:
         screen.flush()
         screen.note(f"{len(wrong)} of {len(checks)} are amiss" if wrong else "all is well")
     return failure.FAILED if wrong else failure.OK
+
+
+def _pipes(call: Call) -> list[dict[str, Any]]:
+    """The pipes of the running agent; none when nothing runs."""
+    try:
+        return list(call.get("/pipes").get("pipes") or ())
+    except FustorError:
+        return []
 
 
 def _directories(call: Call) -> int | None:

@@ -51,7 +51,8 @@ def pipe_rows(pipes: Sequence[Document]) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for pipe in pipes:
         named = [str(flag) for flag in pipe.get("flags") or ()] or ["STOPPED"]
-        trouble = str(pipe.get("last_error") or "")
+        told = [pipe.get("last_error"), *(pipe.get("warnings") or ())]
+        trouble = "; ".join(str(one) for one in told if one)
         row: list[Cell] = [
             (safe(str(pipe.get("id"))), "bold"),
             safe(f"{pipe.get('source')} → {pipe.get('sink')}"),
@@ -68,8 +69,10 @@ def watching(pipe: Document) -> str:
     """``1,204 directories watched``, and how many only polled."""
     watched = int(pipe.get("watched_dirs") or 0)
     told = f"{figures.counted(watched, 'directory', 'directories')} watched"
-    polled = len(pipe.get("uncovered") or ())
-    return told + (f", {figures.count(polled)} polled" if polled else "")
+    uncovered = pipe.get("uncovered") or ()
+    if "/" in uncovered:
+        return f"{told}, all polled"
+    return told + (f", {figures.count(len(uncovered))} polled" if uncovered else "")
 
 
 def session_rows(sessions: Sequence[Document]) -> list[list[Cell]]:

@@ -165,6 +165,7 @@ async def test_the_document_has_every_field_of_a_pipe() -> None:
         "watched_dirs": 3,
         "watch_limit": 9,
         "uncovered": [b"/\xff", b"/b"],
+        "warnings": ["the caches are older than they say"],
     }
     async with rig.running():
         await rig.reach(66)
@@ -189,6 +190,7 @@ async def test_the_document_has_every_field_of_a_pipe() -> None:
         "watched_dirs": 3,
         "watch_limit": 9,
         "uncovered": [{"path_b64": "L/8="}, "/b"],
+        "warnings": ["the caches are older than they say"],
         "generation": 1,
     }
     assert told["last_ack_at"].endswith("Z")

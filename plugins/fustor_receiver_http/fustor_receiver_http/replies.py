@@ -169,6 +169,7 @@ PARTS: dict[str, Schema] = {
         watched_dirs=COUNT,
         watch_limit=maybe(COUNT),
         uncovered=PATHS,
+        warnings=several(TEXT),
         generation=COUNT,
     ),
     "Session": document(

@@ -104,6 +104,15 @@ def test_doctor(fustor: Fustor, home: Path) -> None:
     assert len(fustor("doctor").lines) >= len(checks)
 
 
+def test_what_a_pipe_warns_of_is_amiss() -> None:
+    warning = "an answer was 9.0 s old, and the mount says 3 s; set `cache_bound: 14`"
+    quiet, loud = doctor.pipes([{"id": "a", "warnings": []}, {"id": "b", "warnings": [warning]}])
+    assert (quiet.name, quiet.ok) == ("pipe a", True)
+    assert (loud.name, loud.ok) == ("pipe b", False)
+    assert loud.found == "an answer was 9.0 s old, and the mount says 3 s"
+    assert loud.remedy == "set `cache_bound: 14`"
+
+
 def limits(folder: Path, **figures: int) -> Path:
     for name, figure in figures.items():
         (folder / name).write_text(f"{figure}\n")

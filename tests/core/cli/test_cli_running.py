@@ -49,6 +49,14 @@ def status(make: Any, **changes: Any) -> dict[str, Any]:
     }
 
 
+def test_status_tells_what_a_source_warns_of(fustor: Fustor, server: Any, make: Any) -> None:
+    told = pipe(uncovered=["/"], warnings=["the caches are older than they say"])
+    server.answer("/status", status(make, pipes=[told]))
+    done = fustor("status")
+    assert b"all polled" in done.out
+    assert b"the caches are older than they say" in done.out
+
+
 def test_status(fustor: Fustor, server: Any, make: Any) -> None:
     server.answer("/status", status(make))
     done = fustor("status")
