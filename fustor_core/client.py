@@ -1,7 +1,6 @@
 """A client of the HTTP API, for people at a terminal: one request at a time, no event loop.
 
-The only file that imports httpx, and only when a request is about to be sent: what needs no server
-must not pay for it.
+`lane` is imported only when a request is about to be sent: what needs no server must not pay.
 """
 
 from __future__ import annotations
@@ -21,13 +20,16 @@ from fustor_core.errors import FustorError, QueryError, Refused, Unreachable
 from fustor_core.problems import error_of, problem_document
 
 if TYPE_CHECKING:
-    import httpx
+    import ssl
+
+    from fustor_core.lane import Connection
 
 BASE = "/api/v1"
 TIMEOUT_S = 10.0
 PROBE_S = 1.0
 UNIX = "unix:"
 NDJSON = "application/x-ndjson"
+CA = "SSL_CERT_FILE"
 
 
 class TimedOut(Unreachable):
@@ -43,6 +45,7 @@ class Client:
         key: bearer key, for TCP.
         timeout_s: longest silence of the server within one request.
         trace: told a line about each request.
+        cert: PEM file of a certificate and its private key, for a server that wants one.
 
     Every method raises `Unreachable` when the server cannot be reached or breaks off, `TimedOut`
     when it stays silent, and for a problem document the error of `error_of`.
@@ -55,12 +58,14 @@ class Client:
         key: str | None = None,
         timeout_s: float | None = TIMEOUT_S,
         trace: Callable[[str], None] | None = None,
+        cert: Path | None = None,
     ) -> None:
         self.server = server
         self.timeout_s = timeout_s
         self._key = key
         self._trace = trace
-        self._http: httpx.Client | None = None
+        self._cert = cert
+        self._http: Connection | None = None
         self._held = ExitStack()  # what a socket in a deep folder is reached through
 
     def __repr__(self) -> str:
@@ -100,7 +105,7 @@ class Client:
             body: sent as JSON.
         """
         connection = self._open()
-        import httpx
+        from fustor_core import lane
 
         begun = time.monotonic()
         try:
@@ -111,7 +116,7 @@ class Client:
                 content=None if body is None else json.dumps(body).encode(),
                 headers={} if body is None else {"Content-Type": "application/json"},
             )
-        except httpx.HTTPError as error:
+        except lane.Errors as error:
             raise self._failure(error) from error
         if self._trace is not None:
             spent_ms = (time.monotonic() - begun) * 1000
@@ -140,7 +145,7 @@ class Client:
             silence_s: longest wait for the next bytes, then `TimedOut`; None: for ever.
         """
         connection = self._open()
-        import httpx
+        from fustor_core import lane
 
         try:
             with connection.stream(
@@ -148,30 +153,27 @@ class Client:
                 BASE + path,
                 params=_query(params),
                 headers={"Accept": NDJSON},
-                timeout=httpx.Timeout(self.timeout_s, read=silence_s),
+                timeout=lane.patience(self.timeout_s, silence_s),
             ) as reply:
                 if reply.status_code >= 400:
                     content = reply.read()
                     raise error_of(problem_document(reply.status_code, content, reply.headers))
                 yield _lines(reply.iter_bytes())
-        except httpx.HTTPError as error:
+        except lane.Errors as error:
             raise self._failure(error) from error
 
-    def _open(self) -> httpx.Client:
+    def _open(self) -> Connection:
         if self._http is not None:
             return self._http
         if self.server.startswith(UNIX):
             path = self.server.removeprefix(UNIX)
             _require_socket(path)
-            import httpx
-
+            from fustor_core import lane
             from fustor_core.state import socket_address
 
             uds = self._held.enter_context(socket_address(Path(path)))
-            # verify=False: nothing to verify here, and loading the certificates takes 20 ms
-            transport = httpx.HTTPTransport(uds=uds, verify=False)
-            self._http = httpx.Client(
-                transport=transport, base_url="http://localhost", timeout=self.timeout_s
+            self._http = lane.connection(
+                "http://localhost", socket=uds, timeout_s=self.timeout_s, verify=False
             )
             return self._http
         if not self.server.startswith(("http://", "https://")):
@@ -179,50 +181,62 @@ class Client:
                 f"no server address: {self.server!r}",
                 remedy="write unix:/path/of/socket, http://host:port or https://host:port",
             )
-        import httpx
+        from fustor_core import lane
 
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
-            self._http = httpx.Client(
-                base_url=self.server.rstrip("/"),
-                timeout=self.timeout_s,
-                headers=headers,
-                verify=self.server.startswith("https:"),
+            self._http = lane.connection(
+                self.server.rstrip("/"),
+                key=self._key or "",
+                timeout_s=self.timeout_s,
+                verify=self._trusted(),
             )
-        except (httpx.InvalidURL, ValueError) as error:
+        except ValueError as error:
             raise QueryError(f"no server address: {self.server!r} ({error})") from error
         return self._http
 
-    def _failure(self, error: Exception) -> FustorError:
-        """What an error of httpx means to the caller; the connection is given up."""
-        import ssl
+    def _trusted(self) -> ssl.SSLContext | bool:
+        """What the server's certificate is checked with, and the one that is shown to it.
 
-        import httpx
+        Raises:
+            QueryError: a file cannot be used.
+        """
+        from fustor_core import lane
+
+        if not self.server.startswith("https:"):
+            return False
+        ca = os.environ.get(CA)
+        try:
+            return lane.trusted(Path(ca) if ca else None, self._cert)
+        except lane.BadPem as bad:
+            option = CA if bad.option == "ca" else "--cert"
+            raise QueryError(str(bad), remedy=f"{option} names a PEM file") from bad
+
+    def _failure(self, error: Exception) -> FustorError:
+        """What an error of the connection means to the caller; the connection is given up."""
+        from fustor_core import lane
 
         self.close()
-        late = isinstance(error, httpx.TimeoutException)
-        if late and not isinstance(error, httpx.ConnectTimeout):
+        fault = lane.fault_of(error)
+        if fault.kind == "late":
             return TimedOut(f"no answer from {self.server} in time", remedy="give more --timeout")
-        cause = _os_error(error)
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        if fault.kind == "trust":
             return Unreachable(
-                f"the certificate of {self.server} is not trusted: {cause.verify_message}",
+                f"the certificate of {self.server} is not trusted: {fault.reason}",
                 remedy="is the address right? If its CA is your own, name the file with that CA:"
-                " SSL_CERT_FILE=/path/of/ca.pem",
+                f" {CA}=/path/of/ca.pem",
             )
-        if isinstance(cause, ssl.SSLError):
+        if fault.kind == "tls":
+            own = "does it take this --cert?" if self._cert else "does it want a --cert of yours?"
             return Unreachable(
-                f"no TLS with {self.server}: {cause.reason or cause}",
-                remedy="does it speak https there, and does it take clients without certificate?",
+                f"no TLS with {self.server}: {fault.reason}",
+                remedy=f"does it speak https there, and {own}",
             )
-        if cause is not None and cause.errno in (errno.EACCES, errno.EPERM):
+        if fault.kind == "denied":
             return _denied(self.server)
-        absent = cause is not None and cause.errno in (errno.ECONNREFUSED, errno.ENOENT)
-        if absent and self.server.startswith(UNIX):
+        if fault.kind == "absent" and self.server.startswith(UNIX):
             return nothing_runs(self.server)
-        reason = os.strerror(cause.errno) if cause is not None and cause.errno else str(error)
         return Unreachable(
-            f"cannot talk to {self.server}: {reason or type(error).__name__}",
+            f"cannot talk to {self.server}: {fault.reason}",
             remedy="is it running there, and is the address right?",
         )
 
@@ -335,15 +349,6 @@ def _require_socket(path: str) -> None:
         raise _denied(UNIX + path) from error
     except OSError as error:
         raise nothing_runs(UNIX + path) from error
-
-
-def _os_error(error: BaseException | None) -> OSError | None:
-    """The operating system's error that an error of httpx was made from."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno is not None:
-            return error
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _denied(server: str) -> Refused:

@@ -31,7 +31,7 @@ LAYERS = {
     """,
     "L2 decisions": """
         pacing sequence sessions leadership arbitration lines admission frames roll
-        telling owing fold keys queues reconcile rounds tempo live shelf
+        telling owing courses fold keys queues reconcile rounds tempo live shelf
         state_runs.limits state_runs.transactions state_runs.replicas state_runs.context
         state_runs.projection state_runs.chronicle state_runs.replaying
     """,
@@ -41,7 +41,7 @@ LAYERS = {
         files.listing files.looking files.members files.marks files
         state.files state.mounts state.locks state.sockets state.home state.archive state
         journal.frames journal.recovery journal.log journal.group journal
-        client registry jobs waiting outbox errands orders peers documents sights quarantine
+        lane client registry jobs waiting outbox errands orders peers documents sights quarantine
         replay keeping
         summons standing fusion_pipe key_files key_store vouchers
         fusion post phases audits trouble spool remains link stage courier heart lookout pipe_words

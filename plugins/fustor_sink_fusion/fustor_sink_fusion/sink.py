@@ -19,7 +19,7 @@ from fustor_sink_fusion.options import Options
 from fustor_sink_fusion.replies import error_for, wrong_content
 
 if TYPE_CHECKING:
-    from fustor_sink_fusion.lane import Lane
+    from fustor_core.lane import Lane
 
 SESSIONS = f"{BASE}/pipe/sessions/"
 JSON = "application/json"
@@ -138,9 +138,19 @@ class FusionSink:
     def _lane(self, name: str) -> Lane:
         if name not in self._lanes:
             # what only a pipe that runs needs: configuration is read without it
-            from fustor_sink_fusion.lane import Lane
+            from fustor_core.lane import Lane, Reach
 
-            self._lanes[name] = Lane(self.config)
+            config = self.config
+            reach = Reach(
+                config.url,
+                config.url,
+                "does fusion run there, and is the address right?",
+                config.key.get_secret_value() if config.key is not None else "",
+                config.ca,
+                config.cert,
+                config.timeout,
+            )
+            self._lanes[name] = Lane(reach)
         return self._lanes[name]
 
     def _live(self) -> str:

@@ -13,12 +13,12 @@ import anyio
 import anyio.abc
 import pytest
 from fustor_sink_fusion import FusionSink
-from fustor_sink_fusion.lane import REPLY_BYTES_MAX
 from fustor_sink_fusion.replies import SLOWEST_S, error_for
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fustor_core.errors import PipeError, Refused, SlowDown, TooLarge, Unreachable
+from fustor_core.lane import REPLY_BYTES_MAX
 from fustor_core.testing.promises import hello
 
 KEY = "fst_id_a-canary-of-a-key"

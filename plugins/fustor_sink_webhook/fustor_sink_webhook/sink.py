@@ -15,13 +15,15 @@ from fustor_core.contracts import Hello, boottime_us
 from fustor_core.errors import TooLarge, Unreachable
 from fustor_core.telling import Teller, quarantined, told
 from fustor_sink_webhook.options import Options
+from fustor_sink_webhook.replies import error_for
 from fustor_sink_webhook.signature import KEY, SIGNATURE, TIMESTAMP, idempotency_key, signature
 
 if TYPE_CHECKING:
-    from fustor_sink_webhook.wire import Wire
+    from fustor_core.lane import Lane
 
 TYPES = {"json": "application/json", "ndjson": "application/x-ndjson"}
 LINE_BYTES = 16 << 10  # what a server takes that takes anything
+REPLY_BYTES = 64 << 10  # nothing that matters stands behind that
 HEAD_BYTES = 4 << 10  # room for what stands around the claims of a request
 
 
@@ -33,7 +35,7 @@ class WebhookSink:
     def __init__(self, config: Options) -> None:
         self.config = config
         self._teller: Teller | None = None
-        self._wire: Wire | None = None
+        self._lane: Lane | None = None
         self._body_bytes = config.max_body - HEAD_BYTES
         self._taken: tuple[int, set[str]] = (0, set())  # of one batch, the keys that were answered
 
@@ -66,9 +68,9 @@ class WebhookSink:
     async def end(self) -> None:
         """Close the connection."""
         self._teller = None
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            await wire.close()
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            await lane.close()
 
     def _groups(self, lines: Iterator[bytes]) -> Iterator[list[bytes]]:
         """Lines that go together into one request."""
@@ -107,11 +109,20 @@ class WebhookSink:
         taken = self._taken[1]
         if key in taken:
             return
-        if self._wire is None:
+        if self._lane is None:
             # what only a pipe that runs needs: configuration is read without it
-            from fustor_sink_webhook.wire import Wire
+            from fustor_core.lane import Lane, Reach
 
-            self._wire = Wire(self.config)
+            config = self.config
+            reach = Reach(
+                config.url,
+                config.server,
+                ca=config.ca,
+                timeout_s=config.timeout,
+                reply_most=REPLY_BYTES,
+                cut=True,
+            )
+            self._lane = Lane(reach)
         now = int(time.time())
         secret = self.config.secret.get_secret_value()
         headers = {
@@ -120,7 +131,9 @@ class WebhookSink:
             TIMESTAMP: str(now),
             SIGNATURE: signature(secret, now, key, body),
         }
-        await self._wire.post(body, headers)
+        reply = await self._lane.ask("POST", "", body, headers)
+        if not 200 <= reply.status < 300:
+            raise error_for(self.config.server, reply.status, reply.headers, reply.body)
         taken.add(key)
 
     def _body(self, teller: Teller, seq: int, lines: Sequence[bytes]) -> bytes:
