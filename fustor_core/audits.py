@@ -9,7 +9,7 @@ import anyio
 
 from fustor_core.config.model import Pipe
 from fustor_core.contracts import Tiered
-from fustor_core.phases import audit
+from fustor_core.phases import audit, goes_on
 from fustor_core.post import Post
 from fustor_core.rounds import NO_TURNS, intervals
 from fustor_core.waiting import sleep_until
@@ -29,6 +29,7 @@ class Audits:
         self._turns = NO_TURNS
         self._deep_every = 1
         self._changed = anyio.Event()
+        self._under_way: tuple[str, tuple[int, int], int] | None = None
         self.done = 0
 
     def __repr__(self) -> str:
@@ -72,11 +73,22 @@ class Audits:
         while True:
             tier = await self._due()
             async with phase():
-                shares = self._deep_every if tier == "names" else 0
-                await audit(self._post, tier, (self._turns.middle, shares))
+                await self._audit(tier)
                 self._turns = self._turns.done(tier, self._now_s())
                 self.done += tier != "directories"
                 worked()
+
+    async def _audit(self, tier: str) -> None:
+        """One audit; behind what was acknowledged of it when it was broken off before."""
+        post = self._post
+        deep = self._turns.middle, self._deep_every if tier == "names" else 0
+        before, self._under_way = self._under_way, (tier, deep, post.recall.lives)
+        after = b""
+        if before == self._under_way and goes_on(post.source):
+            await post.outbox.flushed()
+            after = post.outbox.reached
+        await audit(post, tier, deep, after)
+        self._under_way = None
 
     async def _due(self) -> str:
         """Wait until a tier is due, and say which."""

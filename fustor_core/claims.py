@@ -47,6 +47,7 @@ class Origin(StrEnum):
 
 LEADER_ONLY = frozenset({Origin.SNAPSHOT, Origin.AUDIT, Origin.SENTINEL})
 
+BEGINS, WHOLE = "begins", "whole"  # of a whole scan; see `Root.course`
 MOVED = 1  # both halves came from one cookie, the source was watched, the target is the same key
 WRITING = 2  # modified, and no close-write seen yet: the content may be partial
 CLOSED = 4  # a close-write was seen: the writer is done
@@ -263,6 +264,10 @@ class Root(msgspec.Struct, tag="r", array_like=True, frozen=True, kw_only=True):
         marker: content of an optional marker file.
         present: False when nothing usable stands at the path; `reason` says what.
         birth: how keys of this storage get their birth: ``btime``, ``handle`` or ``none``.
+        course: the whole scan of this session ``begins`` with this proof, or it was ``whole``; else
+            "". A scan that does not look at every directory is none.
+        after: of one that begins, in the order of a walk: the view path behind which it goes on,
+            b"" from the root on; None = in another order.
     """
 
     key: Key
@@ -273,6 +278,8 @@ class Root(msgspec.Struct, tag="r", array_like=True, frozen=True, kw_only=True):
     present: bool = True
     reason: str = ""
     birth: str = "btime"
+    course: str = ""
+    after: bytes | None = None
 
 
 Claim = Cell | Listing | Same | Calm | Owe | Root

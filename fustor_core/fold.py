@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from fustor_core import courses
 from fustor_core.admission import usable, without_bad_rows
 from fustor_core.arbitration import order
 from fustor_core.claims import (
     ROW_BYTES,
+    WHOLE,
     Batch,
     Calm,
     Cell,
@@ -47,7 +49,6 @@ EDGE_ROWS = 4
 LAG_SAMPLES = 16
 EVIDENCE_KEPT = 20_000
 NO_STAMP = Stamp(0, 0, 0, "s")
-_SCANS = frozenset({Origin.SNAPSHOT, Origin.AUDIT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,7 @@ class Fold:
         self.identity = ""
         self.root: Key | None = None
         self.lag = LogicalClock()
-        self.audits = 0
-        self.last_audit: tuple[int, float] | None = None  # fusion µs of its end, seconds
-        self._audit_began: int | None = None
+        self.audits = Audits()
         self.touched = False
         self._before: tuple[Any, ...] = ()
         self.evidence: deque[Evidence] = deque(maxlen=EVIDENCE_KEPT)
@@ -110,7 +109,7 @@ class Fold:
             head: what fusion stamped. batch: the claims. moment: when it arrived.
         """
         done = Folded()
-        self.begin(replace(moment, by=head.agent, audit=self.audits + 1))
+        self.begin(replace(moment, by=head.agent, audit=self.audits.count + 1))
         skipped = frozenset(head.skipped)
         stamps = unpack_stamps(head.stamps)
         view = self.view
@@ -125,7 +124,7 @@ class Fold:
             )
             facts = Facts(seen, head.arrival_us, moment.storage_ns)
             if isinstance(claim, Root):
-                self._root(claim, seen)
+                self._root(claim, seen, head.session)
                 continue
             if isinstance(claim, Calm):
                 self._calm(claim, facts)
@@ -150,6 +149,7 @@ class Fold:
                 rows = 0
                 yield done
         applied = view.commit()
+        self.audits = courses.passed(self.audits, head.session, batch, skipped)
         self._sample(batch, head, skipped)
         done.owed, done.changes = applied.owed, applied.changes
         yield done
@@ -162,7 +162,7 @@ class Fold:
     def mark(self) -> None:
         """From here on `undone` leads back to here."""
         self.touched = False
-        self._before = self.identity, self.root, self.audits, self.last_audit, self._audit_began
+        self._before = self.identity, self.root, self.audits
 
     def _apply(self, verdict: Verdict) -> None:
         self.touched = True
@@ -170,7 +170,7 @@ class Fold:
 
     def undone(self, head: BatchHead | None) -> None:
         """What the present input did beside the view, it did not do; `head` when it is a batch."""
-        self.identity, self.root, self.audits, self.last_audit, self._audit_began = self._before
+        self.identity, self.root, self.audits = self._before
         if head is not None:
             place = head.session, head.arrival_us
             kept = [e for e in self.evidence if (e.session, e.at_us) != place]
@@ -190,12 +190,7 @@ class Fold:
         """Take over what a checkpoint kept; None: there was none."""
         self.identity, self.root = (meta.identity, meta.root) if meta is not None else ("", None)
         self.lag = LogicalClock(meta.lag if meta is not None else None)
-        audits = meta.audits if meta is not None else Audits()
-        self.audits, self.last_audit, self._audit_began = audits.count, audits.last, audits.began
-
-    def audited(self) -> Audits:
-        """What a checkpoint keeps of audits."""
-        return Audits(self.audits, self.last_audit, self._audit_began)
+        self.audits = meta.audits if meta is not None else Audits()
 
     def spare(self, head: BatchHead, batch: Batch, moment: Moment) -> Folded:
         """In place of `batch`, for one that cannot be applied: all that it is about is owed.
@@ -235,21 +230,19 @@ class Fold:
                 self.lag.sample(head.wall_ns, unpack_row(claim.value).ctime_ns)
                 taken += 1
 
-    def _root(self, claim: Root, seen: Seen) -> None:
+    def _root(self, claim: Root, seen: Seen, session: str) -> None:
         if not claim.present:
             return
         if not self.identity:
             self.identity, self.root = claim.identity, claim.key
         if (claim.identity, claim.key) != (self.identity, self.root):
             return  # another storage: whatever it shows says nothing about this view
-        if claim.origin is Origin.AUDIT:
-            self._audit_began = seen.lo
-        elif self._audit_began is not None:  # the proof behind a scan that was whole
-            self.audits += 1
-            self.last_audit = (seen.hi, (seen.hi - self._audit_began) / 1e6)
-            self._audit_began = None
+        before = self.audits.course
+        self.audits = courses.proven(self.audits, claim, session, seen)
         verdict = Verdict(claim.key, b"/", "root", seen, claim.origin)
-        verdict.scan = claim.origin in _SCANS
+        verdict.scan = claim.origin in courses.SCANS and claim.course != WHOLE and not claim.after
+        if before is not None and self.audits.course is None:
+            verdict.settles = seen
         self._apply(verdict)
 
     def _calm(self, claim: Calm, facts: Facts) -> None:

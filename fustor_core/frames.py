@@ -172,16 +172,33 @@ class WatchRow(msgspec.Struct, array_like=True, frozen=True):
     top: bytes | None
 
 
+class Course(msgspec.Struct, array_like=True, frozen=True):
+    """A look at the whole view, not over yet.
+
+    Attributes:
+        session: who makes it. audit: it is one, and no snapshot.
+        ordered: its claims come in the order of a walk. began_us: fusion time.
+        after: view path up to which, in that order, every directory was looked at; b"" = none.
+    """
+
+    session: str
+    audit: bool
+    ordered: bool
+    began_us: int
+    after: bytes = b""
+
+
 class Audits(msgspec.Struct, array_like=True, frozen=True):
     """How often the whole view was looked at again.
 
     Attributes:
-        last: fusion µs of the last one's end, and its seconds. began: of the one that runs.
+        last: fusion µs of the last one's end, and its seconds.
+        course: the whole scan that runs, or was broken off.
     """
 
     count: int = 0
     last: tuple[int, float] | None = None
-    began: int | None = None
+    course: Course | None = None
 
 
 class Meta(msgspec.Struct, array_like=True, frozen=True):

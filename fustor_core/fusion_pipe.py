@@ -386,7 +386,7 @@ class FusionPipeline:
         """What fusion adds to the view's own part of ViewStatus (interfaces.md §2)."""
         options, led, sessions = self.options, self.standing.leadership, self.standing.sessions
         leader = sessions.get(led.leader) if led.leader else None
-        audits = (self.fold.audits, self.fold.last_audit)
+        audits = (self.fold.audits.count, self.fold.audits.last)
         told = view_status(options.view, self.moment(), led, leader, self.root_path, audits)
         told |= {"driver": options.driver, "arbitrator": options.arbitrator}
         told |= {

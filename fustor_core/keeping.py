@@ -387,7 +387,7 @@ class Keeping:
             bound=roll.bound(),
             jobs=self.jobs.rows(),
             watches=self.watches.rows(where) if where is not None else [],
-            audits=fold.audited(),
+            audits=fold.audits,
         )
 
     def close(self) -> None:

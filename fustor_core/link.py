@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import anyio
 
 from fustor_core.claims import Ack, Batch
-from fustor_core.contracts import Answer, Grant, Hello, Introduced, Pulse, Sessioned, Sink
+from fustor_core.contracts import Answer, Grant, Hello, Introduced, Pulse, Rest, Sessioned, Sink
 from fustor_core.errors import Unreachable
 from fustor_core.pacing import Rhythm, heartbeat_interval_s
 from fustor_core.waiting import Sleep, within
@@ -42,7 +42,7 @@ class Link:
 
     Attributes:
         grant: the session as granted; None without one.
-        role, epoch: as last told.
+        role, epoch: as last told. rest: as last told to a leader.
         proven: something was answered in this session beside its opening.
         sessions: how many were granted.
     """
@@ -55,6 +55,7 @@ class Link:
         self.grant: Grant | None = None
         self.role = None if self.sessioned else LEADER
         self.epoch = 0
+        self.rest: Rest | None = None
         self._met = not isinstance(sink, Introduced)
         self.proven, self.sessions = False, 0
         self._heartbeat_s = heartbeat_s
@@ -114,6 +115,7 @@ class Link:
             return
         grant = await self.sink.open(hello)
         self.grant, self.role, self.epoch = grant, grant.role, grant.epoch
+        self.rest = grant.rest
         self.sessions += 1
         self._proof_s = self._now_s()
         self._rhythm = self._rhythm_of(grant)
@@ -176,7 +178,7 @@ class Link:
         limit_s = max(BEAT_LIMIT_S, timeout_s / 3)
         late = Unreachable(f"no answer to a heartbeat within {limit_s:g} s")
         answer = await within(limit_s, lambda: sink.beat(pulse), self._sleep, late)
-        self.proven = True
+        self.proven, self.rest = True, answer.rest
         self._proof_s = self._now_s()
         self._rhythm = self._rhythm.beaten(self._proof_s)
         return answer

@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import anyio
 
-from fustor_core.contracts import Polling, Watching
+from fustor_core.contracts import Polling, Rest, Watching
 from fustor_core.errors import FustorError
-from fustor_core.phases import arm, attend, message, prove
+from fustor_core.phases import arm, attend, goes_on, message, prove
 from fustor_core.post import Post
 
 SourceError = OSError | FustorError
+MARGIN_S = 5.0  # for which the age of a scan may have been on its way
 OVERFLOW = "overflow"  # evidence was lost: what happened meanwhile is not known
 _NO_ROOT = (errno.ENODEV, errno.ESTALE)  # as `prove` says it
 
@@ -41,6 +42,8 @@ class Lookout:
         self._again, self._settled = anyio.Event(), anyio.Event()
         self._standing: anyio.CancelScope | None = None
         self._walked: int | None = None  # after so many breaks
+        self._walked_us = 0
+        self._begun: tuple[str | None, int] | None = None
         self._stale = False  # the root was lost: the watch may stand on something else
         self._why = OVERFLOW  # the reason for which everything is owed after a break
 
@@ -84,7 +87,31 @@ class Lookout:
         if arms and self._walked != self.breaks:
             breaks = self.breaks
             await arm(self._post)
-            self._walked = breaks
+            self.walked(breaks)
+
+    def walked(self, breaks: int) -> None:
+        """All directories are watched, since the watch was lost for so many times."""
+        if self._walked != breaks:
+            self._walked, self._walked_us = breaks, self._post.now_us()
+
+    def behind(self, rest: Rest | None, session_id: str | None) -> bytes:
+        """Where a whole scan goes on that was broken off, if this pipe may; b"" = it begins anew.
+
+        It may when this very process has begun it, watching as it went; or when it has watched
+        everything since before that began: then nothing that was looked at can have changed unseen
+        but what audits are for.
+
+        Args:
+            rest: of the scan. session_id: in which the pipe leads now.
+        """
+        begun, self._begun = self._begun, (session_id, self.breaks)
+        source, now_us = self._post.source, self._post.now_us()
+        if rest is None or not goes_on(source):
+            return b""
+        began_us = now_us - (rest.age_s + MARGIN_S) * 1e6
+        watched = self._walked == self.breaks and self._walked_us < began_us
+        mine = begun == (rest.session, self.breaks)
+        return rest.after if mine or watched or not isinstance(source, Watching) else b""
 
     async def watch(self) -> None:
         """Keep the watch; returns at once for a source that has none."""

@@ -55,6 +55,7 @@ class Limits:
 
 BUSY_CLAIMS = 32  # a batch with so many realtime claims widens the window
 TURN_ROWS = 1000  # a scan lets the other tasks run after so many rows
+_WHOLE = frozenset({Origin.SNAPSHOT, Origin.AUDIT})
 WIRE_LEAST = 4096  # batches get no smaller, however many are refused as too large
 
 
@@ -68,12 +69,14 @@ class Outbox:
     Attributes:
         root: key of the root directory, as soon as a claim has named it.
         epoch: leadership under which scan claims are made; 0 for a follower.
+        reached: view path of the last directory of a whole scan that was acknowledged.
     """
 
     def __init__(self, limits: Limits, now_us: Callable[[], int]) -> None:
         self.limits = limits
         self.root: Key | None = None
         self.epoch = 0
+        self.reached = b""
         self.overflows = 0
         self._now_us = now_us
         self._events, self._scans = Queue(), Queue()
@@ -270,6 +273,10 @@ class Outbox:
 
     def acknowledged(self) -> None:
         """The batch that was taken is durable at the other end."""
+        for claim in reversed(self._unacked.claims if self._unacked is not None else ()):
+            if isinstance(claim, Listing | Same | Calm) and claim.origin in _WHOLE:
+                self.reached = claim.path
+                break
         self._unacked, self._unacked_bytes = None, 0
         if not self._holds_scans():
             self._scans_over.set()

@@ -14,7 +14,9 @@ import anyio
 import msgspec
 
 from fustor_core.claims import (
+    BEGINS,
     CLOSED,
+    WHOLE,
     WRITING,
     Calm,
     Cell,
@@ -28,7 +30,7 @@ from fustor_core.claims import (
     digest_of,
     path_key,
 )
-from fustor_core.contracts import Covering, Looking, Rooted, Scope
+from fustor_core.contracts import Covering, Looking, Resumable, Rooted, Scope, Source
 from fustor_core.errors import FustorError
 from fustor_core.orders import Listable
 from fustor_core.post import Post
@@ -94,10 +96,11 @@ def same_root(a: Root, b: Root) -> bool:
     return (a.key, a.identity, a.marker) == (b.key, b.identity, b.marker)
 
 
-async def snapshot(post: Post, *, owe: bool) -> None:
+async def snapshot(post: Post, *, owe: bool, after: bytes = b"") -> None:
     """Scan everything, between two proofs of the root; over when all of it is acknowledged.
 
     Args:
+        after: only what comes behind this path in a walk: the rest was looked at; see `Scope`.
         owe: nobody has watched until now (a new process, a new mount): the whole tree is owed a
             listing, and each one settles its part.
 
@@ -105,45 +108,60 @@ async def snapshot(post: Post, *, owe: bool) -> None:
         OSError, FustorError: the scan was not whole.
     """
     async with post.turn:
-        await _whole(post, Origin.SNAPSHOT, owe=owe)
+        await _whole(post, Scope(origin=Origin.SNAPSHOT, now_us=post.now_us, after=after), owe=owe)
         post.stuck = None
 
 
-async def audit(post: Post, tier: str = "full", deep: tuple[int, int] = (0, 0)) -> None:
+async def audit(
+    post: Post, tier: str = "full", deep: tuple[int, int] = (0, 0), after: bytes = b""
+) -> None:
     """Scan everything again, to find what nobody has seen happen.
 
     Args:
-        tier, deep: how thoroughly; see `Scope`.
+        tier, deep: how thoroughly; see `Scope`. after: as of a snapshot.
 
     Raises:
         OSError, FustorError: the scan was not whole.
     """
     async with post.turn:
-        await _whole(post, Origin.AUDIT, owe=False, tier=tier, deep=deep)
+        scope = Scope(
+            origin=Origin.AUDIT,
+            tier=tier,
+            deep=deep,
+            now_us=post.now_us,
+            after=after,
+            pace=post.tempo.pause_s,
+        )
+        await _whole(post, scope, owe=False)
         post.stuck = None
 
 
-async def _whole(
-    post: Post, origin: Origin, *, owe: bool, tier: str = "full", deep: tuple[int, int] = (0, 0)
-) -> None:
+def goes_on(source: Source) -> bool:
+    """Whether a whole scan of it that was broken off can be gone on with."""
+    return isinstance(source, Resumable) and source.in_order
+
+
+async def _whole(post: Post, scope: Scope, *, owe: bool) -> None:
+    origin, outbox = scope.origin, post.outbox
     with post.at_work():
         before = await prove(post)
-    if tier != CHEAPEST:  # that one is no whole look, for nobody who counts them
-        before = msgspec.structs.replace(before, origin=origin)
-    await post.outbox.put(before)
+    whole = scope.tier != CHEAPEST  # that one is no whole look, for nobody who counts them
+    ordered = whole and goes_on(post.source)
+    after = scope.after if ordered else None
+    outbox.reached = after or b""
+    told = msgspec.structs.replace(before, course=BEGINS, after=after)
+    await outbox.put(msgspec.structs.replace(told, origin=origin) if whole else told)
     if owe:
         now = post.now_us()
         stamp = Stamp(now, now, 0, "s")
-        await post.outbox.put(
+        await outbox.put(
             Owe(dir=before.key, deep=True, reason="not_yet", stamp=stamp, origin=origin, path=b"/")
         )
-    scope = Scope(origin=origin, tier=tier, deep=deep, now_us=post.now_us)
-    if origin is Origin.AUDIT:
-        scope.pace = post.tempo.pause_s
     scope.recall = post.recall
     await _scan(post, scope)
-    await post.outbox.put(await prove(post))
-    await post.outbox.flushed()
+    over = msgspec.structs.replace(await prove(post), course=WHOLE)
+    await outbox.put(msgspec.structs.replace(over, origin=origin) if whole else over)
+    await outbox.flushed()
 
 
 async def _scan(post: Post, scope: Scope) -> Key | None:

@@ -384,8 +384,10 @@ class AgentPipeline:
         async with self._stage.phase(P.SNAPSHOT_PHASE, self.fail):
             holds_for = (self.link.session_id, self.link.epoch, self._lookout.breaks)
             if self._scanned != holds_for:
-                await snapshot(self._post, owe=self._owes_all)
+                after = self._lookout.behind(self.link.rest, self.link.session_id)
+                await snapshot(self._post, owe=self._owes_all and not after, after=after)
                 self._scanned, self._owes_all = holds_for, False
+                self._lookout.walked(holds_for[-1])
                 self._remains.forget()
                 self.audits.begin()
             self._trouble.source_works()

@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from fustor_core import frames, leadership
+from fustor_core import courses, frames, leadership
 from fustor_core.claims import Batch, Origin
-from fustor_core.contracts import HERE, Answer, Caller, Grant, Hello, Moment, Pulse, View
+from fustor_core.contracts import HERE, Answer, Caller, Grant, Hello, Moment, Pulse, Rest, View
 from fustor_core.errors import DiskFull, Forbidden, StateError
 from fustor_core.fold import Folded
 from fustor_core.keeping import Keeping
@@ -228,6 +228,7 @@ class Standing:
             sentinel_interval_s=options.sentinel_interval_s,
             server_time=peer.line.told(self.keeping.now_us()),
             birth=self.keeping.roll.birth or BIRTHS[0],
+            rest=self._rest(session.session_id) if peer.told_leader else None,
         )
 
     async def beat(self, session_id: str, pulse: Pulse, caller: Caller = HERE) -> Answer:
@@ -252,7 +253,11 @@ class Standing:
             peer.led = peer.paused = False
         moment = self.moment(now) if peer.told_leader else None
         commands = self.summons.commands(session_id, peer, now, moment)
-        return Answer(role, self.leadership.epoch, peer.line.told(now), tuple(commands))
+        rest = self._rest(session_id) if peer.told_leader else None
+        return Answer(role, self.leadership.epoch, peer.line.told(now), tuple(commands), rest)
+
+    def _rest(self, session_id: str) -> Rest | None:
+        return courses.rest(self.keeping.fold.audits, session_id, self.keeping.now_us())
 
     async def close_session(self, session_id: str, caller: Caller = HERE) -> None:
         """The agent says goodbye; unknown ids too.

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from fustor_core.claims import PROTOCOL, Ack, Key, Owed, Quarantined
-from fustor_core.contracts.sink import Answer, Command, Grant, Hello, Pulse
+from fustor_core.contracts.sink import Answer, Command, Grant, Hello, Pulse, Rest
 from fustor_core.errors import MalformedClaim, UnsupportedProtocol
 
 SENT = "Fustor-Sent"
@@ -84,6 +84,7 @@ class _Grant(msgspec.Struct):
     next_seq: Count = 1
     birth: Word = "btime"
     limits: _Limits = msgspec.field(default_factory=_Limits)
+    rest: Rest | None = None
 
 
 class _Scan(msgspec.Struct):
@@ -118,6 +119,7 @@ class _Answer(msgspec.Struct):
     epoch: Count
     server_time: int
     commands: list[_Command] = []
+    rest: Rest | None = None
 
 
 class _Refused(msgspec.Struct, omit_defaults=True):
@@ -206,6 +208,7 @@ def write_grant(grant: Grant) -> bytes:
             next_seq=grant.next_seq,
             birth=grant.birth,
             limits=_Limits(grant.batch_bytes, grant.rows),
+            rest=grant.rest,
         )
     )
 
@@ -231,6 +234,7 @@ def read_grant(body: bytes) -> Grant:
         batch_bytes=said.limits.batch_bytes,
         rows=said.limits.rows,
         protocol=said.protocol,
+        rest=said.rest,
     )
 
 
@@ -275,7 +279,8 @@ def write_answer(answer: Answer) -> bytes:
         )
         for c in answer.commands
     ]
-    return msgspec.json.encode(_Answer(answer.role, answer.epoch, answer.server_time, commands))
+    told = _Answer(answer.role, answer.epoch, answer.server_time, commands, answer.rest)
+    return msgspec.json.encode(told)
 
 
 def read_answer(body: bytes) -> Answer:
@@ -295,7 +300,7 @@ def read_answer(body: bytes) -> Answer:
         )
         for c in said.commands
     )
-    return Answer(said.role, said.epoch, said.server_time, commands)
+    return Answer(said.role, said.epoch, said.server_time, commands, said.rest)
 
 
 def write_ack(ack: Ack) -> bytes:

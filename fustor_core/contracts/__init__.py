@@ -34,6 +34,7 @@ from fustor_core.contracts.sink import (
     Hello,
     Introduced,
     Pulse,
+    Rest,
     Sessioned,
     Sink,
 )
@@ -44,13 +45,16 @@ from fustor_core.contracts.source import (
     Overlapping,
     Polling,
     Reporting,
+    Resumable,
     Rooted,
     Scope,
     Source,
     Tiered,
     Watching,
     boottime_us,
+    leads_to,
     view_names,
+    walk_order,
 )
 from fustor_core.contracts.view import (
     Applied,
@@ -94,6 +98,8 @@ __all__ = [
     "Query",
     "Receiver",
     "Reporting",
+    "Rest",
+    "Resumable",
     "Right",
     "Rooted",
     "Scope",
@@ -108,5 +114,7 @@ __all__ = [
     "Watching",
     "Write",
     "boottime_us",
+    "leads_to",
     "view_names",
+    "walk_order",
 ]

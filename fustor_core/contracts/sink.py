@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
 from pydantic import BaseModel
 
 from fustor_core.claims import (
@@ -29,9 +30,22 @@ class Hello:
     client: str = "fustor"
 
 
+class Rest(msgspec.Struct, frozen=True):
+    """A whole scan that another session has begun, for a new leader to go on with.
+
+    Attributes:
+        after: view path up to which, in the order of a walk, every directory was looked at.
+        session: who did. age_s: how long ago it began.
+    """
+
+    after: bytes = msgspec.field(name="after_b64")
+    session: str = ""
+    age_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A session, as granted. Durations in seconds."""
+    """A session, as granted. Durations in seconds. `rest`: for a leader, what there is to go on."""
 
     session_id: str
     role: str
@@ -46,6 +60,7 @@ class Grant:
     batch_bytes: int = 8 << 20
     rows: int = 100_000
     protocol: int = 1
+    rest: Rest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +92,13 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The reply to a heartbeat."""
+    """The reply to a heartbeat. `rest`: as in a grant."""
 
     role: str
     epoch: int
     server_time: int
     commands: tuple[Command, ...] = ()
+    rest: Rest | None = None
 
 
 @runtime_checkable

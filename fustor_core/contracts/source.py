@@ -49,6 +49,16 @@ def view_names(path: bytes) -> list[bytes]:
     return names
 
 
+def walk_order(path: bytes) -> bytes:
+    """Sorts view paths as a walk goes: a directory, all that is below it, then its next sibling."""
+    return path.rstrip(b"/").replace(b"/", b"\0")
+
+
+def leads_to(path: bytes, end: bytes) -> bool:
+    """Whether one view path is another, or above it."""
+    return path == end or end.startswith(path.rstrip(b"/") + b"/")
+
+
 @dataclass(slots=True)
 class Scope:
     """What a source is asked to scan, and the maker of its listings.
@@ -162,6 +172,17 @@ class Tiered(Protocol):
 
     @property
     def tiers(self) -> frozenset[str]: ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A source whose whole scans go in the order of a walk, and go on behind `Scope.after`.
+
+    `in_order` says whether this one does. The directories above `after` it passes without a claim.
+    """
+
+    @property
+    def in_order(self) -> bool: ...
 
 
 @runtime_checkable

@@ -25,11 +25,13 @@ from fustor_core.contracts import (
     Looking,
     Overlapping,
     Reporting,
+    Resumable,
     Rooted,
     Scope,
     Source,
     Watching,
     boottime_us,
+    walk_order,
 )
 from fustor_core.errors import Refused
 from fustor_core.testing.promises import configured, first, kept, run, well_formed
@@ -165,6 +167,20 @@ async def check_again(case: Case) -> None:
     once = [(c.path, c.dir) for c in await scanned(source, Scope())]
     again = [(c.path, c.dir) for c in await scanned(source, Scope(origin=Origin.AUDIT))]
     kept("a scan can be repeated, and finds the same directories", once == again, again)
+
+
+async def check_resumed(case: Case) -> None:
+    """A whole scan goes in the order of a walk, and on behind any directory."""
+    source = case.source()
+    if not isinstance(source, Resumable) or not source.in_order:
+        return
+    paths = [one.path for one in await listed(case)]
+    walked = sorted(paths, key=walk_order)
+    kept("a scan that can be gone on with goes in the order of a walk", paths == walked, paths)
+    for path in paths:
+        rest = [claim.path for claim in await scanned(source, Scope(after=path))]
+        behind = walked[walked.index(path) + 1 :]
+        kept("it goes on behind `after`, and tells what is there alone", rest == behind, rest)
 
 
 async def check_left(case: Case) -> None:
@@ -341,4 +357,5 @@ CHECKS = (
     check_look,
     check_cover,
     check_coverage,
+    check_resumed,
 )

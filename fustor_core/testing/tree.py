@@ -29,7 +29,7 @@ from fustor_core.claims import (
     edge_row,
     pack_rows,
 )
-from fustor_core.contracts import Scope, boottime_us
+from fustor_core.contracts import Scope, boottime_us, walk_order
 from fustor_core.errors import Refused
 
 FILE_MODE = stat.S_IFREG | 0o644
@@ -61,6 +61,8 @@ class MemorySource:
     stands for an overflow, `vanish` and `come_back` for a mount that goes, `hold` and `release`
     stop a scan before its next directory, `break_scan` makes the next scans raise.
     """
+
+    in_order = True
 
     class Config(BaseModel):
         """Options: the files at the start, by view path, with their sizes in bytes."""
@@ -123,8 +125,8 @@ class MemorySource:
             found = self._find(path)
             if not isinstance(found, Folder):
                 continue
-            listing = self._list(path, found, scope.origin, parent, scope.now_us)
-            yield listing
+            if not scope.after or walk_order(path) > walk_order(scope.after):
+                yield self._list(path, found, scope.origin, parent, scope.now_us)
             if scope.recursive:
                 prefix = path.rstrip(b"/") + b"/"
                 queue[:0] = [
@@ -164,8 +166,7 @@ class MemorySource:
     async def look(self, paths: Sequence[bytes]) -> Sequence[Cell]:
         """What stands at the paths now, each edge on the way included."""
         await anyio.lowlevel.checkpoint()
-        self.looked.extend(paths)
-        cells = []
+        cells, self.looked = [], [*self.looked, *paths]
         for path in paths:
             folder, walked = self._root, b"/"
             for name in parts(path):

@@ -137,6 +137,49 @@ async def test_what_did_not_change_is_a_digest_in_a_full_audit() -> None:
         assert b"new" in changed.names
 
 
+class Breaking(MemorySource):
+    """The storage fails once, in the first audit, behind so many directories."""
+
+    left = 3
+
+    async def scan(self, scope: Scope) -> AsyncIterator[Listing | Same]:
+        async for claim in super().scan(scope):
+            if scope.origin is Origin.AUDIT:
+                self.left -= 1
+                if self.left < 0 and self.left > -100:
+                    self.left = -1000
+                    raise OSError(5, "the storage has failed")
+            yield claim
+
+
+async def test_an_audit_that_was_broken_off_goes_on_behind_what_was_acknowledged() -> None:
+    files = {f"{folder}/f": 1 for folder in "abcde"}
+    one = Rig(files=files, source=Breaking, audit_interval_sec=600)
+    async with one.running():
+        await one.reach(66)
+        await hours(one, 0.25)
+        told = [(c.path, c.origin) for c in audited(one) if isinstance(c, Listing)]
+        assert [path for path, _ in told] == [b"/", b"/a", b"/b", b"/c", b"/d", b"/e"]
+        begun = [c.after for c in audited(one) if isinstance(c, Root) and c.course == "begins"]
+        assert begun == [b"", b"/b"]
+        over = [c for c in audited(one) if isinstance(c, Root) and c.course == "whole"]
+        assert len(over) == 1
+        assert one.pipe.audits.done == 1
+
+
 def test_a_digest_has_one_definition() -> None:
     assert digest_of(b"a\0b", bytes(96)) != digest_of(b"a", bytes(96))
     assert len(digest_of(b"", b"")) == 16
+
+
+async def test_one_in_another_order_begins_anew() -> None:
+    class Unordered(Breaking):
+        in_order = False
+
+    files = {f"{folder}/f": 1 for folder in "abc"}
+    one = Rig(files=files, source=Unordered, audit_interval_sec=600)
+    async with one.running():
+        await one.reach(66)
+        await hours(one, 0.25)
+        told = [c.path for c in audited(one) if isinstance(c, Listing)]
+        assert told == [b"/", b"/a", b"/b", b"/", b"/a", b"/b", b"/c"]

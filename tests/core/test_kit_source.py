@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace as replaced
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from fustor_core.contracts import Scope, boottime_us
 from fustor_core.testing import BrokenPromise, MemorySource, WideSource, source_kit
 from fustor_core.testing.source_kit import CHECKS
 
-CONFIG = MemorySource.Config(files={"a": 1, "b/c": 2, "b/d/e": 3})
+CONFIG = MemorySource.Config(files={"a": 1, "b/c": 2, "b/d/e": 3, "f/g": 4})
 _count = itertools.count()
 replace = msgspec.structs.replace
 
@@ -211,6 +212,24 @@ class Afraid(MemorySource):
         raise BrokenPromise("cover takes paths that are gone")
 
 
+class Stubborn(MemorySource):
+    async def scan(self, scope: Scope) -> AsyncIterator[Listing | Same]:
+        async for claim in super().scan(replaced(scope, after=b"")):
+            yield claim
+
+
+class Upside(MemorySource):
+    """The children of a directory in another order."""
+
+    async def scan(self, scope: Scope) -> AsyncIterator[Listing | Same]:
+        found = [claim async for claim in super().scan(scope)]
+        for claim in [*found[:1], *sorted(found[1:], key=lambda c: c.path.translate(_BACKWARD))]:
+            yield claim
+
+
+_BACKWARD = bytes.maketrans(b"abcdefgh", b"hgfedcba")
+
+
 class Vague(MemorySource):
     def coverage(self) -> dict[str, Any]:
         return {"watched_dirs": 1}
@@ -262,6 +281,8 @@ BROKEN = [
     ),
     (Afraid, "check_cover", "gone"),
     (Vague, "check_coverage", "uncovered"),
+    (Stubborn, "check_resumed", "goes on behind"),
+    (Upside, "check_resumed", "in the order of a walk"),
 ]
 
 

@@ -209,10 +209,11 @@ class Agent:
         key: Key = ROOT,
         origin: Origin = Origin.REALTIME,
         birth: str = "btime",
+        **course: Any,
     ) -> Root:
         """The root is there."""
-        stamp = self.stamp("s")
-        return Root(key=key, identity=identity, stamp=stamp, origin=origin, birth=birth)
+        more = {"origin": origin, "birth": birth, **course}
+        return Root(key=key, identity=identity, stamp=self.stamp("s"), **more)
 
     def listing(
         self, key: Key, rows: dict[bytes, Row | bytes], origin: Origin = Origin.SNAPSHOT

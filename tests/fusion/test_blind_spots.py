@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fustor_core.claims import Key, Origin, edge_row
+from fustor_core.claims import BEGINS, WHOLE, Key, Origin, edge_row
 from fustor_core.contracts import Query
 from fustor_core.fusion import Fusion
 
@@ -31,9 +31,9 @@ async def ask(party: Party, path: bytes = b"/", **more: Any) -> dict[str, Any]:
 
 async def audit(one: Agent, *claims: Any) -> None:
     """An audit, from one proof of root to the other."""
-    await one.send(one.root(origin=Origin.AUDIT))
+    await one.send(one.root(origin=Origin.AUDIT, course=BEGINS))
     await one.send(*claims)
-    await one.send(one.root())
+    await one.send(one.root(origin=Origin.AUDIT, course=WHOLE))
 
 
 async def audited(party: Party) -> tuple[Agent, Agent]:

@@ -26,9 +26,15 @@ def path_of(names: tuple[bytes, ...]) -> bytes:
     return b"/" + b"/".join(names)
 
 
-def root_proof(stamp: Stamp, origin: Origin) -> Root:
-    """That an agent looks at a tree. Such an agent cannot say which one."""
-    return Root(key=ROOT, identity=IDENTITY, stamp=stamp, origin=origin, birth="none")
+def root_proof(stamp: Stamp, origin: Origin, course: str = "") -> Root:
+    """That an agent looks at a tree. Such an agent cannot say which one.
+
+    Args:
+        course: a whole scan begins with it, or is over; see `Root`.
+    """
+    return Root(
+        key=ROOT, identity=IDENTITY, stamp=stamp, origin=origin, birth="none", course=course
+    )
 
 
 class Ground:

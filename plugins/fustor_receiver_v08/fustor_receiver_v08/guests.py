@@ -7,8 +7,10 @@ import logging
 from collections.abc import Sequence
 
 from fustor_core.claims import (
+    BEGINS,
     LEADER_ONLY,
     PROTOCOL,
+    WHOLE,
     Ack,
     Batch,
     Claim,
@@ -267,11 +269,13 @@ class Guests:
             if event.origin is Origin.AUDIT:
                 self._audit(guest, said, event, stamp)
             elif event.origin is Origin.SNAPSHOT and not guest.snapshots:
-                said.claims.append(root_proof(stamp, Origin.SNAPSHOT))
+                said.claims.append(root_proof(stamp, Origin.SNAPSHOT, BEGINS))
                 guest.snapshots += 1
             await self._testify(said, event, stamp)
-        if push.is_end and push.kind == "audit" and guest.audited is not None:
-            said.claims.append(root_proof(Stamp(now, now, 0, "s"), Origin.REALTIME))
+        first_over = push.kind == "snapshot" and guest.snapshots == 1
+        if push.is_end and (first_over or (push.kind == "audit" and guest.audited is not None)):
+            guest.snapshots += first_over
+            said.claims.append(root_proof(Stamp(now, now, 0, "s"), Origin.REALTIME, WHOLE))
         await self._carry(guest, said.claims)
         if push.is_end and push.kind == "audit":
             pace.audited(boottime_us())
@@ -290,7 +294,7 @@ class Guests:
         if guest.audited is None:
             guest.audited = {}
             guest.audit_since_us = guest.pace.audit(stamp.t)
-            said.claims.append(root_proof(stamp, Origin.AUDIT))
+            said.claims.append(root_proof(stamp, Origin.AUDIT, BEGINS))
         for sight in event.sights:
             if sight.is_dir and not sight.silent:
                 guest.audited[sight.path] = None

@@ -93,16 +93,6 @@ class Book(NamedTuple):
         return kids
 
 
-def place(path: bytes) -> bytes:
-    """Sorts as a walk goes: a directory, all that is below it, then its next sibling."""
-    return path.rstrip(b"/").replace(b"/", b"\0")
-
-
-def leads(path: bytes, to: bytes) -> bool:
-    """Whether one view path is another or above it."""
-    return path == to or to.startswith(path.rstrip(b"/") + b"/")
-
-
 class Writer:
     """Makes a book, directory by directory.
 

@@ -14,12 +14,12 @@ from itertools import starmap
 from typing import cast
 
 from fustor_core.claims import KEY, SILENCE, Calm, Key, Stamp
-from fustor_core.contracts import Scope
+from fustor_core.contracts import Scope, leads_to, walk_order
 from fustor_core.files.identity import Spot
 from fustor_core.files.listing import OPEN, Kid, Lister, Stopped
 from fustor_core.files.marks import NAME_BYTES, Marker
 from fustor_core.files.members import READ_AT_ONCE
-from fustor_source_fs.book import Block, Book, Writer, leads, place
+from fustor_source_fs.book import Block, Book, Writer
 from fustor_source_fs.silence import unchanged
 from fustor_source_fs.tree import NO_WATCH, Tree
 from fustor_source_fs.walk import Walk, WalkClaim
@@ -69,7 +69,7 @@ class Review:
             first = self._told_of(block, names)
             for index in range(first):
                 path = block.view_path(names[index])
-                if leads(path, self._scope.after):
+                if leads_to(path, self._scope.after):
                     yield from self._look(top, number, index, path)
             if first == len(names):
                 self._writer.keep(block)
@@ -81,8 +81,8 @@ class Review:
         """How many directories of a block an audit that goes on here has told of."""
         if not self._scope.after:
             return 0
-        after = place(self._scope.after)
-        places = [place(block.view_path(name)) for name in names]
+        after = walk_order(self._scope.after)
+        places = [walk_order(block.view_path(name)) for name in names]
         return len(names) if places[-1] <= after else sum(one <= after for one in places)
 
     def _block(self, top: Spot, number: int, names: list[bytes], first: int) -> Iterator[WalkClaim]:
@@ -106,7 +106,7 @@ class Review:
                         continue
                     yield from self._calm(block, names, (told, index), (since_us, until_us))
                     self._write(block, names, written, index)
-                    yield from self._enter(top, place(block.view_path(names[index])))
+                    yield from self._enter(top, walk_order(block.view_path(names[index])))
                     told = written = index
                     if index in odd:
                         yield from self._look(top, number, index, block.view_path(names[index]))
@@ -227,7 +227,7 @@ class Review:
             if before.get(kid.name) == kid.key:
                 stay.add(kid.name)
             else:
-                heapq.heappush(self._new, (place(below + kid.name), below + kid.name))
+                heapq.heappush(self._new, (walk_order(below + kid.name), below + kid.name))
             return False
 
         yield from self._walked(top, path, keep)
@@ -246,7 +246,7 @@ class Review:
             yield from self._walked(top, heapq.heappop(self._new)[1], None)
 
     def _overtaken(self, path: bytes) -> bool:
-        return bool(self._new) and self._new[0][0] < place(path)
+        return bool(self._new) and self._new[0][0] < walk_order(path)
 
     def _is_void(self, path: bytes) -> bool:
         while path and self._void:

@@ -6,11 +6,10 @@ import os
 from typing import NamedTuple
 
 from fustor_core.claims import Same, Silence, Stamp
-from fustor_core.contracts import Scope
+from fustor_core.contracts import Scope, leads_to, walk_order
 from fustor_core.files.identity import Spot
 from fustor_core.files.listing import Kid, Lister, kind_of
 from fustor_core.files.members import READ_AT_ONCE, members
-from fustor_source_fs.book import leads, place
 
 
 class Silent(NamedTuple):
@@ -80,12 +79,12 @@ def passed_by(spot: Spot, scope: Scope | None, lister: Lister) -> list[Kid] | No
     One that cannot be read is left to who reads it whole and says why.
     """
     after = scope.after if scope is not None else b""
-    if not after or place(spot.path) > place(after):
+    if not after or walk_order(spot.path) > walk_order(after):
         return None
     try:
         _, _, kids = members(spot, lister, leaf=False, every=False)
     except OSError:
         return None
     paths = [spot.below(kid.name) for kid in kids]
-    told = [place(path) <= place(after) and not leads(path, after) for path in paths]
+    told = [walk_order(path) <= walk_order(after) and not leads_to(path, after) for path in paths]
     return [kid for kid, one in zip(kids, told, strict=True) if not one]

@@ -58,11 +58,12 @@ class FsSource:
 
     Attributes:
         scans_at_once: so many scans of any scopes may run beside the watcher and looks.
-        tiers: of audits, beside the full one.
+        tiers: of audits, beside the full one. in_order: they can be gone on with.
     """
 
     Config = FsConfig
     scans_at_once = 4
+    in_order = True
     tiers = frozenset({"directories", "names"})
 
     def __init__(self, config: FsConfig) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from fustor_source_fs import FsConfig, FsSource
-from fustor_source_fs.book import DIRECTORIES, Writer, place
+from fustor_source_fs.book import DIRECTORIES, Writer
 
 from fustor_core.claims import Calm, Cell, Key, Listing, Origin, Silence
-from fustor_core.contracts import Scope
+from fustor_core.contracts import Scope, walk_order
 from fustor_core.recall import Recall
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ class Audited:
             elif not isinstance(claim, Cell):
                 told.append((claim.path, "same"))
         paths = [path for path, _ in told]
-        assert paths == sorted(paths, key=place), "in the order of a walk"
+        assert paths == sorted(paths, key=walk_order), "in the order of a walk"
         assert len(set(paths)) == len(paths), "each once"
         return told
 
@@ -60,7 +60,7 @@ class Audited:
 
     def all(self) -> list[bytes]:
         found = [os.fsencode(p.relative_to(self.root)) for p in self.root.rglob("*") if p.is_dir()]
-        return sorted([b"/", *(b"/" + path for path in found)], key=place)
+        return sorted([b"/", *(b"/" + path for path in found)], key=walk_order)
 
 
 @pytest.fixture(params=["off", "auto"])
@@ -166,7 +166,8 @@ async def test_an_audit_goes_on_behind_a_directory(site: Audited, tier: str, aft
     (site.root / "z/new").mkdir()
     (site.root / "a/new").mkdir()
     told = await site.audit(tier, after=after)
-    assert [path for path, _ in told] == [p for p in site.all() if place(p) > place(after)]
+    behind = [path for path in site.all() if walk_order(path) > walk_order(after)]
+    assert [path for path, _ in told] == behind
     assert changed(await site.audit("directories")) >= {b"/a/new"} - {p for p, _ in told}
 
 
@@ -232,5 +233,5 @@ def test_a_book_that_would_be_too_large_is_none() -> None:
 
 def test_the_order_of_a_walk_is_by_names_not_by_paths() -> None:
     paths = [b"/", b"/a", b"/a/b", b"/a-b", b"/a.c", b"/ab"]
-    assert sorted(sorted(paths), key=place) == paths
+    assert sorted(sorted(paths), key=walk_order) == paths
     assert sorted(paths) != paths
