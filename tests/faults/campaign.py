@@ -179,6 +179,24 @@ class Campaign:
             thread.join()
         assert not failed, failed[0]
 
+    def fails(self, mode: Mode, *words: str) -> int | None:
+        """One run under strace with these words; its exit code, None when it was stopped after it.
+
+        What its clients are refused is no fault.
+        """
+        if mode.early:
+            self.traced.launch(*words)
+        else:
+            self.host.launch()
+        if self._listens():
+            if not mode.early:
+                self.traced.attach(*words)
+            self._push(mode, 0)
+        if self.traced.runs and not self._dying():
+            assert self.traced.stop() == 0, self.host.tail()
+            return None
+        return self.traced.wait()
+
     # ---- what must be there
 
     def check(self) -> None:

@@ -16,6 +16,7 @@ from tests.hosts.stranger import Stranger, root
 ROOT = Key(0, 2, 1)
 HOT = 6
 GONE = None
+REFUSALS = (500, 503, 507)  # the disk failed, or is full
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Pusher:
         self.under_way: Batch | None = None
         self.acked = 0
         self.told: Counter[str] = Counter()
+        """How often: sessions, cut off, sent again, refused with a status."""
         self._rng = random.Random(name)
         self._seq = 0
         self._made = 0
@@ -77,6 +79,9 @@ class Pusher:
         else:
             self.told["sent again"] += 1
         reply = self.stranger.push(self.under_way.body)
+        if reply.status_code in REFUSALS:  # not acknowledged; it is sent again, as an agent would
+            self.told[f"refused {reply.status_code}"] += 1
+            return
         assert reply.status_code == 200, f"{self.name}: {reply.status_code} {reply.text[:500]}"
         assert not reply.json()["quarantined"], reply.text
         self.acked += 1

@@ -1,4 +1,4 @@
-"""Mounts that vanish, and wrong disks in their place, while audits run: nothing is removed by it."""
+"""Mounts that vanish, wrong disks in their place, while audits run: nothing is removed by it."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -128,7 +129,8 @@ def prepare() -> None:
         package = importlib.import_module(top)
         for module in pkgutil.walk_packages(package.__path__, f"{top}."):
             if "testing" not in module.name and not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
+                with suppress(ImportError):  # of an extra that is not installed
+                    importlib.import_module(module.name)
 
 
 def serve() -> None:
