@@ -11,6 +11,7 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
 
 PLUGINS = sorted(path.as_posix() for path in Path("plugins").glob("*") if path.is_dir())
+EXTRAS = {"plugins/fustor_sink_file": "[parquet]"}
 EXAMPLES = ["contrib/fustor_source_rooms"]
 # What the tests of a plugin use beside the core; no package imports a neighbour (a test proves it).
 TESTED_WITH = {
@@ -109,7 +110,9 @@ def bench(session: nox.Session) -> None:
 
 
 def _install(session: nox.Session, *more: str) -> None:
-    session.install(".[test]", *(f"./{plugin}" for plugin in PLUGINS), *more)
+    session.install(
+        ".[test]", *(f"./{plugin}{EXTRAS.get(plugin, '')}" for plugin in PLUGINS), *more
+    )
 
 
 def _tools(*names: str) -> list[str]:

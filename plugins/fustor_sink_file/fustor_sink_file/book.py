@@ -2,6 +2,7 @@
 
     claims.jsonl                    is written; each append is synced before it is acknowledged
     claims.000000001.jsonl[.gz]     full; the higher the number, the newer
+    claims.000000001.parquet        the same as a table
     .lock                           held by the one process that writes here
 
 A crash leaves at most the last line torn, and nothing of it was acknowledged: the next `open` cuts
@@ -22,6 +23,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import zstandard
@@ -31,7 +33,8 @@ from fustor_core.state.files import FILE_MODE, FOLDER_MODE, sync_folder
 from fustor_sink_file.options import Options
 
 CURRENT = "claims.jsonl"
-FULL = re.compile(r"claims\.(\d{9,})\.jsonl(\.gz|\.zst)?")
+FULL = re.compile(r"claims\.(\d{9,})\.(jsonl|jsonl\.gz|jsonl\.zst|parquet)")
+PLAIN = ".jsonl"
 UNFINISHED = ".packing"
 SUFFIX = {"gzip": ".gz", "zstd": ".zst"}
 OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -66,6 +69,7 @@ class Book:
         self._good = 0  # bytes that are durable
         self._begun_s = 0.0
         self._last = 0
+        self._odd: set[Path] = set()  # full files that are no table
         self._writing, self._tidying = threading.Lock(), threading.Lock()
 
     def __repr__(self) -> str:
@@ -212,7 +216,8 @@ class Book:
             for entry in entries:
                 match = FULL.fullmatch(entry.name)
                 if match and entry.is_file(follow_symlinks=False):
-                    found.append((int(match[1]), not match[2], self._folder / entry.name))
+                    plain = match[2] == PLAIN[1:]
+                    found.append((int(match[1]), plain, self._folder / entry.name))
         return [(number, path) for number, _, path in sorted(found)]
 
     def _clear_away(self) -> None:
@@ -233,23 +238,46 @@ class Book:
                 path.unlink()
 
     def _pack(self) -> None:
-        suffix = SUFFIX.get(self._options.compress)
-        for _, path in self._full() if suffix else ():
-            if path.suffix != ".jsonl":
+        for _, path in self._full():
+            if path.suffix != PLAIN or path in self._odd:
                 continue
+            table = self._options.format == "parquet"
+            suffix = SUFFIX.get(self._options.compress, "")
+            packed = path.with_suffix(".parquet") if table else path.with_name(path.name + suffix)
+            if packed == path:
+                return
             unfinished = self._folder / f".{path.name}{UNFINISHED}"
-            with path.open("rb") as plain, unfinished.open("xb") as packed:
-                os.fchmod(packed.fileno(), FILE_MODE)
-                if suffix == ".gz":
-                    with gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0) as stream:
-                        shutil.copyfileobj(plain, stream)
-                else:
-                    zstandard.ZstdCompressor().copy_stream(plain, packed)
-                packed.flush()
-                os.fsync(packed.fileno())
-            os.rename(unfinished, f"{path}{suffix}")
+            with unfinished.open("xb") as target:
+                os.fchmod(target.fileno(), FILE_MODE)
+                if table and not self._tabulated(path, target):
+                    continue
+                if not table:
+                    _compress(path, target, suffix)
+                target.flush()
+                os.fsync(target.fileno())
+            os.rename(unfinished, packed)
             sync_folder(self._folder)
             path.unlink()
+
+    def _tabulated(self, path: Path, target: BinaryIO) -> bool:
+        """Whether the lines of a full file could be written as a table; else it stays as it is."""
+        from fustor_sink_file.table import Strange, write_table
+
+        try:
+            write_table(path, target, self._options.compress)
+        except Strange:
+            self._odd.add(path)
+            return False
+        return True
+
+
+def _compress(path: Path, target: BinaryIO, suffix: str) -> None:
+    with path.open("rb") as plain:
+        if suffix == ".gz":
+            with gzip.GzipFile(fileobj=target, mode="wb", filename="", mtime=0) as stream:
+                shutil.copyfileobj(plain, stream)
+        else:
+            zstandard.ZstdCompressor().copy_stream(plain, target)
 
 
 def _end_of_lines(file: int, size: int) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from fustor_core.units import Seconds, Size
 
@@ -35,6 +36,9 @@ class Options(BaseModel):
     rotate_age: Seconds = Field(
         86400.0, description="a file that was begun so long ago is full; 0: age does not matter"
     )
+    format: Literal["jsonl", "parquet"] = Field(
+        "jsonl", description="of full files: JSON lines, or a table (needs the extra `parquet`)"
+    )
     compress: Literal["none", "gzip", "zstd"] = Field(
         "none", description="what full files are packed with"
     )
@@ -47,3 +51,12 @@ class Options(BaseModel):
     inside_root: bool = Field(
         False, description="allow a folder in the watched tree; the source has to leave it out"
     )
+
+    @model_validator(mode="after")
+    def _can_write(self) -> Self:
+        if self.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
+            raise ValueError(
+                "tables need pyarrow, which is not installed: pip install"
+                " 'fustor-driver-sink-file[parquet]', or leave `format` out"
+            )
+        return self
