@@ -153,6 +153,7 @@ class House:
         )
         if premises.key and self._assets():
             premises.page = f"#code={self.fusion.link(PAGE_RIGHTS)}"
+        self.fusion.consent = self.recording.allowed
         forests = Forests(lambda: self.loaded.config.forests, self.fusion.query)
         self.fusion.outer |= forests.commands()
         for name in config.views:

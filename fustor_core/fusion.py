@@ -42,6 +42,8 @@ from fustor_core.vouchers import Vouchers
 
 FOLLOW_PAUSE_S = 0.02
 FOLLOW_PAGE = 1000
+CONSENTED = frozenset({"scan", "confirm", "drop", "pause", "resume", "restart"})
+"""What hooks may veto; never what ends the program, or what an agent tells."""
 STIRRING = frozenset({"scan", "cancel", "confirm"})  # other commands move machines, or nothing
 JOBS_IN_BRIEF = 50
 LINK_S = 600.0  # a link to the page has to be followed within this time
@@ -77,6 +79,7 @@ class Fusion:
         self.outer = dict(outer or {})
         self.keys = keys or KeyStore()
         self._about, self._assets, self._vis_update_rate = about, assets, vis_update_rate
+        self.consent: Callable[[str, Mapping[str, Any]], Awaitable[None]] = _no_objection
         self._links: Vouchers[Access] = Vouchers(LINK_S)
         self._stirs = 0
         self._stirring = anyio.Event()
@@ -229,11 +232,13 @@ class Fusion:
         """Do what a person asks for.
 
         Raises:
-            QueryError: there is no such command here.
+            QueryError: there is no such command here. Vetoed: a hook does not want it.
         """
         act = self._own.get(name) or self.outer.get(name)
         if act is None:
             raise QueryError(f"{name} cannot be asked for here")
+        if name in CONSENTED:
+            await self.consent(name, arguments)
         done = await act(arguments)
         if name in STIRRING:
             self.stir()
@@ -353,6 +358,10 @@ class Fusion:
         done = await pipeline.confirm(root, reject=bool(arguments.get("reject")))
         confirmed = [with_path({"removes": d["removes"]}, d["path"]) for d in done]
         return {"view": arguments["view"], "confirmed": confirmed}
+
+
+async def _no_objection(name: str, arguments: Mapping[str, Any]) -> None:
+    """Nobody is there to object."""
 
 
 def _job_told(pipeline: FusionPipeline, job: Job, *, brief: bool = False) -> dict[str, Any]:

@@ -102,6 +102,7 @@ class Recording:
     ) -> None:
         self._loaded, self._plans, self._registry = loaded, plans, registry
         self._warn, self._on_move = warn, on_move
+        self._started = time.time()
         self._early: list[Fact] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._journal: RunJournal | None = None
@@ -118,6 +119,14 @@ class Recording:
         else:
             self.ledger.note(fact)
 
+    async def allowed(self, what: str, arguments: Mapping[str, Any]) -> None:
+        """Ask hooks whether a person may have something done.
+
+        Raises:
+            Vetoed: one does not want it.
+        """
+        await self._opened().allowed(what, arguments)
+
     # ---- life
 
     def open(self, *, secrets: frozenset[str] = frozenset()) -> None:
@@ -132,7 +141,7 @@ class Recording:
         plans, config = self._plans, self._loaded.config
         scrubber = Scrubber(plans.secrets | secrets)
         values = self._values()
-        header = header_at(time.time(), version("fustor"), config_hash(values))
+        header = header_at(self._started, version("fustor"), config_hash(values))
         context = ExecutionContext(
             environment_vars=scrubber.clean(
                 shown_environment(os.environ, config.state.environment)

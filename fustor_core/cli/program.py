@@ -21,6 +21,7 @@ from fustor_core.cli import (
     configuring,
     doctor,
     failure,
+    history,
     inside,
     keys,
     pipes,
@@ -47,7 +48,7 @@ SUBJECTS = (
     ("Main job", ("up", "run", "agent", "fusion", "init", "validate")),
     ("Questions", ("view", "status", "top")),
     ("Operation", ("stop", "reload", "pipe", "session", "key", "config", "service", "state")),
-    ("Inside", ("machines", "plugin", "doctor", "completion")),
+    ("Inside", ("history", "machines", "plugin", "doctor", "completion")),
 )
 
 
@@ -82,7 +83,7 @@ def build() -> Any:
         part.join(app)
     program: Any = get_command(app)
     program.add_command(Later("view", view))
-    for part in (pipes, keys, inside, configuring, units, archives):
+    for part in (pipes, keys, inside, configuring, units, archives, history):
         for name, made in part.groups().items():
             program.add_command(Later(name, made))
     return program

@@ -53,7 +53,14 @@ History = Annotated[
     str | None,
     typer.Option("--state-history", metavar="DIR", help="Record every change of state there."),
 ]
-
+EncryptionKey = Annotated[
+    str | None,
+    typer.Option(
+        "--state-encryption-key",
+        metavar="REF",
+        help="Encrypt what is recorded with the key at env:NAME or file:PATH.",
+    ),
+]
 UpdateRate = Annotated[
     float | None,
     typer.Option(
@@ -86,6 +93,7 @@ def up(
         typer.Option("--listen", metavar="HOST:PORT", help="On TCP too; prints a key once."),
     ] = None,
     state_history: History = None,
+    state_encryption_key: EncryptionKey = None,
     vis_update_rate: UpdateRate = None,
 ) -> int:
     """Keep a live view of directories and answer questions.
@@ -109,7 +117,7 @@ def up(
         cross_filesystems=cross_filesystems,
         listen=_listen(listen),
         state_history=None if state_history is None else os.path.abspath(state_history),
-        overrides=_settings(None, vis_update_rate),
+        overrides=_settings(None, state_encryption_key, vis_update_rate),
     )
     return foreground(call, loaded)
 
@@ -118,18 +126,21 @@ def run(
     ctx: typer.Context,
     files: Files = None,
     state_history: History = None,
+    state_encryption_key: EncryptionKey = None,
     vis_update_rate: UpdateRate = None,
 ) -> int:
     """Run the pipes and views of configuration files in one process."""
     from fustor_core.config import ROLES
 
-    return _run_files(ctx.obj, files, ROLES, _settings(state_history, vis_update_rate))
+    settings = _settings(state_history, state_encryption_key, vis_update_rate)
+    return _run_files(ctx.obj, files, ROLES, settings)
 
 
 def agent(
     ctx: typer.Context,
     files: Files = None,
     state_history: History = None,
+    state_encryption_key: EncryptionKey = None,
     vis_update_rate: UpdateRate = None,
 ) -> int:
     """Run the pipes of configuration files, which push into a fusion server.
@@ -138,13 +149,15 @@ def agent(
     """
     from fustor_core.config import AGENT
 
-    return _run_files(ctx.obj, files, (AGENT,), _settings(state_history, vis_update_rate))
+    settings = _settings(state_history, state_encryption_key, vis_update_rate)
+    return _run_files(ctx.obj, files, (AGENT,), settings)
 
 
 def fusion(
     ctx: typer.Context,
     files: Files = None,
     state_history: History = None,
+    state_encryption_key: EncryptionKey = None,
     vis_update_rate: UpdateRate = None,
 ) -> int:
     """Run the views of configuration files, which agents push into, and answer questions.
@@ -153,7 +166,8 @@ def fusion(
     """
     from fustor_core.config import FUSION
 
-    return _run_files(ctx.obj, files, (FUSION,), _settings(state_history, vis_update_rate))
+    settings = _settings(state_history, state_encryption_key, vis_update_rate)
+    return _run_files(ctx.obj, files, (FUSION,), settings)
 
 
 # What a role cannot do without, and how to come by a first one.
@@ -161,14 +175,32 @@ NEEDED = {"agent": ("pipes", "fustor init --kind agent"),
           "fusion": ("views", "fustor init --kind fusion")}  # fmt: skip
 
 
-def _settings(state_history: str | None, vis_update_rate: float | None) -> Overrides:
+def _settings(
+    state_history: str | None, state_encryption_key: str | None, vis_update_rate: float | None
+) -> Overrides:
     """What options of the command line put above the files."""
     given: dict[tuple[str, ...], tuple[Any, str]] = {}
     if state_history is not None:
         given[("state", "history")] = (os.path.abspath(state_history), "--state-history")
+    if state_encryption_key is not None:
+        reference = _reference(state_encryption_key)
+        given[("state", "encryption_key")] = (reference, "--state-encryption-key")
     if vis_update_rate is not None:
         given[("state", "vis_update_rate")] = (vis_update_rate, "--vis-update-rate")
     return given
+
+
+def _reference(text: str) -> str:
+    """Where a key is, as given; never the key itself."""
+    from fustor_core.config import is_key_reference
+
+    if not is_key_reference(text):
+        raise failure.usage(
+            "--state-encryption-key says where the key is, env:NAME or file:PATH; it is no key",
+            remedy="what stands on a command line shows in ps: make another key, in a file that"
+            " only you can read",
+        )
+    return text
 
 
 def _run_files(

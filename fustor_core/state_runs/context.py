@@ -84,6 +84,8 @@ class Scrubber:
         """The same of everything inside a value, names of keys too."""
         if isinstance(value, str):
             return self.text(value)
+        if isinstance(value, bytes):
+            return self.text(value.decode("utf-8", "backslashreplace"))
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.clean(one) for key, one in value.items()}
         if isinstance(value, list | tuple):

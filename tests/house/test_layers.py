@@ -60,6 +60,7 @@ LAYERS = {
         cli.templates
         cli.shells cli.completion cli.systemd cli.units cli.archives cli.configuring cli.keys
         cli.roots cli.display cli.aside cli.glance cli.top_page cli.top cli.up
+        cli.runs cli.history
         cli.program cli __main__
     """,
 }
