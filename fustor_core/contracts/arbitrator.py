@@ -94,7 +94,8 @@ class Verdict(msgspec.Struct, gc=False):
         writes: registers whose value changed, and every edge whose stamp changed.
         attrs: new register of the directory's own attributes, None when it does not change.
         silent: the directory's silence key after this claim; `keep_silent` leaves it as it is.
-        settles: stamp of the listing that may close what is owed here.
+        settles: stamp of the listing that may close what is owed here; of rule ``root``: a whole
+            scan is over.
         owe: (stamp, deep, reason, errno) to open, or None.
         suspects: names that are suspect now → True, or no longer → False.
         scan: the evidence is of scan class (blind spots, guard).

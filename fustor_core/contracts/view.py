@@ -104,7 +104,8 @@ class View(Protocol):
     """Holds the state and answers.
 
     `begin` opens a batch and says when it came; `apply` is called for one verdict at a time, by one
-    task. A verdict of rule ``root`` names the root directory; with `scan` a whole scan begins.
+    task. A verdict of rule ``root`` names the root directory; with `scan` a whole scan begins, with
+    `settles` one is over.
     `commit` ends a batch: half moves that found no other half become what they are.
     Reads run between applies on the same thread, never inside one. `read` yields pages and may be
     left at any page; between two pages the view may have changed, and the answer's quality says as

@@ -181,6 +181,12 @@ class World:
             document = page.document or document
         return document
 
+    async def changes(self, number: str) -> list[dict[str, Any]]:
+        """The changes behind that number."""
+        feed = self.pipeline.view.registers.feed  # type: ignore[attr-defined]
+        query = Query("changes", since=f"{feed.incarnation}-{number}")
+        return [item async for page in self.fusion.query("v", query) for item in page.items]
+
     async def doubts(self, agent: Agent, *present: str) -> list[str]:
         """Rounds of the sentinel until it was asked something: audits are compared behind them."""
         with anyio.fail_after(LIMIT_S):

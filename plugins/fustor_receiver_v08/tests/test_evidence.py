@@ -166,3 +166,23 @@ async def test_the_view_is_the_same_after_a_restart(tmp_path: Path) -> None:
         await agent.push(deleted("/a/f"), event(row("/a/g")))
     async with living(tmp_path) as world:
         assert await world.paths() == ["/a", "/a/g"]
+
+
+async def test_changes_are_told_from_the_end_of_the_first_snapshot(
+    world: World, agent: Agent
+) -> None:
+    """The view is never complete; what changes in it can be told all the same."""
+    await agent.push(event(folder("/"), row("/f"), source="snapshot"), kind="snapshot")
+    assert [c["kind"] for c in await world.changes("0")] == []
+    await agent.push(kind="snapshot", end=True)
+    await agent.push(event(row("/g")), deleted("/f"))
+    told = [(c["kind"], c["path"]) for c in await world.changes("0")]
+    assert told == [("resync", "/"), ("created", "/g"), ("deleted", "/f")]
+    assert not (await world.stat("/g"))["quality"]["complete"]
+
+
+async def test_audits_are_counted(world: World, agent: Agent) -> None:
+    await agent.snapshot(folder("/"), row("/f"))
+    await agent.beat()
+    await agent.audit(folder("/"), row("/f"))
+    assert world.pipeline.status()["audits"] == 1

@@ -28,6 +28,7 @@ class Registers:
 
     Attributes:
         alarms: what a person should hear of, since they were last taken.
+        whole: a whole scan is over; what it could not read stays a gap.
     """
 
     def __init__(self, feed: Feed, guard: Guard) -> None:
@@ -39,7 +40,7 @@ class Registers:
         self.sightings = Sightings()
         self.alarms: list[str] = []
         self.wall_ns = 0
-        self._scanning = False
+        self.whole = self._scanning = False
 
     @property
     def ready(self) -> bool:
@@ -105,7 +106,7 @@ class Registers:
             self.links.search()  # while a whole scan runs, it comes by the other names itself
         self._scanning = False
         root = self.tree.root
-        if not self.ready and root is not None and not root.count[tally.GAPS]:
+        if not self.ready and root is not None and (self.whole or not root.count[tally.GAPS]):
             self.ready = True
             self.teller.tell("resync", b"/", None)
         return Applied(changes=self.feed.head, owed=self._asked())

@@ -85,8 +85,9 @@ class FileView:
         """Do what a verdict says."""
         if verdict.rule == "root":
             self.registers.set_root(verdict.key)
-            if verdict.scan:
+            if verdict.scan or verdict.settles is not None:
                 self.registers.alarms += self.registers.guard.begin()
+            self.registers.whole = self.registers.whole or verdict.settles is not None
         else:
             self.registers.apply(verdict)
         return Applied()

@@ -27,21 +27,21 @@ def test_a_scan_that_finds_nothing_any_more_is_two_lines() -> None:
     first = world.view.alarms()
     assert len(first) == 1
     assert first[0].startswith("10 removals in '/h00' wait for a second look or a person")
-    world.begin_scan()  # the proof of root behind it
+    world.end_scan()
     assert world.view.alarms() == [
         f"{HOUSES * 10} removals in {HOUSES} directories wait for a second look or a person"
     ]
     world.begin_scan()
     for n in range(HOUSES):
         world.tell(listing(100 + n, {}, Origin.AUDIT), after_s=0.1)
-    world.begin_scan()
+    world.end_scan()
     assert world.view.alarms() == [], "what is frozen already is no news"
 
 
 def test_one_directory_is_one_line() -> None:
     world = _town()
     world.tell(listing(100, {}, Origin.AUDIT))
-    world.begin_scan()
+    world.end_scan()
     assert len(world.view.alarms()) == 1
 
 

@@ -223,3 +223,17 @@ def test_two_files_of_eight_exbibytes_do_not_break_the_sums(world: World) -> Non
     world.tell(cell(1, b"h1", file(61, huge)), cell(1, b"h2", file(62, huge)))
     world.tell(cell(1, b"h1", None), cell(1, b"h2", None))
     assert world.root.count[tally.BYTES] == 60
+
+
+def test_changes_are_told_once_a_scan_was_whole_though_a_directory_cannot_be_read() -> None:
+    world = World()
+    world.tell(listing(1, {b"a": file(11), b"shut": edge(2)}))
+    world.tell(listing(2, {}, complete=False, reason="permission"))
+    world.tell(cell(1, b"early", file(12)))
+    assert not world.kinds()
+    world.end_scan()
+    world.tell(cell(1, b"a", None), cell(1, b"late", file(13)))
+    assert world.kinds() == [
+        ("resync", b"/", None), ("deleted", b"/a", None), ("created", b"/late", None),
+    ]  # fmt: skip
+    assert not world.root.listed or world.root.count[tally.GAPS], "it is a gap all the same"

@@ -56,6 +56,13 @@ class World:
         verdict = Verdict(ROOT, b"/", "root", Seen(0, 0, 0, 0, 0, 0, "s"), Origin.AUDIT, scan=True)
         self.view.apply(verdict)
 
+    def end_scan(self) -> None:
+        seen = Seen(self.now_us, self.now_us, 0, 0, 0, 0, "s")
+        verdict = Verdict(ROOT, b"/", "root", seen, Origin.REALTIME, settles=seen)
+        self.view.begin(self.moment())
+        self.view.apply(verdict)
+        self.view.commit()
+
     def moment(self) -> Moment:
         return Moment(self.now_us, self.storage_ns, self.storage_ns, self.now_us, False, 1)
 
