@@ -133,9 +133,14 @@ def unmount(at: Path) -> None:
     _libc.umount2(os.fsencode(at), _MNT_DETACH)
 
 
-def attributes(st: os.stat_result) -> bytes:
-    """Attributes as the kernel takes them."""
-    times = [divmod(ns, 1_000_000_000) for ns in (st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns)]
+def attributes(st: os.stat_result, ahead_ns: int = 0) -> bytes:
+    """Attributes as the kernel takes them.
+
+    Args:
+        ahead_ns: how far the clock of whoever keeps the files is ahead of ours.
+    """
+    shown = (ns + ahead_ns for ns in (st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns))
+    times = [divmod(ns, 1_000_000_000) for ns in shown]
     return _ATTR.pack(
         st.st_ino,
         st.st_size,
@@ -152,14 +157,14 @@ def attributes(st: os.stat_result) -> bytes:
     )
 
 
-def attr_reply(st: os.stat_result) -> bytes:
+def attr_reply(st: os.stat_result, ahead_ns: int = 0) -> bytes:
     """The answer to GETATTR and SETATTR: the kernel keeps none of it."""
-    return _ATTR_HEAD.pack(0, 0, 0) + attributes(st)
+    return _ATTR_HEAD.pack(0, 0, 0) + attributes(st, ahead_ns)
 
 
-def entry_reply(node: int, generation: int, st: os.stat_result) -> bytes:
+def entry_reply(node: int, generation: int, st: os.stat_result, ahead_ns: int = 0) -> bytes:
     """The answer to LOOKUP and all that makes a name: the kernel keeps none of it."""
-    return _ENTRY.pack(node, generation, 0, 0, 0, 0) + attributes(st)
+    return _ENTRY.pack(node, generation, 0, 0, 0, 0) + attributes(st, ahead_ns)
 
 
 def dirents(names: list[tuple[bytes, int, int]], offset: int, size: int) -> bytes:

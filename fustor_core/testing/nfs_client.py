@@ -54,16 +54,18 @@ class Client:
     def __init__(self, tree: Path, mount: Mount, cache_s: float) -> None:
         self.mount = mount
         self.fails: list[bytes] = []
+        self.breaks: list[bytes] = []
+        self.ahead_ns = 0
         self.hangs: list[bytes] = []
         self.killable = True
         self.held: dict[int, Request] = {}
         self.memory = Memory(tree, cache_s)
         self._open: dict[int, tuple[Node, int]] = {}
-        self._listings: dict[int, list[tuple[bytes, int, int]]] = {}
+        self._listings: dict[int, tuple[Node, list[tuple[bytes, int, int]]]] = {}
         self._count = 0
         self._acts: dict[int, Callable[[Request], bytes]] = {
             Op.LOOKUP: self._lookup,
-            Op.GETATTR: lambda r: attr_reply(self.memory.attr(self._node(r))),
+            Op.GETATTR: lambda r: attr_reply(self.memory.attr(self._node(r)), self.ahead_ns),
             Op.SETATTR: self._setattr,
             Op.READLINK: lambda r: os.readlink(b"", dir_fd=self._node(r).fd),
             Op.SYMLINK: self._symlink,
@@ -82,9 +84,7 @@ class Client:
             Op.OPENDIR: self._open_dir,
             Op.READDIR: self._read_dir,
             Op.RELEASEDIR: self._release_dir,
-            Op.FLUSH: lambda r: b"",
-            Op.FSYNC: lambda r: b"",
-            Op.FSYNCDIR: lambda r: b"",
+            **dict.fromkeys((Op.FLUSH, Op.FSYNC, Op.FSYNCDIR), lambda r: b""),
         }
 
     def take(self, request: Request) -> None:
@@ -145,7 +145,7 @@ class Client:
 
     def _entry(self, node: Node) -> bytes:
         node.lookups += 1
-        return entry_reply(node.id, node.generation, self.memory.attr(node))
+        return entry_reply(node.id, node.generation, self.memory.attr(node), self.ahead_ns)
 
     def _lookup(self, request: Request) -> bytes:
         folder, name = self._node(request), request.body[:-1]
@@ -232,7 +232,7 @@ class Client:
                 now if valid & _MTIME_NOW else mtime,
             )
             os.utime(path, ns=times)
-        return attr_reply(self.memory.attr(node, fresh=True))
+        return attr_reply(self.memory.attr(node, fresh=True), self.ahead_ns)
 
     def _statfs(self, request: Request) -> bytes:
         said = os.statvfs(_proc(self._node(request).fd))
@@ -307,12 +307,8 @@ class Client:
         (node_id,) = struct.unpack_from("<Q", request.body)
         folder, name = self._node(request), request.body[8:-1]
         with self.memory.writing(folder):
-            os.link(
-                _proc(self.memory.nodes[node_id].fd),
-                name,
-                dst_dir_fd=folder.fd,
-                follow_symlinks=True,
-            )
+            source = _proc(self.memory.nodes[node_id].fd)
+            os.link(source, name, dst_dir_fd=folder.fd, follow_symlinks=True)
         return self._entry(self.memory.seat(folder, name))
 
     # ---- directories
@@ -326,12 +322,18 @@ class Client:
             self.memory.names(folder, fresh=True)
             folder.listing = [(b".", folder.id, 4), (b"..", folder.id, 4), *found]
         self._count += 1
-        self._listings[self._count] = folder.listing
+        self._listings[self._count] = folder, folder.listing
         return _OPEN.pack(self._count, 0, 0)
 
     def _read_dir(self, request: Request) -> bytes:
         fh, offset, size = struct.unpack_from("<QQI", request.body)
-        return dirents(self._listings[fh], offset, size)
+        folder, listing = self._listings[fh]
+        if folder.path in self.breaks:
+            half = len(listing) // 2
+            if offset >= half:
+                raise OSError(errno.EIO, "as told")
+            listing = listing[:half]
+        return dirents(listing, offset, size)
 
     def _release_dir(self, request: Request) -> bytes:
         self._listings.pop(struct.unpack_from("<Q", request.body)[0], None)
@@ -351,7 +353,9 @@ def _kind(entry: os.DirEntry[str]) -> int:
 def obey(client: Client, order: dict[str, Any]) -> None:
     """What the test wants."""
     client.fails = [os.fsencode(path) for path in order.get("fails", ())]
+    client.breaks = [os.fsencode(path) for path in order.get("breaks", ())]
     client.memory.cache_s = order.get("cache_s", client.memory.cache_s)
+    client.ahead_ns = round(order.get("ahead_s", client.ahead_ns / 1e9) * 1e9)
     client.killable = order.get("killable", True)
     hangs = [os.fsencode(path) for path in order.get("hangs", ())]
     if not hangs:

@@ -91,6 +91,10 @@ class NfsClient:
         """EIO for these view paths and all below, until something else is said."""
         self._say(fails=paths)
 
+    def breaks(self, *paths: str) -> None:
+        """EIO half way through listings of these directories, until something else is said."""
+        self._say(breaks=paths)
+
     def hangs(self, *paths: str, killable: bool = True) -> None:
         """No answers about these view paths and all below, until something else is said.
 
@@ -107,6 +111,10 @@ class NfsClient:
         """Remember for so many seconds from now on."""
         self.cache_s = cache_s
         self._say(cache_s=cache_s)
+
+    def ahead(self, seconds: float) -> None:
+        """The server's clock is so far ahead of this host's from now on, all its times with it."""
+        self._say(ahead_s=seconds)
 
     def vanish(self) -> None:
         """Not mounted any more: an empty directory stands there."""

@@ -191,6 +191,28 @@ def test_faults_are_for_the_chosen_paths(pair: NfsPair) -> None:
     assert os.listdir(pair.one.at / "bad") == []
 
 
+def test_the_clock_of_the_server_can_be_another(pair: NfsPair) -> None:
+    (pair.two.at / "file").write_text("")
+    before = (pair.one.at / "file").stat()
+    for day_s in (86_400.0, -86_400.0, 0.0):
+        pair.one.ahead(day_s)
+        there = (pair.one.at / "file").stat()
+        assert there.st_ctime_ns - before.st_ctime_ns == day_s * 1e9
+        assert there.st_mtime_ns - before.st_mtime_ns == day_s * 1e9
+
+
+def test_a_listing_can_break_half_way(pair: NfsPair) -> None:
+    for number in range(10):
+        (pair.two.at / f"file-{number}").write_text("")
+    pair.one.breaks("/")
+    found: list[str] = []
+    with pytest.raises(OSError, match="Input/output error"), os.scandir(pair.one.at) as entries:
+        found += (entry.name for entry in entries)
+    assert os.stat(pair.one.at / "file-1").st_size == 0, "all else works"
+    pair.one.works()
+    assert len(os.listdir(pair.one.at)) == 10
+
+
 @pytest.mark.parametrize("killable", [True, False])
 def test_who_looks_at_what_hangs_waits(pair: NfsPair, killable: bool) -> None:
     (pair.two.at / "slow").mkdir()

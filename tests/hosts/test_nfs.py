@@ -5,58 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fustor_core.testing.nfs_pair import NfsClient, NoPair
+from fustor_core.testing.nfs_pair import NfsClient
 
+from .nfs import FOUND_S, HANG_S, HEALED_S, LEASE_S, agent, reasons
 from .world import VIEW, AgentHost, Site, Times, until
 
-CACHE_S, POLL_S, HANG_S = 3.0, 1.0, 3.0
-FOUND_S = CACHE_S + POLL_S + 15.0  # beside a loaded machine's own time
-LEASE_S = 60.0
-HEALED_S = FOUND_S + 30.0  # a look that was asked for in vain is asked for again after so long
+ALARM = "the root is not the one that was watched"
 
 pytestmark = [pytest.mark.hosts, pytest.mark.times(Times(second_look_s=2.0))]
-
-
-@pytest.fixture
-def mounts(place: Site, tmp_path: Path) -> Iterator[tuple[NfsClient, NfsClient]]:
-    made: list[NfsClient] = []
-    try:
-        for name in ("one", "two"):
-            made.append(NfsClient(place.tree, tmp_path / name, CACHE_S))
-        yield made[0], made[1]
-    except NoPair as why:
-        pytest.skip(f"no FUSE mounts here: {why}")
-    finally:
-        for client in made:
-            client.close()
-
-
-def agent(place: Site, name: str, client: NfsClient) -> AgentHost:
-    source = {
-        "driver": "nfs",
-        "root": str(client.at),
-        "cache_bound": CACHE_S,
-        "poll_interval": POLL_S,
-        "rate": 100_000,
-        "hang_after": HANG_S,
-    }
-    return place.agent(name, mounted=False, source=source)
-
-
-def quality(place: Site) -> dict[str, Any]:
-    """Of the whole view."""
-    document = place.fusion.ask(f"/views/{VIEW}/du", path="/")
-    return dict(document["quality"]) if document else {}
-
-
-def reasons(place: Site) -> set[str]:
-    return {gap["reason"] for gap in quality(place).get("unscanned", ())}
 
 
 def blind_changes(there: Path, name: str) -> None:
@@ -106,6 +66,31 @@ def test_errors_half_way_are_told_and_remove_nothing(
         place.settles(FOUND_S)
 
 
+def test_a_listing_that_breaks_half_way_removes_nothing(
+    place: Site, mounts: tuple[NfsClient, NfsClient]
+) -> None:
+    one, two = mounts
+    for number in range(200):
+        (place.tree / "anchor-0" / f"many-{number}").write_text("")
+    alpha = agent(place, "alpha", one)
+    place.start()
+    place.anchors += [f"/anchor-0/many-{number}" for number in range(0, 200, 40)]
+    with place.polled():
+        one.breaks("/anchor-0", "/")
+        (two.at / "anchor-0" / "new").write_text("so that it is read again")
+        until(lambda: "io_error" in reasons(place), FOUND_S, place.tails)
+        (two.at / "anchor-1" / "elsewhere").write_text("all else goes on")
+        until(
+            lambda: place.fusion.existence(VIEW, "anchor-1/elsewhere") == "present",
+            FOUND_S,
+            place.tails,
+        )
+        one.works()
+        until(lambda: not reasons(place), HEALED_S, place.tails)
+        place.settles(HEALED_S)
+    assert alpha.pipe()["errors_in_row"] == 0
+
+
 def test_a_mount_that_vanishes_removes_nothing_and_comes_back(
     place: Site, mounts: tuple[NfsClient, NfsClient], tmp_path: Path
 ) -> None:
@@ -117,6 +102,7 @@ def test_a_mount_that_vanishes_removes_nothing_and_comes_back(
     with place.polled():
         one.vanish()
         until(lambda: "vanished_root" in reasons(place), FOUND_S, place.tails)
+        until(lambda: ALARM in place.fusion.log.read_text(), FOUND_S, place.tails)
         one.mount(tmp_path / "other")
         blind_changes(two.at, "meanwhile")
         until(lambda: "another" in str(alpha.pipe().get("last_error")) or _back_off(alpha), FOUND_S)
