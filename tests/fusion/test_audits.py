@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from fustor_core.claims import (
+    BEGINS,
     KEY,
     SILENCE,
+    WHOLE,
     Calm,
     Claim,
     Key,
@@ -182,3 +184,61 @@ async def test_calm_directories_under_a_root_that_is_not_proven_prove_nothing(pa
         ack = await agent.send(other, calm(agent, (TOP, CALM)))
         assert [one.reason for one in ack.quarantined] == ["unproven_root"]
         assert not ack.owed
+
+
+async def half_an_audit(party: Party) -> Agent:
+    """Its leader has listed the root and no more."""
+    agent = await told(party)
+    await agent.send(agent.root(origin=Origin.AUDIT, course=BEGINS, after=b""))
+    rows: dict[bytes, Row | bytes] = {b"a": Row(size=1, ino=2), b"d": edge_row(TOP)}
+    listing = msgspec.structs.replace(agent.listing(ROOT, rows, Origin.AUDIT), path=b"/")
+    await agent.send(listing)
+    return agent
+
+
+@pytest.mark.parametrize("end", ["stopped", "killed"])
+async def test_the_next_leader_is_told_how_far_an_audit_came(party: Party, end: str) -> None:
+    """Over a restart of fusion too, a clean one or not."""
+    async with party.running():
+        first = await half_an_audit(party)
+        begun = first.grant.session_id
+        if end == "killed":
+            party.kill()
+    if end == "stopped":
+        party.made()
+    async with party.running() as pipeline:
+        assert pipeline.status()["audits"] == 0
+        second = await party.agent("second")
+        await pipeline.close_session(begun)
+        answer = await second.leads()
+        assert answer.rest is not None
+        assert (answer.rest.after, answer.rest.session) == (b"/", begun)
+        assert answer.rest.age_s > 0
+        epoch = answer.epoch
+        on = second.root(origin=Origin.SNAPSHOT, course=BEGINS, after=b"/")
+        await second.send(on, epoch=epoch)
+        assert (await second.beat()).rest is None, "it is its own now"
+        rest = msgspec.structs.replace(second.listing(TOP, dict(OLD)), path=b"/d")
+        over = second.root(origin=Origin.SNAPSHOT, course=WHOLE)
+        await second.send(rest, over, epoch=epoch)
+        assert pipeline.status()["audits"] == 1, "the audit that the first one began"
+
+
+async def test_an_audit_that_was_broken_off_is_not_over_with_the_next_proof(party: Party) -> None:
+    async with party.running() as pipeline:
+        agent = await half_an_audit(party)
+        await agent.send(agent.root())
+        assert (pipeline.status()["audits"], pipeline.status()["last_audit"]) == (0, None)
+        await agent.close()
+        again = await party.agent("a")
+        await again.leads()
+        await again.send(again.root())
+        assert (pipeline.status()["audits"], pipeline.status()["last_audit"]) == (0, None)
+
+
+async def test_a_session_that_follows_is_told_nothing(party: Party) -> None:
+    async with party.running():
+        await half_an_audit(party)
+        second = await party.agent("second")
+        assert second.grant.rest is None
+        assert (await second.beat()).rest is None
