@@ -87,7 +87,8 @@ def commands() -> str:
 # ------------------------------------------------------------------ hooks
 
 
-def specified_hooks() -> dict[str, Callable[..., Any]]:
+def told_hooks() -> dict[str, Callable[..., Any]]:
+    """Those of pluggy."""
     from fustor_core import hookspecs
 
     return {
@@ -97,23 +98,42 @@ def specified_hooks() -> dict[str, Callable[..., Any]]:
     }
 
 
+def state_hooks() -> dict[str, Callable[..., Any]]:
+    """The methods of a StateHook, without their first argument."""
+    from fustor_core import StateHook
+    from fustor_core.state_runs.hook import EVENTS
+
+    return {name: getattr(StateHook(), name) for name in EVENTS}
+
+
+def specified_hooks() -> dict[str, Callable[..., Any]]:
+    return {**told_hooks(), **state_hooks()}
+
+
 def hooks() -> str:
     """docs/reference/hooks.md"""
-    from fustor_core import hookspecs
+    from fustor_core import StateHook, hookspecs
 
     parts = [NOTE, "# Hooks\n", f"{inspect.getdoc(hookspecs)}\n"]
-    for name, member in specified_hooks().items():
-        parts.append(f"## `{name}`\n")
-        parts.append(f"```python\n{name}{inspect.signature(member, eval_str=True)}\n```\n")
-        parts.append(prose(inspect.getdoc(member) or ""))
+    parts += described_hooks(told_hooks())
+    parts.append("# `StateHook`\n")
+    parts.append(prose(inspect.getdoc(StateHook) or ""))
+    parts += described_hooks(state_hooks())
     return "\n".join(parts)
+
+
+def described_hooks(specified: Mapping[str, Callable[..., Any]]) -> Iterator[str]:
+    for name, member in specified.items():
+        yield f"## `{name}`\n"
+        yield f"```python\n{name}{inspect.signature(member, eval_str=True)}\n```\n"
+        yield prose(inspect.getdoc(member) or "")
 
 
 def prose(text: str) -> str:
     """A docstring as Markdown: its ``Args:`` and the like become lists."""
     lines = []
     for line in text.splitlines():
-        if line in ("Args:", "Returns:", "Raises:"):
+        if line in ("Args:", "Returns:", "Raises:", "Attributes:"):
             lines.append(f"**{line.removesuffix(':')}**\n")
         elif line.startswith("    ") and not line.startswith("     "):
             name, colon, meaning = line.strip().partition(": ")

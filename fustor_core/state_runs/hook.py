@@ -93,7 +93,7 @@ class StateHook:
                 too, but nobody can veto it any more.
 
         Returns:
-            A reason, to veto it: whoever wanted it is told. None: nothing against it.
+            None when there is nothing against it; a text vetoes it, and is told as the reason.
         """
         return None
 

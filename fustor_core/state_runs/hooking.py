@@ -91,6 +91,14 @@ class Listener:
         """Call it and wait for its answer; None when there is none in time."""
         if self.away or not self.wants(event):
             return None
+        return await self._call(event, arguments, limit_s)
+
+    async def end(self, report: Mapping[str, Any], limit_s: float) -> None:
+        """Its last call: whatever it was told before is through with then, too."""
+        if not self.off:
+            await self._call("post_state_finalize", (report,), limit_s)
+
+    async def _call(self, event: str, arguments: tuple[Any, ...], limit_s: float) -> Any:
         loop, over = asyncio.get_running_loop(), asyncio.Event()
         answers: list[Any] = []
 
@@ -194,11 +202,7 @@ class Hooks:
         """The run is over; each is waited for."""
         async with anyio.create_task_group() as group:
             for one in self.listeners:
-                group.start_soon(_last, one, dict(report), limit_s)
-
-
-async def _last(one: Listener, report: Mapping[str, Any], limit_s: float) -> None:
-    await one.ask("post_state_finalize", report, limit_s=limit_s)
+                group.start_soon(one.end, dict(report), limit_s)
 
 
 def _own(value: Any) -> Any:

@@ -40,7 +40,7 @@ def facts_of_job(view: str, old: Job | None, job: Job) -> Iterator[Fact]:
         yield fact(place, S.EXECUTING, "passed_on", given=given)
     if job.session is not None and job.times != old.times:
         yield fact(place, S.SUCCEEDED, "placed", made=who)
-    if job.state == "running" and (old.state, old.session) != ("running", job.session):
+    if job.asked_us is not None and old.asked_us is None:
         yield fact(scan, S.EXECUTING, "told", given={**given, **who})
     if job.state == old.state or job.open:
         return
