@@ -235,9 +235,11 @@ class Client:
             return _denied(self.server)
         if fault.kind == "absent" and self.server.startswith(UNIX):
             return nothing_runs(self.server)
+        wants = self.server.startswith("https:") and self._cert is None
+        more = ", and does it want a --cert of yours?" if wants else "?"
         return Unreachable(
             f"cannot talk to {self.server}: {fault.reason}",
-            remedy="is it running there, and is the address right?",
+            remedy=f"is it running there, is the address right{more}",
         )
 
     def _document(self, content: bytes) -> dict[str, Any]:

@@ -18,11 +18,12 @@ import anyio.to_thread
 
 from fustor_core.config import Config, ConfigErrors, Loaded, require_roots
 from fustor_core.config.roles import SECTIONS
+from fustor_core.contracts.adjusting import Renewing
 from fustor_core.drift import Drift
 from fustor_core.errors import ConfigError, FustorError
 from fustor_core.premises import Premises
 from fustor_core.problems import URN, Problem
-from fustor_core.reconcile import Difference, Plan, reconcile
+from fustor_core.reconcile import Difference, Plan, label, reconcile
 from fustor_core.registry import Registry
 from fustor_core.reporting import Tell, event
 
@@ -160,9 +161,23 @@ class Reloading:
                 self._begin_later(premises.restart_receiver, one)
             else:
                 report.outdated.append(one.label)
+        self._renew(report)
         report.started += [one.label for one in plan.of("forest", "start")]
         report.stopped += [one.label for one in plan.of("forest", "stop")]
         report.changed += [one.label for one in plan.of("forest", "adopt")]
+
+    def _renew(self, report: Report) -> None:
+        """Let receivers that stay as they are read their files again."""
+        for name, receiver in self._premises.receivers.items():
+            told = label("receiver", name)
+            if told not in report.untouched or not isinstance(receiver, Renewing):
+                continue
+            try:
+                if receiver.renew():
+                    report.untouched.remove(told)
+                    report.changed.append(told)
+            except (FustorError, OSError) as error:
+                report.errors.append({"name": told, "message": str(error)})
 
     async def _follow_pipes(self, plan: Plan, report: Report, *, restart: bool) -> None:
         premises = self._premises

@@ -26,6 +26,7 @@ class Settings:
     home_given: bool = False
     server: str | None = None
     key_file: Path | None = None
+    cert: Path | None = None
     view: str | None = None
     json: bool = False
     jsonl: bool = False
@@ -81,7 +82,13 @@ class Call:
             server = settings.server or local_server(settings.home, agent_first=agent_first)
             trace = self.screen.note if settings.verbose else None
             key = None if server.startswith(UNIX) else self._key()
-            found = Client(server, key=key, timeout_s=self.request_s, trace=trace)
+            found = Client(
+                server,
+                key=key,
+                timeout_s=self.request_s,
+                trace=trace,
+                cert=self.settings.cert,
+            )
             self._clients[agent_first] = found
         return found
 

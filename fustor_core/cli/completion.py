@@ -162,6 +162,7 @@ def _begins(last: str, found: Found) -> Found:
 
 
 TAKEN: dict[str, Callable[[Settings, str], Settings]] = {
+    "--cert": lambda settings, value: replace(settings, cert=Path(value).expanduser()),
     "--home": lambda settings, value: replace(settings, home=Path(value).expanduser()),
     "--key-file": lambda settings, value: replace(settings, key_file=Path(value).expanduser()),
     "--server": lambda settings, value: replace(settings, server=value),

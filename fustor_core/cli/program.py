@@ -109,6 +109,14 @@ Server = Annotated[
 KeyFile = Annotated[
     Text, typer.Option(envvar="FUSTOR_KEY_FILE", metavar="F", help="File that holds the key.")
 ]
+Cert = Annotated[
+    Text,
+    typer.Option(
+        envvar="FUSTOR_CERT",
+        metavar="F",
+        help="File with a certificate and its private key, PEM, if the server wants one.",
+    ),
+]
 View = Annotated[Text, typer.Option(envvar="FUSTOR_VIEW", metavar="NAME", help="Ask this view.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]
 Jsonl = Annotated[bool, typer.Option("--jsonl", help="Answer with one JSON object a line.")]
@@ -144,6 +152,7 @@ def general(
     home: Home = None,
     server: Server = None,
     key_file: KeyFile = None,
+    cert: Cert = None,
     view: View = None,
     json: Json = False,
     jsonl: Jsonl = False,
@@ -163,6 +172,7 @@ def general(
         home_given=home is not None,
         server=server,
         key_file=None if key_file is None else Path(key_file),
+        cert=None if cert is None else Path(cert),
         view=view,
         json=json,
         jsonl=jsonl,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -308,6 +310,31 @@ async def test_a_receiver_that_cannot_follow_goes_on_as_before(site: Site) -> No
         await site.until(lambda: site.house.premises.receivers.get("main") not in (None, before))
         after = site.house.premises.receivers["main"]
         assert len(after.addresses) == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+async def test_a_renewed_certificate_is_taken_with_the_next_reload(site: Site) -> None:
+    key, cert = site.folder / "tls.key", site.folder / "tls.pem"
+
+    def make() -> None:
+        asked = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=x"
+        words = ["openssl", *asked.split(), "-keyout", str(key), "-out", str(cert)]
+        subprocess.run(words, check=True, capture_output=True, timeout=LIMIT_S)
+
+    make()
+    tls = {"cert": str(cert), "key": str(key)}
+    options = {"driver": "http", "listen": ["127.0.0.1:0"], "tls": tls}
+    (site.conf / "receivers.yaml").write_text(json.dumps({"receivers": {"door": options}}))
+    site.view("v")
+    async with site.running():
+        assert (await site.reload())["untouched"] == ["view:v", "receiver:door"]
+        make()
+        report = await site.reload()
+        assert (report["changed"], report["untouched"]) == (["receiver:door"], ["view:v"])
+        cert.write_text("no certificate")
+        report = await site.reload()
+        assert [error["name"] for error in report["errors"]] == ["receiver:door"]
+        assert "cannot be used" in report["errors"][0]["message"]
 
 
 # ------------------------------------------------------------------ files that change unasked

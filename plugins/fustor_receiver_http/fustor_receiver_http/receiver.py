@@ -19,7 +19,7 @@ from fustor_core.contracts import Accept, Ask
 from fustor_core.errors import ConfigError
 from fustor_core.state import bind_socket
 from fustor_core.units import Seconds, Size
-from fustor_receiver_http.tls import Tls, server_context
+from fustor_receiver_http.tls import Certificates, Tls
 
 if TYPE_CHECKING:
     import ssl
@@ -106,7 +106,7 @@ class HttpReceiver:
         self.ready = anyio.Event()
         self._bound: list[tuple[Place, socket.socket]] = []
         self._taken = ExitStack()
-        self._tls: ssl.SSLContext | None = None
+        self._certificates: Certificates | None = None
 
     def __repr__(self) -> str:
         where = ", ".join(self.addresses) or "nowhere"
@@ -121,6 +121,18 @@ class HttpReceiver:
             for place, _ in self._bound
         ]
 
+    @property
+    def _tls(self) -> ssl.SSLContext | None:
+        return self._certificates.context if self._certificates is not None else None
+
+    def renew(self) -> bool:
+        """Read the certificates again; connections that are open stay as they are.
+
+        Raises:
+            ConfigError: they cannot be used; those before go on.
+        """
+        return self._certificates is not None and self._certificates.renew()
+
     def bind(self) -> None:
         """Takes every address and listens; clients wait from then on.
 
@@ -130,7 +142,7 @@ class HttpReceiver:
         """
         if self._bound:
             return
-        self._tls = server_context(self.config.tls)
+        self._certificates = Certificates(self.config.tls)
         with ExitStack() as taken:
             bound = []
             for place in (place_of(text, self.config.socket_path) for text in self.config.listen):

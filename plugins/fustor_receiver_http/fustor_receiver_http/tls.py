@@ -35,6 +35,44 @@ class Tls(BaseModel):
     )
 
 
+class Certificates:
+    """The certificates that a listener shows and asks for, as their files were read last.
+
+    Args:
+        options: of the receiver.
+
+    Attributes:
+        context: for what listens, None without TLS; who connects gets what was read last.
+
+    Raises:
+        ConfigError: as `server_context`.
+    """
+
+    def __init__(self, options: Tls) -> None:
+        self._options = options
+        self._contents = _contents(options)
+        self.context = self._now = server_context(options)
+        if self.context is not None:
+            self.context.sni_callback = self._choose
+
+    def renew(self) -> bool:
+        """Read the files again; False when they are as they were.
+
+        Raises:
+            ConfigError: as `server_context`; the ones before go on.
+        """
+        contents = _contents(self._options)
+        if contents == self._contents:
+            return False
+        self._now = server_context(self._options)
+        self._contents = contents
+        return True
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        if self._now is not None:
+            connection.context = self._now
+
+
 def server_context(options: Tls) -> ssl.SSLContext | None:
     """What the options make; None without TLS.
 
@@ -80,6 +118,17 @@ def server_context(options: Tls) -> ssl.SSLContext | None:
             ) from error
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _contents(options: Tls) -> list[bytes | None]:
+    """What stands in the files; None for one that is not there."""
+    found: list[bytes | None] = []
+    for path in (options.cert, options.key, options.client_ca):
+        try:
+            found.append(path.read_bytes() if path is not None else None)
+        except OSError:
+            found.append(None)
+    return found
 
 
 def _look(path: Path, name: str, *, private: bool = False) -> None:

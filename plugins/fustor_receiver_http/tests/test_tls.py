@@ -12,11 +12,12 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from anyio.streams.tls import TLSAttribute
 from fustor_receiver_http import HttpReceiver
 from fustor_receiver_http.tls import Tls, server_context
 
 from fustor_core.client import Client
-from fustor_core.errors import ConfigError, Unreachable
+from fustor_core.errors import ConfigError, QueryError, Unreachable
 
 pytestmark = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="the command openssl makes the certificates: not found"
@@ -137,6 +138,70 @@ async def test_the_command_line_s_client_trusts_the_ca_that_it_is_given(
         found = await anyio.to_thread.run_sync(client.get, "/views")
         client.close()
         assert found == {"views": served.ask.views()}
+
+
+async def test_the_command_line_s_client_shows_a_certificate(
+    serve: Any, papers: Papers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.pem"
+    both = [Path(papers.file(name)).read_text() for name in ("client.pem", "client.key")]
+    own.write_text("".join(both))
+    monkeypatch.setenv("SSL_CERT_FILE", papers.file("ca.pem"))
+    async with serve(tcp=True, tls=papers.server(client_ca=papers.file("ca.pem"))) as served:
+        for cert, words in ((None, "--cert of yours"), (Path(papers.file("client.key")), "PEM")):
+            client = Client(address(served), key=KEY, cert=cert)
+            with pytest.raises((Unreachable, QueryError)) as caught:
+                await anyio.to_thread.run_sync(client.get, "/views")
+            assert words in caught.value.remedy
+        client = Client(address(served), key=KEY, cert=own)
+        found = await anyio.to_thread.run_sync(client.get, "/views")
+        client.close()
+        assert found == {"views": served.ask.views()}
+
+
+async def serial(url: str, context: ssl.SSLContext) -> int:
+    """Of the certificate that a new connection is shown."""
+    host, _, port = url.removeprefix("https://").partition(":")
+    with anyio.fail_after(LIMIT_S):
+        stream = await anyio.connect_tcp(host, int(port), ssl_context=context, tls_hostname=host)
+        async with stream:
+            shown = stream.extra(TLSAttribute.peer_certificate)
+            return int(str(shown["serialNumber"]), 16)
+
+
+async def test_renewed_certificates_are_taken_at_a_reload(
+    serve: Any, papers: Papers, tmp_path: Path
+) -> None:
+    mine = Papers(tmp_path)
+    for name in ("ca.pem", "ca.key", "stranger.pem", "server.pem", "server.key"):
+        shutil.copy(papers.file(name), mine.file(name))
+    shutil.copy(papers.file("ca.pem"), mine.file("clients.pem"))
+    tls = mine.server(client_ca=mine.file("clients.pem"))
+    async with serve(tcp=True, tls=tls) as served:
+        url, context = address(served), trusting(papers, "client")
+        first = await serial(url, context)
+        async with httpx.AsyncClient(base_url=url, verify=context) as before:
+            assert (await before.get("/api/v1/views", headers=BEARER)).status_code == 200
+            assert not served.receiver.renew(), "they are as they were"
+            mine.signed("server", "ca")
+            assert served.receiver.renew()
+            second = await serial(url, context)
+            assert second != first
+            assert (await before.get("/api/v1/views", headers=BEARER)).status_code == 200
+            Path(mine.file("server.pem")).write_text("broken")
+            with pytest.raises(ConfigError, match="cannot be used"):
+                served.receiver.renew()
+            assert await serial(url, context) == second, "those before go on"
+        mine.signed("server", "ca")
+        shutil.copy(mine.file("stranger.pem"), mine.file("clients.pem"))
+        assert served.receiver.renew()
+        for own, passes in (("client", False), ("foreigner", True)):
+            async with httpx.AsyncClient(base_url=url, verify=trusting(papers, own)) as client:
+                if passes:
+                    assert (await client.get("/api/v1/views", headers=BEARER)).status_code == 200
+                    continue
+                with pytest.raises(httpx.TransportError):
+                    await client.get("/api/v1/views", headers=BEARER)
 
 
 async def test_a_server_without_tls_is_told_from_one_with(serve: Any) -> None:
