@@ -17,7 +17,7 @@ INSTALL_AND_RUN = (
 )
 TEST = ".venv/bin/pytest -q tests plugins"
 PACKAGES_MAX = 12
-KINDS = ("source", "sink", "arbitrator", "view", "receiver")
+KINDS = ("source", "sink", "arbitrator", "view", "receiver", "hook")
 # Names on the public index that belong to the earlier system.
 EARLIER = [
     f"fustor-{part}" for part in (
