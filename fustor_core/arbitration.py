@@ -27,6 +27,7 @@ from fustor_core.contracts import Facts, Known, Pack, Verdict, Write
 from fustor_core.registers import NO_LINE, Register, Seen
 
 _EVENTS = "ew"
+_IS_DIR = bytes(kind & 0xF0 == 0x40 for kind in range(256))
 _LISTING = "l"
 
 
@@ -249,16 +250,17 @@ def _first_listing(
     verdict.pack = Pack(names, rows)
     verdict.own = {}
     weak = frozenset(claim.weak)
-    modes = rows[33::ROW_BYTES]  # high byte of st_mode's type, one byte a row
-    if weak or any(m & 0xF0 == 0x40 for m in modes):
-        for name, row in _entries(names, rows).items():
+    edges = rows[33::ROW_BYTES].translate(_IS_DIR)  # one byte a row, by its type
+    if weak or b"\1" in edges:
+        for at, name in enumerate(split_names(names)):
             debt = name in weak
-            if debt or is_dir(row):
+            if debt or edges[at]:
+                row = rows[at * ROW_BYTES : (at + 1) * ROW_BYTES]
                 new = Register(row, facts.seen, debt, False, claim.origin)
                 if debt:
                     verdict.own[name] = new
                 verdict.writes.append(Write(name, None, new))
-    for name in sorted(weak.difference(split_names(names))):
+    for name in sorted(weak.difference(split_names(names))) if weak else ():
         new = Register(None, facts.seen, True, False, claim.origin)
         verdict.own[name] = new
         verdict.writes.append(Write(name, None, new))

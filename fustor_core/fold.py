@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+import msgspec
+
 from fustor_core import courses
 from fustor_core.admission import usable, without_bad_rows
 from fustor_core.arbitration import order
@@ -48,11 +50,11 @@ EDGE_ROWS = 4
 """What a claim costs by itself, and a directory that hangs somewhere new, in plain rows."""
 LAG_SAMPLES = 16
 EVIDENCE_KEPT = 20_000
+_TOLD = {"older": "older", "same": "same", "debt": "debt"}  # of a rule; others: accepted
 NO_STAMP = Stamp(0, 0, 0, "s")
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """One judgement, remembered for `view explain`. `name` None: a whole listing."""
 
     at_us: int
@@ -75,11 +77,13 @@ class Folded:
     Attributes:
         edges: directories that hang somewhere new, but for those that a first listing of their
             parent has brought.
+        over: it is applied whole.
     """
 
     owed: list[Owed] = field(default_factory=list)
     edges: list[Key] = field(default_factory=list)
     changes: int = 0
+    over: bool = False
 
 
 class Fold:
@@ -115,13 +119,12 @@ class Fold:
         view = self.view
         rows = 0
         for i, claim in enumerate(batch.claims):
-            if i in skipped:
+            if skipped and i in skipped:
                 self._quarantine(claim, head)
                 continue
             stamp = claim.stamp
-            seen = Seen(
-                stamps[2 * i], stamps[2 * i + 1], head.line, stamp.f, stamp.t, stamp.at, stamp.kind
-            )
+            lo, hi = stamps[2 * i], stamps[2 * i + 1]
+            seen = Seen(lo, hi, head.line, stamp.f, stamp.t, stamp.at, stamp.kind)
             facts = Facts(seen, head.arrival_us, moment.storage_ns)
             if isinstance(claim, Root):
                 self._root(claim, seen, head.session)
@@ -134,14 +137,15 @@ class Fold:
                     yield done
                 continue
             if isinstance(claim, Listing):
-                claim = without_bad_rows(claim)
+                if head.refused:  # else all rows were found to be good
+                    claim = without_bad_rows(claim)
                 rows += len(claim.rows) // ROW_BYTES
                 if claim.via is not None:
                     self._via(claim, facts, done)
             known = view.known(claim.dir)
             verdict = self.arbitrator.judge(known, claim, facts)
             self._apply(verdict)
-            if verdict.rule != "first" or isinstance(claim, Cell):
+            if verdict.writes and (verdict.rule != "first" or isinstance(claim, Cell)):
                 done.edges.extend(_new_edges(verdict))
             self._remember(claim, verdict, head, batch.seq)
             rows += CLAIM_ROWS + EDGE_ROWS * len(verdict.writes)
@@ -151,7 +155,7 @@ class Fold:
         applied = view.commit()
         self.audits = courses.passed(self.audits, head.session, batch, skipped)
         self._sample(batch, head, skipped)
-        done.owed, done.changes = applied.owed, applied.changes
+        done.owed, done.changes, done.over = applied.owed, applied.changes, True
         yield done
 
     def begin(self, moment: Moment) -> None:
@@ -312,7 +316,7 @@ class Fold:
     def _remember(self, claim: Claim, verdict: Verdict, head: BatchHead, seq: int) -> None:
         if isinstance(claim, Root | Calm) or (verdict.scan and not verdict.writes):
             return  # what a scan merely confirmed shows in the register's own stamp
-        told = {"older": "older", "same": "same", "debt": "debt"}.get(verdict.rule, "accepted")
+        told = _TOLD.get(verdict.rule, "accepted")
         names: list[tuple[bytes | None, bytes | None]]
         if isinstance(claim, Cell):
             names = [(claim.name, claim.value)]
@@ -327,7 +331,7 @@ class Fold:
                     head.agent,
                     head.session,
                     seq,
-                    claim.origin.value,
+                    claim.origin,
                     claim.dir,
                     name,
                     verdict.seen,

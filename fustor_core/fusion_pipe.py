@@ -80,6 +80,7 @@ class FusionPipeline:
     ) -> None:
         self.options = options
         self.view = view
+        self._seeking = view if isinstance(view, Seeking) else None
         self.fold = Fold(view, arbitrator)
         self.on_move = on_move
         self.on_alarm = on_alarm
@@ -305,9 +306,9 @@ class FusionPipeline:
     async def _apply(self, head: BatchHead, batch: Batch) -> tuple[Ack, Folded | None]:
         folded = Folded()
         moment = self.moment(head.arrival_us, head.wall_ns)
-        for part in self.fold.batch(head, batch, moment):
-            folded = part
-            await anyio.lowlevel.checkpoint()
+        for folded in self.fold.batch(head, batch, moment):
+            if not folded.over:
+                await anyio.lowlevel.checkpoint()
         batch = without_skipped(batch, frozenset(head.skipped))
         self.changes = folded.changes
         return self.keeping.took(head, batch, folded, self.now_us()), folded
@@ -318,8 +319,8 @@ class FusionPipeline:
         return self.keeping.took(taken.head, taken.batch, taken.folded, self.now_us()), None
 
     def _after_batch(self) -> None:
-        if isinstance(self.view, Seeking):
-            for text in self.view.alarms():
+        if self._seeking is not None:
+            for text in self._seeking.alarms():
                 self.on_alarm(text)
         self._settle()
         self.keeping.hurry()

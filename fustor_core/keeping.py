@@ -72,6 +72,7 @@ class Keeping:
         on_alarm: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.view = view
+        self._durable = view if isinstance(view, Durable) else None
         self.fold = fold
         self.folder = folder
         self.boot = boot
@@ -330,7 +331,7 @@ class Keeping:
 
     def hurry(self) -> None:
         """A batch was applied: so much may be dirty that a checkpoint should not wait."""
-        if isinstance(self.view, Durable) and self.view.dirty() >= CHECKPOINT_DIRECTORIES:
+        if self._durable is not None and self._durable.dirty() >= CHECKPOINT_DIRECTORIES:
             self._wanted.set()
 
     async def _forget_loose(self, loose_age_s: float) -> None:

@@ -158,12 +158,12 @@ class Registers:
         deltas = [(tally.FILES, files), (tally.OTHERS, others), (tally.BYTES, size)]
         debts = sum(1 for w in verdict.writes if w.new.debt)
         deltas.append((tally.DEBTS, debts))
-        names = split_names(verdict.pack.names) if verdict.pack.rows else []
-        if names and _is_blind(directory) and verdict.scan:
+        if verdict.pack.rows and _is_blind(directory) and verdict.scan:
+            names = split_names(verdict.pack.names)
             directory.blind = dict.fromkeys(names, self.sightings.number(self.teller.origin))
             deltas.append((tally.BLIND, len(names)))
         tree.sums.push(directory, [d for d in deltas if d[1]])
-        if names:
+        if verdict.pack.rows:
             tree.sums.grow(directory, tally.NEWEST_NS, newest)
             tree.sums.grow(directory, tally.TOUCHED_NS, touched)
             tree.sums.grow(directory, tally.CHANGED_US, verdict.seen.hi)

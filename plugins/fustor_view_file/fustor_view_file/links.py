@@ -81,9 +81,10 @@ class HardLinks:
     def index(self, directory: Directory, seen: Seen) -> None:
         """Note every row of a first listing that says it has more than one link."""
         for part in directory.pack.parts:
-            if not part.rows:
+            rows = part.rows
+            if _single(rows):
                 continue
-            counts = memoryview(part.rows).cast("I")[11::12].tolist()
+            counts = memoryview(rows).cast("I")[11::12].tolist()
             if max(counts) > 1:
                 names = split_names(part.names)
                 for i, count in enumerate(counts):
@@ -156,6 +157,13 @@ class HardLinks:
                         known.add(place)
                         found.append(place)
         return found
+
+
+def _single(rows: bytes | bytearray) -> bool:
+    """Whether no row says that it has more than one link."""
+    if rows[44::ROW_BYTES].strip(b"\0\1"):
+        return False
+    return not any(rows[at::ROW_BYTES].strip(b"\0") for at in (45, 46, 47))
 
 
 def _file(value: bytes | None) -> Row | None:

@@ -30,6 +30,7 @@ class Tree:
         dirty: keys of directories that changed since the last write-back.
         sums: keeps the tallies exact.
         asked: directories that the session should list soon: key → deep.
+        weighed: how many entries there were when their memory was last estimated, and the bytes.
         reseated: told of each directory whose seat changed: (directory, path before or None).
     """
 
@@ -42,6 +43,7 @@ class Tree:
         self.dirty: set[Key] = set()
         self.sums = Sums(self.children)
         self.asked: dict[Key, bool] = {}
+        self.weighed = (0, 0)
         self._contested: dict[Key, set[Place]] = {}
         self._hidden: dict[Key, set[Place]] = {}
         self._reseated = reseated

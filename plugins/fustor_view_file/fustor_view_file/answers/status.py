@@ -16,7 +16,8 @@ from fustor_view_file.answers.rollups import entries_of
 from fustor_view_file.directory import Directory
 from fustor_view_file.tree import Tree
 
-SAMPLED = 1000  # directories that are weighed; the others are taken to be like them
+SAMPLED = 256  # directories that are weighed; the others are taken to be like them
+AGAIN = 8  # they are weighed again when the view has grown or shrunk by this part
 
 
 def status(question: Question) -> Iterator[Page]:
@@ -47,9 +48,15 @@ def memory_of(tree: Tree) -> int:
     total = len(tree.dirs)
     if not total:
         return 0
-    step = -(-total // SAMPLED)
-    weighed = [weight_of(d) for d in islice(tree.dirs.values(), 0, None, step)]
-    return sum(weighed) * total // len(weighed)
+    size = total + (entries_of(tree.root) if tree.root is not None else 0)
+    then, weight = tree.weighed
+    if not then or abs(size - then) * AGAIN > then:
+        step = -(-total // SAMPLED)
+        weighed = [weight_of(d) for d in islice(tree.dirs.values(), 0, None, step)]
+        weight = sum(weighed) * total // len(weighed)
+        tree.weighed = (size, weight)
+        return weight
+    return weight * size // then
 
 
 def weight_of(directory: Directory) -> int:
