@@ -9,10 +9,12 @@ from fustor_core.claims import Calm, Cell, Claim, Key, Origin, Owe, Root, Stamp
 DIRECTORIES_MAX = 64  # more that are owed at once are one obligation at the root
 
 
-def owe(key: Key, path: bytes, reason: str, now_us: int, *, deep: bool = True) -> Owe:
+def owe(
+    key: Key, path: bytes, reason: str, now_us: int, *, deep: bool = True, code: int = 0
+) -> Owe:
     """Evidence about a directory was lost, up to `now_us` of the raw clock."""
     stamp, origin = Stamp(now_us, now_us, 0, "s"), Origin.REALTIME
-    return Owe(dir=key, deep=deep, reason=reason, stamp=stamp, origin=origin, path=path)
+    return Owe(dir=key, deep=deep, reason=reason, stamp=stamp, origin=origin, path=path, errno=code)
 
 
 def owed(claims: Iterable[Claim], root: Key | None, reason: str, now_us: int) -> list[Owe]:

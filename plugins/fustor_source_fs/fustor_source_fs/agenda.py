@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import NamedTuple
 
-from fustor_core.claims import Calm, Cell, Key, Listing, Origin, Owe, Same, Stamp
+from fustor_core import owing
+from fustor_core.claims import Calm, Cell, Key, Listing, Origin, Owe, Same
 from fustor_core.contracts import boottime_us
 from fustor_core.files.listing import Lister
 from fustor_source_fs.finding import Finder
@@ -33,16 +34,7 @@ Walking = Generator[WatchClaim, None, None]
 
 def owe(key: Key, path: bytes, reason: str, *, deep: bool = False, code: int = 0) -> Owe:
     """Evidence about a directory was lost, up to now."""
-    now = boottime_us() + 1
-    return Owe(
-        dir=key,
-        deep=deep,
-        reason=reason,
-        stamp=Stamp(now, now, 0, "s"),
-        origin=Origin.REALTIME,
-        path=path,
-        errno=code,
-    )
+    return owing.owe(key, path, reason, boottime_us() + 1, deep=deep, code=code)
 
 
 class Entry(NamedTuple):

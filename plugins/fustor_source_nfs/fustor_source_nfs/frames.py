@@ -74,12 +74,14 @@ class Touched(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         since_us: nothing was heard of it before this raw instant. at: ordinal of the look.
         flags: WRITING or CLOSED.
+        fresh: what this host did has brought its attributes up to date.
     """
 
     name: bytes
     since_us: int
     at: int
     flags: int = 0
+    fresh: bool = True
 
 
 class Touch(msgspec.Struct, tag="touch", array_like=True, frozen=True):

@@ -7,11 +7,12 @@ import stat
 
 from fustor_core.claims import Cell, Origin, Silence, Stamp
 from fustor_core.contracts import boottime_us
+from fustor_core.files.identity import Spot
 from fustor_core.files.inotify import Inotify
 from fustor_core.files.listing import OPEN, Kid, Lister, kind_of, row_of
-from fustor_core.files.looking import look_at
+from fustor_core.files.looking import fresh_row, is_file, look_at
 from fustor_core.files.members import READ_AT_ONCE, members
-from fustor_source_nfs.frames import Child, Found, Glance, Glimpse, Stats, Touch
+from fustor_source_nfs.frames import Child, Found, Glance, Glimpse, Stats, Touch, Touched
 from fustor_source_nfs.reading import armed
 from fustor_source_nfs.way import OPEN_PATH, Way, failed
 
@@ -99,37 +100,52 @@ class Glancing:
         spot = self._way.at(task.path, task.key, OPEN_PATH)
         if spot is None:
             return GONE
-        cells, code, cached = [], 0, self._lister.cache_bound_us > 0
+        cells, code = [], 0
         test = self._lister.exclusion.within(spot.path)
         try:
             for one in task.names:
                 self._lister.stopped()
-                name, f = one.name, boottime_us()
-                if name and test is not None and test(name):
+                if one.name and test is not None and test(one.name):
                     continue
                 try:
-                    if name:
-                        value = look_at(self._lister.prober, spot, name)
-                    else:
-                        value = row_of(os.fstat(spot.fd))
+                    cells.append(self._touched(spot, one))
                 except OSError as err:
                     code = failed(err)
-                    continue
-                since_us = min(f, one.since_us) if cached else f
-                cells.append(
-                    Cell(
-                        dir=spot.key,
-                        name=name,
-                        value=value,
-                        stamp=Stamp(since_us, boottime_us() + 1, one.at, "e"),
-                        origin=Origin.REALTIME,
-                        flags=one.flags if value is not None else 0,
-                        path=spot.path,
-                    )
-                )
         finally:
             os.close(spot.fd)
         return Found(claims=list(cells), code=code, operations=2 + 2 * len(task.names))
+
+    def _touched(self, spot: Spot, one: Touched) -> Cell:
+        """What a name is after its events; not older than they are, or as old as the caches."""
+        f, name = boottime_us(), one.name
+        if not name:
+            value: bytes | None = row_of(os.fstat(spot.fd))
+        else:
+            value = look_at(self._lister.prober, spot, name)
+        if self._lister.cache_bound_us:
+            f = min(f, one.since_us)
+            if not one.fresh and value is not None and is_file(value):
+                row = self._opened(spot, name)
+                value = row or value
+                f -= 0 if row is not None else self._lister.cache_bound_us
+        return Cell(
+            dir=spot.key,
+            name=name,
+            value=value,
+            stamp=Stamp(f, boottime_us() + 1, one.at, "e"),
+            origin=Origin.REALTIME,
+            flags=one.flags if value is not None else 0,
+            path=spot.path,
+        )
+
+    def _opened(self, spot: Spot, name: bytes) -> bytes | None:
+        """The row of a file past the caches; None when that cannot be."""
+        if not self._lister.caching.revalidates:
+            return None
+        try:
+            return fresh_row(spot.fd, name)
+        except OSError:
+            return None
 
 
 def _silence(st: os.stat_result) -> Silence:

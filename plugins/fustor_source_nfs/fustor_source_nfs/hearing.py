@@ -21,16 +21,32 @@ LISTING_US = 120_000_000  # no listing takes longer, about
 
 
 @dataclass(slots=True)
+class Word:
+    """What was said of one name.
+
+    Attributes:
+        since_us: nothing had been heard of it at this raw instant.
+        flags: WRITING or CLOSED.
+        fresh: what was done has brought its attributes up to date in this host's caches; a file
+            that was moved, or closed and perhaps never written, has them as they were before.
+    """
+
+    since_us: int
+    flags: int = 0
+    fresh: bool = False
+
+
+@dataclass(slots=True)
 class Heard:
     """One drained queue.
 
     Attributes:
-        names: (directory, name) → when nothing had been heard of it yet, and its flags.
+        names: (directory, name) → what was said; without a name, of the directory itself.
         moves: (from, name, to, name) of directories, by one cookie.
         lost: the queue ran over.
     """
 
-    names: dict[tuple[Place, bytes], tuple[int, int]] = field(default_factory=dict)
+    names: dict[tuple[Place, bytes], Word] = field(default_factory=dict)
     moves: list[tuple[Place, bytes, Place, bytes]] = field(default_factory=list)
     lost: bool = False
 
@@ -142,18 +158,20 @@ class Ears:
         elif raw.name:
             self._name(place, raw, since_us)
         elif raw.mask & kernel.ATTRIB:
-            self._note(place, b"", since_us, 0)
+            self._word(place, b"", since_us).fresh = True
 
     def _name(self, place: Place, raw: Raw, since_us: int) -> None:
-        mask, flags = raw.mask, self._heard.names.get((place, raw.name), (0, 0))[1]
+        mask, word = raw.mask, self._word(place, raw.name, since_us)
         if mask & kernel.NAMES:
-            flags = 0  # another file from here on
-            self._note(place, b"", since_us, 0)
+            word.flags = 0  # another file from here on
+            word.fresh = not mask & kernel.MOVED_TO
+            self._word(place, b"", since_us).fresh = True
         elif mask & kernel.CLOSE_WRITE:
-            flags = CLOSED
+            word.flags = CLOSED
         elif mask & kernel.MODIFY:
-            flags = WRITING
-        self._note(place, raw.name, since_us, flags)
+            word.flags, word.fresh = WRITING, True
+        elif mask & kernel.ATTRIB:
+            word.fresh = True
         place.heard[raw.name] = boottime_us()
         if mask & kernel.ISDIR:
             if mask & kernel.MOVED_FROM:
@@ -161,6 +179,5 @@ class Ears:
             elif mask & kernel.MOVED_TO and raw.cookie in self._halves:
                 self._heard.moves.append((*self._halves.pop(raw.cookie), place, raw.name))
 
-    def _note(self, place: Place, name: bytes, since_us: int, flags: int) -> None:
-        before = self._heard.names.get((place, name))
-        self._heard.names[place, name] = (since_us if before is None else before[0]), flags
+    def _word(self, place: Place, name: bytes, since_us: int) -> Word:
+        return self._heard.names.setdefault((place, name), Word(since_us))

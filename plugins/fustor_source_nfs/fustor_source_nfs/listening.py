@@ -11,11 +11,12 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from fustor_core.claims import MOVED, Cell, Key, Origin, Owe, Root, Stamp, edge_key, is_dir
+from fustor_core.claims import MOVED, Cell, Key, Origin, Owe, Root, edge_key, is_dir
 from fustor_core.contracts import boottime_us
 from fustor_core.errors import FustorError
 from fustor_core.files.listing import reason_of
 from fustor_core.files.rooted import RootVanished
+from fustor_core.owing import owe
 from fustor_source_nfs.crew import StorageHung
 from fustor_source_nfs.frames import Deaf, Found, Glance, Read, Touch, Touched
 from fustor_source_nfs.ground import Claims, Ground
@@ -113,9 +114,10 @@ class Listening:
     async def _look(self, heard: Heard) -> None:
         """Look at what was heard, and tell what is seen."""
         by_place: dict[Place, list[Touched]] = {}
-        for (place, name), (since_us, flags) in heard.names.items():
+        for (place, name), word in heard.names.items():
             self._ordinal += 1
-            by_place.setdefault(place, []).append(Touched(name, since_us, self._ordinal, flags))
+            one = Touched(name, word.since_us, self._ordinal, word.flags, word.fresh)
+            by_place.setdefault(place, []).append(one)
         seen: dict[tuple[Place, bytes], Cell] = {}
         owed: Claims = []
         for place, names in by_place.items():
@@ -125,7 +127,7 @@ class Listening:
             self._pair(seen, *move)
         entered = self._settle(seen)
         if heard.lost and self._ground.root is not None:
-            owed.append(_owe(self._ground.root.key, b"/", "overflow", deep=True))
+            owed.append(_lost(self._ground.root.key, b"/", "overflow", deep=True))
         cells = sorted(seen.values(), key=lambda cell: cell.stamp.at)
         if cells or owed:
             await self._tell([*cells, *owed])
@@ -142,7 +144,7 @@ class Listening:
         except StorageHung:
             self._ground.heat.failed(path, boottime_us())
             await self._ground.identity()
-            return [_owe(key, path, "hung", code=errno.ETIMEDOUT)]
+            return [_lost(key, path, "hung", code=errno.ETIMEDOUT)]
         except RootVanished:
             raise
         except OSError as err:
@@ -151,8 +153,8 @@ class Listening:
             if isinstance(cell, Cell):
                 seen[place, cell.name] = cell
         if found.gone:
-            return [_owe(key, path, "not_yet")]
-        return [_owe(key, path, reason_of(found.code), code=found.code)] if found.code else []
+            return [_lost(key, path, "not_yet")]
+        return [_lost(key, path, reason_of(found.code), code=found.code)] if found.code else []
 
     def _settle(self, seen: dict[tuple[Place, bytes], Cell]) -> list[tuple[bytes, Key, bool]]:
         """Put what is known right; new directories, and whether they are to be polled."""
@@ -198,29 +200,20 @@ class Listening:
             try:
                 found = await self._ground.ask(Read(path, Origin.REALTIME, key, fresh=True))
             except StorageHung:
-                await self._tell([_owe(key, path, "hung", deep=True, code=errno.ETIMEDOUT)])
+                await self._tell([_lost(key, path, "hung", deep=True, code=errno.ETIMEDOUT)])
                 await self._ground.identity()
                 continue
             except RootVanished:
                 raise
             except OSError as err:
                 code = err.errno or errno.EIO
-                await self._tell([_owe(key, path, reason_of(code), deep=True, code=code)])
+                await self._tell([_lost(key, path, reason_of(code), deep=True, code=code)])
                 continue
             self._ground.note(path, found, polled=polled, follow=False)
             await self._tell([claim for claim in found.claims if not isinstance(claim, Root)])
             stack += [(below(path, kid.name), kid.key) for kid in found.kids if not kid.left_out]
 
 
-def _owe(key: Key, path: bytes, reason: str, *, deep: bool = False, code: int = 0) -> Owe:
+def _lost(key: Key, path: bytes, reason: str, *, deep: bool = False, code: int = 0) -> Owe:
     """Evidence about a directory was lost, up to now."""
-    now = boottime_us() + 1
-    return Owe(
-        dir=key,
-        deep=deep,
-        reason=reason,
-        stamp=Stamp(now, now, 0, "s"),
-        origin=Origin.REALTIME,
-        path=path,
-        errno=code,
-    )
+    return owe(key, path, reason, boottime_us() + 1, deep=deep, code=code)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 
 import anyio
 import msgspec
 
 from fustor_core.claims import Cell, Key, Listing, Origin, Root, Same
-from fustor_core.contracts import Scope, boottime_us
+from fustor_core.contracts import Scope, boottime_us, leads_to, walk_order
 from fustor_core.files.listing import kind_of
 from fustor_source_nfs.crew import StorageHung
 from fustor_source_nfs.frames import Child, Found, Glance, Read, Stats
@@ -33,7 +34,7 @@ class Scan:
     def __init__(self, ground: Ground, scope: Scope) -> None:
         self._ground = ground
         self._scope = scope
-        self._stack: list[tuple[bytes, Key | None]] = []
+        self._stack: list[tuple[bytes, Key | None, Same | None]] = []
         self._hangs = 0
 
     def __repr__(self) -> str:
@@ -48,12 +49,17 @@ class Scan:
         """
         ground, scope = self._ground, self._scope
         await ground.prove()
-        self._stack.append((scope.path, None))
+        self._stack.append((scope.path, None, None))
         while self._stack:
-            path, key = self._stack.pop()
+            path, key, same = self._stack.pop()
+            if same is not None:
+                yield same
+                continue
             known = key or ground.key_of(path)
             try:
-                claims = await self._silent(path, known)
+                claims = await self._passed_by(path, known)
+                if claims is None:
+                    claims = await self._silent(path, known)
                 if claims is None:
                     claims = await self._read(path, key)
             except StorageHung:
@@ -81,6 +87,18 @@ class Scan:
             self._push(path, found.kids)
         return [claim for claim in found.claims if not isinstance(claim, Root)]
 
+    async def _passed_by(self, path: bytes, key: Key | None) -> list[ScanClaim] | None:
+        """Nothing, for a directory on the way to where this scan goes on; None = it is behind."""
+        after = self._scope.after
+        if not after or walk_order(path) > walk_order(after):
+            return None
+        found = await self._ground.ask(Glance(path, key))
+        await self._pause(found)
+        if found.key is None:
+            return None  # it is another one by now: told of all the same
+        self._push(path, found.kids)
+        return []
+
     async def _silent(self, path: bytes, key: Key | None) -> list[ScanClaim] | None:
         """What a cheap audit says of a directory that is as it was sent last; None = read it."""
         ground, scope = self._ground, self._scope
@@ -104,18 +122,18 @@ class Scan:
         same = Same(
             dir=key, silence=found.silence, stamp=found.stamp, origin=scope.origin, path=path
         )
-        if not scope.recursive:
-            return [same]
-        quiet = await self._leaves(path, key, found.kids) if scope.tier == "directories" else []
-        told = {claim.path for claim in quiet}
-        self._push(path, [kid for kid in found.kids if below(path, kid.name) not in told])
-        return [same, *quiet]
+        if scope.recursive:
+            cheapest = scope.tier == "directories"
+            quiet = await self._leaves(path, key, found.kids) if cheapest else {}
+            self._push(path, found.kids, quiet)
+        return [same]
 
-    async def _leaves(self, path: bytes, key: Key, kids: list[Child]) -> list[Same]:
+    async def _leaves(self, path: bytes, key: Key, kids: list[Child]) -> dict[bytes, Same]:
         """Child directories without directories that are as they were sent last, not opened."""
         ground, scope = self._ground, self._scope
         keys = {kid.name: kid.key for kid in kids if self._is_leaf(path, kid)}
-        names, quiet = list(keys), []
+        names = list(keys)
+        quiet: dict[bytes, Same] = {}
         for begin in range(0, len(names), STATS_AT_ONCE):
             some = names[begin : begin + STATS_AT_ONCE]
             found = await ground.ask(Stats(path, key, some))
@@ -127,8 +145,8 @@ class Scan:
                 if ino == kid.ino and scope.recall.silent(kid, silence):
                     stamp = msgspec.structs.replace(found.stamp, kind=kind_of(kid))
                     where = below(path, name)
-                    quiet.append(
-                        Same(dir=kid, silence=silence, stamp=stamp, origin=scope.origin, path=where)
+                    quiet[name] = Same(
+                        dir=kid, silence=silence, stamp=stamp, origin=scope.origin, path=where
                     )
         return quiet
 
@@ -141,8 +159,15 @@ class Scan:
             return False
         return self._ground.ears is None or place.wd >= 0
 
-    def _push(self, path: bytes, kids: list[Child]) -> None:
-        wanted = [(below(path, k.name), k.key) for k in kids if not k.left_out]
+    def _push(
+        self, path: bytes, kids: list[Child], quiet: Mapping[bytes, Same] = MappingProxyType({})
+    ) -> None:
+        """Child directories come next, in order, those behind which this scan goes on apart."""
+        after = self._scope.after
+        wanted = [(below(path, k.name), k.key, quiet.get(k.name)) for k in kids if not k.left_out]
+        if after:
+            last = walk_order(after)
+            wanted = [one for one in wanted if walk_order(one[0]) > last or leads_to(one[0], after)]
         self._stack += reversed(wanted)
 
     async def _pause(self, found: Found) -> None:

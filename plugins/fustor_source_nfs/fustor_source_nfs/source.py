@@ -29,11 +29,12 @@ class NfsSource:
     Attributes:
         scans_at_once: so many scans of any scopes may run beside polling and looks.
         polls: what is polled; a pipe that has always followed polls nothing.
-        tiers: of audits, beside the full one.
+        tiers: of audits, beside the full one. in_order: they can be gone on with.
     """
 
     Config = NfsConfig
     scans_at_once = 2
+    in_order = True
     polls = "what was scanned"
     tiers = frozenset({"directories", "names"})
 

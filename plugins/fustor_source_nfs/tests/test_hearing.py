@@ -49,9 +49,9 @@ def test_a_name_is_heard_with_the_time_before_it(ears: Ears, tmp_path: Path) -> 
     after = boottime_us()
     ears.listen()
     heard = ears.take()
-    since_us, flags = heard.names[at, b"file"]
-    assert since_us <= before
-    assert flags == CLOSED
+    word = heard.names[at, b"file"]
+    assert word.since_us <= before
+    assert (word.flags, word.fresh) == (CLOSED, True)
     assert (at, b"") in heard.names, "the directory's own times have changed, too"
     assert not ears.take()
     assert ears.since(at, before) == [b"file"]
@@ -65,7 +65,19 @@ def test_who_still_writes_is_told(ears: Ears, tmp_path: Path) -> None:
         file.write("half")
         file.flush()
         ears.listen()
-        assert ears.take().names[at, b"file"][1] == WRITING
+        assert ears.take().names[at, b"file"].flags == WRITING
+
+
+def test_what_may_not_be_fresh_is_known(ears: Ears, tmp_path: Path) -> None:
+    for name in ("opened", "moved", "touched"):
+        (tmp_path / name).write_text("")
+    watched(ears, tmp_path)
+    (tmp_path / "opened").open("r+").close()
+    (tmp_path / "moved").rename(tmp_path / "here")
+    os.utime(tmp_path / "touched")
+    ears.listen()
+    words = {name: word.fresh for (_, name), word in ears.take().names.items()}
+    assert words == {b"opened": False, b"moved": True, b"here": False, b"touched": True, b"": True}
 
 
 def test_a_move_is_heard_as_one(ears: Ears, tmp_path: Path) -> None:

@@ -94,6 +94,26 @@ async def test_what_others_write_is_not_heard(pair: NfsPair) -> None:
         assert "/folder-0/blind" not in site.mirror.tree()
 
 
+async def test_a_file_that_this_host_did_not_change_is_asked_for_again(pair: NfsPair) -> None:
+    make(pair)
+    here = pair.one.at / "folder-0"
+    async with watched(
+        pair.one.at, pair.server, poll_interval=NEVER_S, cache_bound=BOUND_S
+    ) as site:
+        await site.scan()
+        await armed(site, 7)
+        with (here / "written").open("r+"):  # its attributes are remembered from here on
+            (pair.two.at / "folder-0" / "written").write_text("by another host, and longer")
+            assert (here / "written").stat().st_size == len("written of 0")
+        (pair.two.at / "folder-0" / "moved").write_text("by another host, too")
+        (here / "moved").rename(here / "here")
+        names = ("/folder-0/written", "/folder-0/here")
+        sizes = [len("by another host, and longer"), len("by another host, too")]
+        await site.until(
+            lambda: [site.mirror.tree().get(name, (0, 0))[1] for name in names] == sizes, SOON_S
+        )
+
+
 async def test_who_follows_hears_without_polling(pair: NfsPair) -> None:
     make(pair)
     here = pair.one.at

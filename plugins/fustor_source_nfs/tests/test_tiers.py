@@ -10,7 +10,7 @@ import pytest
 from fustor_source_nfs import NfsConfig, NfsSource
 
 from fustor_core.claims import Listing, Origin, Same, split_names
-from fustor_core.contracts import Scope, Tiered
+from fustor_core.contracts import Resumable, Scope, Tiered, walk_order
 from fustor_core.recall import Recall
 from fustor_core.testing.nfs_pair import NfsPair
 
@@ -29,7 +29,9 @@ class Audited:
         self.recall = Recall()
         self.operations = 0
 
-    async def audit(self, tier: str, deep: tuple[int, int] = (0, 0)) -> dict[bytes, list[Any]]:
+    async def audit(
+        self, tier: str, deep: tuple[int, int] = (0, 0), after: bytes = b""
+    ) -> dict[bytes, list[Any]]:
         """Claims by path; what is sent is remembered."""
         self.operations = 0
 
@@ -37,7 +39,9 @@ class Audited:
             self.operations += operations
             return 0.0
 
-        scope = Scope(origin=Origin.AUDIT, tier=tier, recall=self.recall, deep=deep, pace=pace)
+        scope = Scope(
+            origin=Origin.AUDIT, tier=tier, recall=self.recall, deep=deep, pace=pace, after=after
+        )
         found: dict[bytes, list[Any]] = {}
         async for claim in self.source.scan(scope):
             found.setdefault(claim.path, []).append(claim)
@@ -138,6 +142,23 @@ async def test_an_in_place_write_is_found_when_its_share_is_looked_at_whole(
     for which in range(shares):
         whole |= listed(await audited.audit("names", (which, shares)))
     assert whole == ALL
+
+
+@pytest.mark.parametrize("tier", [*CHEAP, "full"])
+async def test_an_audit_that_was_broken_off_goes_on_where_it_was(
+    audited: Audited, tier: str
+) -> None:
+    assert isinstance(audited.source, Resumable)
+    assert audited.source.in_order
+    (audited.root / "busy" / "leaf").mkdir()
+    (audited.root / "calm" / "leaf").mkdir()
+    await audited.calm()
+    told = list(await audited.audit(tier))
+    assert told == sorted({*ALL, b"/busy/leaf", b"/calm/leaf"}, key=walk_order)
+    for number, path in enumerate(told):
+        assert list(await audited.audit(tier, after=path)) == told[number + 1 :], path
+    gone = b"/busy/middle"  # between others, and not there any more
+    assert list(await audited.audit(tier, after=gone)) == told[told.index(b"/busy/under") :]
 
 
 async def test_hidden_and_excluded_names_do_not_count(tmp_path: Path) -> None:
