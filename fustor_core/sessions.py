@@ -11,8 +11,8 @@ ESTABLISHING until its row is journalled (`granted`), a batch is taken until its
     open_session → apply → journal → granted → apply → reply
     admit → batches.check → taken → apply → journal → acknowledged → apply → reply
 
-Time is fusion time in µs and comes as an argument. A session expires when it was silent for longer
-than its timeout; silence while fusion itself stood still, or was down, does not count.
+Times are fusion µs and come as arguments. A session expires when it was silent for longer than its
+timeout; silence while fusion itself stood still, or was down, does not count.
 """
 
 from __future__ import annotations
@@ -137,19 +137,16 @@ class Step:
 
 
 class Sessions:
-    """The table of one view. Only `apply` and `restore` change it; its limits may be set anew.
+    """The table of one view. Only `apply`, `restore` and `limit` change it.
 
     Args:
-        view: its name.
+        view: its name. most: `max_sessions`.
         timeout_us: the view's `session_timeout_seconds`; no session has a shorter one.
-        most: `max_sessions`.
         now_us: when the table came into use; silence before that does not count.
     """
 
     def __init__(self, view: str, *, timeout_us: int, most: int, now_us: int) -> None:
-        self.view = view
-        self.timeout_us = timeout_us
-        self.most = most
+        self.view, self.timeout_us, self.most = view, timeout_us, most
         self.heard_from_us = now_us
         self._swept_us = now_us
         self._live: dict[str, Session] = {}
@@ -165,6 +162,14 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         """The live sessions, oldest first."""
         return iter(self._live.values())
+
+    def limit(self, timeout_us: int, most: int) -> None:
+        """Other limits; a longer timeout holds at once, a shorter one for the sessions to come."""
+        self.timeout_us, self.most = timeout_us, most
+        self.apply(Step(sessions=tuple(self._longer(session) for session in self)))
+
+    def _longer(self, session: Session) -> Session:
+        return replace(session, timeout_us=max(session.timeout_us, self.timeout_us))
 
     # -- asking
 
@@ -353,7 +358,8 @@ class Sessions:
             if state is SessionState.ACTIVE:
                 state = SESSION.next(state, "quiet")
             batches = session.batches.release()
-            self.apply(Step(sessions=(replace(session, state=state, batches=batches),)))
+            whole = replace(self._longer(session), state=state, batches=batches)
+            self.apply(Step(sessions=(whole,)))
 
     def _known(self, session_id: str) -> Session:
         session = self._live.get(session_id)

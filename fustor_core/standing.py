@@ -103,10 +103,10 @@ class Standing:
         self.leadership = leadership.restored(options.view, lease, roll.epoch, holder, now)
 
     def adopt(self, options: FusionOptions) -> None:
-        """Take other options; sessions keep the timeout that they were granted."""
+        """Take other options; no session gets a shorter timeout than it was granted."""
         self.options, self.summons.interval_s = options, options.sentinel_interval_s
         timeout_us = int(options.session_timeout_s * 1e6)
-        self.sessions.timeout_us, self.sessions.most = timeout_us, options.max_sessions
+        self.sessions.limit(timeout_us, options.max_sessions)
         lease = leadership.lease_us(timeout_us)
         self.leadership = replace(self.leadership, lease_us=lease)
 

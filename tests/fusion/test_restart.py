@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fustor_core.claims import Key, Origin, edge_row
@@ -271,3 +273,28 @@ async def test_a_directory_to_watch_outlives_a_restart(party: Party, *, clean: b
         party.kill()
     async with party.running():
         await two.beat()
+
+
+async def test_a_longer_timeout_holds_at_once_a_shorter_one_for_new_sessions(party: Party) -> None:
+    async with party.running() as pipeline:
+        one = await party.agent()
+
+        def timeouts() -> dict[str, float]:
+            return {s.agent_id: s.timeout_us / 1e6 for s, _ in pipeline.session_list()}
+
+        pipeline.adopt(replace(party.options, session_timeout_s=50.0))
+        assert timeouts() == {"a": 50.0}
+        pipeline.adopt(replace(party.options, session_timeout_s=9.0))
+        two = await party.agent("b")
+        assert timeouts() == {"a": 50.0, "b": 9.0}, "nobody has told the first to beat more often"
+        await party.clock.advance(8)
+        await two.beat()
+        await party.clock.advance(8)
+        await two.beat()
+        await party.clock.advance(20)
+        assert set(timeouts()) == {"a"}
+        await one.beat()
+    party.options = replace(party.options, session_timeout_s=70.0)
+    party.made()
+    async with party.running() as again:
+        assert [s.timeout_us for s, _ in again.session_list()] == [70_000_000]
