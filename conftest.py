@@ -14,6 +14,8 @@ settings.register_profile(
     "house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("house")
+# `--hypothesis-profile long`: as many examples as a night has room for.
+settings.register_profile("long", settings.get_profile("house"), max_examples=20_000)
 
 # A shell starts what runs behind it with SIGINT ignored, and so would every program of a test be.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

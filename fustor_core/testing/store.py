@@ -175,12 +175,16 @@ class MemoryView:
         """The directory of a key."""
         return self.directories.get(key)
 
+    def directory(self, key: Key) -> MemoryDirectory:
+        """The directory of a key, made when it was not heard of yet."""
+        return self.directories.setdefault(key, MemoryDirectory(key))
+
     def apply(self, verdict: Verdict) -> Applied:
         """Do what a verdict says."""
         if verdict.rule == "root":
             self.root = verdict.key
             return Applied()
-        directory = self.directories.setdefault(verdict.key, MemoryDirectory(verdict.key))
+        directory = self.directory(verdict.key)
         if any(w.old is None or w.old.value != w.new.value for w in verdict.writes) or verdict.pack:
             self._changes += 1
         directory.apply(verdict, self._now_us)
@@ -235,21 +239,23 @@ class MemoryView:
         deep, directory.owed, directory.deep = directory.deep, None, False
         if deep:
             for _, key in directory.edges():
-                child = self.directories.setdefault(key, MemoryDirectory(key))
+                child = self.directory(key)
                 self._owe(child, owed, "not_yet", deep=True, ask=False)
 
     def _owe(
         self, directory: MemoryDirectory, stamp: Seen, reason: str, *, deep: bool, ask: bool = True
     ) -> None:
-        if directory.base is None or order(stamp, directory.base) <= 0:
-            directory.owed, directory.reason = stamp, reason
-            directory.deep = directory.deep or deep
-            if ask:
-                self._asked[directory.key] = directory.deep
-        elif deep:
-            for _, key in directory.edges():
-                child = self.directories.setdefault(key, MemoryDirectory(key))
-                self._owe(child, stamp, reason, deep=True, ask=ask)
+        todo, met = [directory], set()
+        while todo:
+            one = todo.pop()
+            met.add(one.key)
+            if one.base is None or order(stamp, one.base) <= 0:
+                one.owed, one.reason = stamp, reason
+                one.deep = one.deep or deep
+                if ask:
+                    self._asked[one.key] = one.deep
+            elif deep:  # edges may lead in a circle
+                todo.extend(self.directory(key) for _, key in one.edges() if key not in met)
 
     def _walk(self) -> Iterator[tuple[bytes, MemoryDirectory]]:
         """Every directory that can be reached from the root, with its path."""
