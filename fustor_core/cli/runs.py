@@ -95,12 +95,12 @@ def told_of(read: Read) -> Story:
     """What the files of a run tell.
 
     Raises:
-        Failure: nothing, not even its first file can be read (exit 9).
+        Failure: nothing: not even its first file can be read (exit 9), or no key was given (6).
     """
     if read.story is None:
         raise failure.Failure(
-            failure.UNVERIFIED,
-            "damaged",
+            failure.DENIED if read.locked else failure.UNVERIFIED,
+            "encrypted" if read.locked else "damaged",
             f"{read.folder.path.name}: {read.faults[0]}",
             remedy="" if ";" in read.faults[0] else "nothing can be told without that file",
             faults=read.faults,
@@ -142,11 +142,12 @@ def brief(run: RunFolder, keys: Keyring | None) -> Document:
 def row(run: Document) -> list[Cell]:
     ended = run["ended"] or run["last_change"] or run["started"]
     lasted = datetime.fromisoformat(ended) - datetime.fromisoformat(run["started"])
-    state = run["state"] + (f", {run['faults']} faults" if run["faults"] else "")
+    damaged = run["faults"] and run["state"] != "encrypted"
+    state = run["state"] + (f", {run['faults']} faults" if damaged else "")
     return [
         figures.clock_time(run["started"]).partition(".")[0],
         figures.span(max(0.0, lasted.total_seconds())),
-        (state, "red" if run["faults"] else STYLES.get(run["state"], "")),
+        (state, "red" if damaged else STYLES.get(run["state"], "")),
         str(run["nodes"]),
         figures.size(run["size_bytes"]),
         safe(run["id"]),

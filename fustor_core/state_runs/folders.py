@@ -18,7 +18,7 @@ from fustor_core.errors import StateError
 from fustor_core.state_runs.chronicle import FINAL, FORMAT, INIT, node_of
 from fustor_core.state_runs.records import RunHeader
 from fustor_core.state_runs.replaying import Story, story
-from fustor_core.state_runs.sealing import ENVELOPE, Keyring, Unreadable
+from fustor_core.state_runs.sealing import ENVELOPE, Keyring, Locked, Unreadable
 
 _NAME = re.compile(r"(?P<at>\d{4}-\d{2}-\d{2}_\d{6})_(?P<id>[A-Za-z0-9_-]+)")
 _STAMP = "%Y-%m-%d_%H%M%S"
@@ -70,19 +70,20 @@ class Read:
     Attributes:
         story: None when not even the first file can be read.
         faults: sentences, one for each file that cannot be trusted or read.
-        sealed: whether the files are encrypted.
+        sealed: whether the files are encrypted. locked: and no key was given for them.
     """
 
     folder: RunFolder
     story: Story | None
     faults: list[str] = field(default_factory=list)
     sealed: bool = False
+    locked: bool = False
 
     @property
     def state(self) -> str:
-        """``running``, ``ended``, ``killed``, or ``unreadable``."""
+        """``running``, ``ended``, ``killed``, ``encrypted`` or ``unreadable``."""
         if self.story is None:
-            return "unreadable"
+            return "encrypted" if self.locked else "unreadable"
         if self.story.final is not None:
             return "ended"
         return "running" if self.folder.runs else "killed"
@@ -133,12 +134,14 @@ def read_run(run: RunFolder, keys: Keyring | None = None) -> Read:
     documents: dict[str, Any] = {}
     faults: list[str] = []
     sealed: set[str] = set()
+    locked = False
     for name in sorted(_state_files(run.path)):
         try:
             documents[name], was_sealed = _read_file(run, name, keys)
         except FileNotFoundError:
             continue  # summed up a moment ago
         except Unreadable as error:
+            locked = locked or isinstance(error, Locked)
             faults.append(f"{error.message}; {error.remedy}" if error.remedy else error.message)
             continue
         if was_sealed:
@@ -151,7 +154,7 @@ def read_run(run: RunFolder, keys: Keyring | None = None) -> Read:
     told = _story(run, documents, faults)
     if told is not None and told.final is not None and told.missing:
         faults.append(f"{told.missing} changes are missing: files were removed")
-    return Read(run, told, faults, bool(sealed))
+    return Read(run, told, faults, bool(sealed) or locked, locked)
 
 
 def _state_files(folder: Path) -> Iterable[str]:
@@ -183,7 +186,7 @@ def _read_file(run: RunFolder, name: str, keys: Keyring | None) -> tuple[Any, bo
     sealed = document.keys() == ENVELOPE
     if sealed:
         if keys is None:
-            raise Unreadable(
+            raise Locked(
                 f"{name} is encrypted with the key {document['kid']}",
                 remedy="give --state-encryption-key env:NAME or file:PATH",
             )

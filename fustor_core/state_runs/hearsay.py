@@ -67,15 +67,18 @@ class Hearsay:
         teller.state = new
         who = {"view": self.view, "agent": agent, "session_id": session, "epoch": teller.epoch}
         for bit, step in STEPS.items():
-            if old & bit == new & bit:
+            # A snapshot may be over before the first heartbeat: events come only after one.
+            unseen = step == "fill" and bool(new & P.MESSAGE_PHASE) and step not in teller.rounds
+            if old & bit == new & bit and not unseen:
                 continue
             if new & bit:
                 number = teller.rounds[step] = teller.rounds.get(step, 0) + 1
                 delta = word(session, clock, teller.epoch, number, S.EXECUTING, input_payload=who)
             else:
                 done = S.SUCCEEDED if new & P.MESSAGE_PHASE else S.RETRYING
-                number = teller.rounds.get(step, 1)
-                delta = word(session, clock, teller.epoch, number, done, output_payload=who)
+                number = teller.rounds.setdefault(step, 1)
+                said = {"input_payload": who, "output_payload": who}
+                delta = word(session, clock, teller.epoch, number, done, **said)
             yield from self.join(step, delta)
 
     def join(self, step: str, delta: Replica) -> Iterator[Fact]:

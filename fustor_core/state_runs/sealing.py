@@ -35,6 +35,10 @@ class Unreadable(StateError):
     """A file of a history that cannot be trusted or read; names it."""
 
 
+class Locked(Unreadable):
+    """A sealed file, and no key was given."""
+
+
 class Keyring:
     """Keys by their ids; the first one seals.
 

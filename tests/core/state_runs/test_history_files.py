@@ -178,7 +178,7 @@ def test_sealed_files_say_nothing_and_open_with_the_key(kept: Path) -> None:
 
 def test_without_the_key_each_file_says_which_one_it_needs(kept: Path) -> None:
     read = read_run(run_at(kept))
-    assert read.state == "unreadable"
+    assert (read.state, read.locked) == ("encrypted", True)
     assert len(read.faults) == len(list(kept.iterdir()))
     assert Keyring([KEY]).first in read.faults[0]
     other = read_run(run_at(kept), Keyring([OTHER]))

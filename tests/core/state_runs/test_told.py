@@ -194,3 +194,11 @@ def test_words_in_any_order_end_in_the_same_state() -> None:
             nodes.take(told.heard(who, f"agent-{who}", next(left[who]), clock))
         ends.add(nodes.status["fill_data"])
     assert ends == {S.SUCCEEDED}
+
+
+def test_a_snapshot_that_no_heartbeat_has_seen_is_told_all_the_same() -> None:
+    nodes, told = Nodes(), Hearsay("data")
+    told.granted("a", 1)
+    nodes.take(told.heard("a", "agent-a", MESSAGES, 1))
+    nodes.take(told.heard("a", "agent-a", MESSAGES, 2))
+    assert nodes.told() == {"fill": "succeeded"}
