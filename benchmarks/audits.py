@@ -30,7 +30,7 @@ from fustor_core.post import Post
 TIERS = ("directories", "names", "full")
 WITHIN = Goal("≤", 1.3, ratio=True)
 MICRO = 1e6
-OPTIONS = FusionOptions("bench", 30.0, 600.0, 120.0, 10)
+OPTIONS = FusionOptions("bench", 3600.0, 600.0, 120.0, 10)
 
 
 class Ends:

@@ -42,17 +42,17 @@ def passed(held: Audits, session: str, batch: Batch, skipped: Collection[int]) -
     course = held.course
     if course is None or not course.ordered or course.session != session:
         return held
-    for index in range(len(batch.claims) - 1, -1, -1):
-        claim = batch.claims[index]
-        if isinstance(claim, Root) and claim.course == BEGINS:
-            break  # what stands before it is of another scan
-        if isinstance(claim, Listing | Same | Calm) and claim.origin in SCANS:
-            if index in skipped:
-                break  # proven only where each directory before was
-            return msgspec.structs.replace(
-                held, course=msgspec.structs.replace(course, after=claim.path)
-            )
-    return held
+    after = course.after
+    for index, claim in enumerate(batch.claims):
+        if isinstance(claim, Root):
+            after = b"" if claim.course == BEGINS and not claim.after else after
+        elif isinstance(claim, Listing | Same | Calm) and claim.origin in SCANS:
+            if index in skipped and isinstance(claim, Calm):  # all others leave a listing owed
+                return msgspec.structs.replace(held, course=None)
+            after = after if index in skipped else claim.path
+    if after == course.after:
+        return held
+    return msgspec.structs.replace(held, course=msgspec.structs.replace(course, after=after))
 
 
 def rest(held: Audits, session: str, now_us: int) -> Rest | None:

@@ -303,6 +303,7 @@ class Outbox:
             self._unacked_bytes = sum(map(wire_bytes, rest))
         else:
             self._seq -= 1
+            self._unacked = None
             self.acknowledged()
 
     def split(self) -> bool:

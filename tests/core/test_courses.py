@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fustor_core.claims import Batch, Claim, Key, Listing, Origin, Root, Same, Silence, Stamp
+from fustor_core.claims import Batch, Calm, Claim, Key, Listing, Origin, Root, Same, Silence, Stamp
 from fustor_core.contracts import Rest
 from fustor_core.courses import passed, proven, rest
 from fustor_core.frames import Audits
@@ -79,6 +79,8 @@ def test_whose_claims_count() -> None:
 
 def test_what_was_not_taken_proves_nothing() -> None:
     assert told(BEGUN, same(b"/b"), skipped=(0,)) == BEGUN
+    calm = Calm(keys=bytes(24), silences=bytes(32), stamp=NOW, origin=Origin.AUDIT, path=b"/b")
+    assert told(BEGUN, calm, same(b"/c"), skipped=(0,)).course is None, "nothing is owed for it"
 
 
 def test_a_scan_in_no_order_leaves_nothing_to_go_on_with() -> None:

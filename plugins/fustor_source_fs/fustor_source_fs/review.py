@@ -157,6 +157,8 @@ class Review:
             return set(range(start, end)), 1
         if self._scope.tier == "directories":
             odd, operations = _changed(fd, block, names, start, end), end - start
+            if self._scope.deep[1]:
+                odd |= {i for i in range(start, end) if self._scope.whole(block.key(i))}
         else:
             odd, operations = set(), 0
             for index in range(start, end):

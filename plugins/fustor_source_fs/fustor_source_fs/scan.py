@@ -126,7 +126,8 @@ class Scan:
         if self._writer is not None and self._all_written:
             self.book = self._writer.book()
         if watcher is not None:
-            watcher.scan_over(prober, visit if not names and self._scope.recursive else 0)
+            met = self._scope.recursive and not names and not self._scope.after
+            watcher.scan_over(prober, visit if met else 0)
 
     def _whole(self, top: Spot) -> Iterator[WalkClaim]:
         """Everything; by the book where that holds and not every file is looked at."""

@@ -91,7 +91,7 @@ class FsSource:
             raise OSError(errno.EIO, f"{len(self._hung)} scans hang, the storage does not answer")
         if not inside(scope.path):
             return
-        if scope.path == b"/" and scope.recursive:
+        if scope.path == b"/" and scope.recursive and not scope.after:
             self._left_out.clear()
         scan = Scan(
             scope, self._proof, self._lister, self._watcher, self._note_left_out, self._book

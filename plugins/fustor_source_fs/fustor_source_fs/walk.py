@@ -139,7 +139,7 @@ class Walk:
                     _close(stack.pop())
                     continue
                 if frame.spot.fd < 0 and not self._reopened(stack):
-                    for kid in stack.pop().kids:
+                    for kid in reversed(stack.pop().kids):
                         path = frame.spot.below(kid.name)
                         reason = kid.left_out or "not_yet"
                         self._order.found(path, kid.key, None, frame.spot.dev)
