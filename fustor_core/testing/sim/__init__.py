@@ -6,7 +6,7 @@ view and arbitrator. It runs on an event loop whose time is virtual (`loop`), on
 (`seams`: wall time, identities, worker threads, the journal's file). Around it, virtual: the file
 tree with its whole history (`storage`), each host's caches (`mount`), kernel queue (`inotify`) and
 clocks (`host`), the network (`network`), the machine of fusion with its disk (`server`), a source
-with the contract of `fs` (`source`, `reading`, `watching`). Why so: docs/decisions/0008.
+with the contract of `fs` (`source`, `reading`, `watching`). Why so: docs/decisions/0010.
 
     python -m fustor_core.testing.sim --seed 7             one seed
     python -m fustor_core.testing.sim --seed 7 --shrink    and the least that still breaks it

@@ -23,6 +23,7 @@ from fustor_core.testing.sim.storage import Storage, Told
 
 SMALL = Limits(rows=200, wire_bytes=8 << 10, scan_batches=2, spool_bytes=12 << 10)
 USUAL = Limits()
+SKEW_US = 400_000  # by which the wall clocks of hosts and storage differ, at most
 
 
 class Agent:
@@ -45,7 +46,7 @@ class Agent:
         *,
         door: Door,
         point: Callable[[str], None],
-        count: Callable[[str], None],
+        count: Callable[..., None],
         promised: Promised,
     ) -> None:
         self._promised = promised
@@ -56,7 +57,7 @@ class Agent:
         self.eyes = Eyes(
             machine,
             self.mount,
-            granularity_us=options.tick_us + abs(storage.skew_us) + 1000,
+            granularity_us=options.tick_us + abs(storage.skew_us) + SKEW_US,
             slow_s=0.05 if options.has("slow") else 0.0,
             births=options.births,
         )
@@ -105,7 +106,7 @@ class Agent:
         options, rng = self.options, self.machine.rng
         self.starts += 1
         self.over = anyio.Event()
-        self.source = SimSource(
+        self.source = source = SimSource(
             self.eyes,
             watches=True,
             queue=12 if options.has("overflow") else 16384,
@@ -136,8 +137,15 @@ class Agent:
             with anyio.CancelScope() as self._scope:
                 await self.pipe.run()
         finally:
+            self._tally(source)
             self.pipe = self.source = self._scope = None
             self.over.set()
+
+    def _tally(self, source: SimSource) -> None:
+        self._count("seen.overflow", source.lost)
+        self._count("seen.uncovered", source.refused)
+        self._count("seen.stale_read", self.mount.stale)
+        self.mount.stale = 0
 
     def kill(self) -> None:
         """kill -9."""

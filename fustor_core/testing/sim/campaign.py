@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from fustor_core.engine import attempted
 from fustor_core.testing.sim.checker import Broken
 from fustor_core.testing.sim.faults import Fault, draw_faults
 from fustor_core.testing.sim.operations import Operation, draw_operations
@@ -46,14 +47,12 @@ def run_lists(
 ) -> Outcome:
     """One world with these operations and faults; `more` goes to `World`."""
     outcome = Outcome(options, list(operations), list(faults))
-    try:
-        world = run_world(options, operations, faults, **more)
-    except Broken as error:
-        outcome.promise, outcome.text, outcome.error = error.promise, str(error), error
-        return outcome
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the result of this run
-        outcome.promise, outcome.text = type(error).__name__, repr(error)
-        outcome.error = error
+    world = attempted(lambda: run_world(options, operations, faults, **more))
+    if isinstance(world, Exception):
+        outcome.error = world
+        outcome.promise, outcome.text = type(world).__name__, repr(world)
+        if isinstance(world, Broken):
+            outcome.promise, outcome.text = world.promise, str(world)
         return outcome
     outcome.digest = world.digest
     outcome.counts = counts_of(world)
@@ -125,12 +124,23 @@ def smaller(items: list[T], fails: Callable[[list[T]], bool]) -> list[T]:
 
 
 def as_text(outcome: Outcome) -> str:
-    """A failure as one line of a corpus."""
+    """A failure as one line of a corpus: everything that it takes to run it again."""
+    options = {f.name: getattr(outcome.options, f.name) for f in fields(outcome.options)}
     return json.dumps(
         {
-            "seed": outcome.options.seed,
             "promise": outcome.promise,
+            "options": {**options, "features": sorted(outcome.options.features)},
             "operations": [list(one) for one in outcome.operations],
             "faults": [list(one) for one in outcome.faults],
         }
     )
+
+
+def replayed(line: str, **more: Any) -> Outcome:
+    """Run one line of a corpus again."""
+    told = json.loads(line)
+    options = told["options"]
+    options["features"] = frozenset(options["features"])
+    operations = [Operation(*one) for one in told["operations"]]
+    faults = [Fault(*one) for one in told["faults"]]
+    return run_lists(Options(**options), operations, faults, **more)

@@ -14,9 +14,11 @@ from pydantic import BaseModel
 
 from fustor_core.claims import (
     Batch,
+    Cell,
     Claim,
     Key,
     Listing,
+    Owe,
     Root,
     edge_key,
     edge_row,
@@ -95,13 +97,27 @@ class Checker:
 
     def judged(self, claim: Claim, verdict: Verdict) -> None:
         """A claim was judged."""
-        self.world.count("rule." + verdict.rule)
+        count = self.world.count
+        count("rule." + verdict.rule)
+        if isinstance(claim, Cell):
+            if claim.flags:
+                count(("", "seen.moved", "seen.writing", "", "seen.closed")[claim.flags & 7])
+            if claim.stamp.kind == "w":
+                count("seen.word")
+        elif isinstance(claim, Listing):
+            if claim.weak:
+                count("seen.weak")
+            if claim.digest is not None:
+                count("seen.digest")
+        elif isinstance(claim, Owe) and claim.deep:
+            count("seen.owed_deep")
         self._touched[verdict.key] = None
         if isinstance(claim, Listing) and claim.via is not None:
             self._touched[claim.via[0]] = None
 
     def forgot(self, keys: list[Key]) -> None:
         """Directories were forgotten: what is unknown may be anything."""
+        self.world.count("state.forgotten", len(keys))
         gone = set(keys)
         for place in [place for place in self._shown if place[0] in gone]:
             del self._shown[place]
@@ -144,14 +160,34 @@ class Checker:
         if tree is None or not touched:
             return
         self.steps += 1
+        self._states(tree)
         for key in touched:
             directory = tree.dirs.get(key)
             if directory is not None:
+                if not self.world.storage.names(key):  # of another disk
+                    if tree.visible(directory):
+                        self._fail("foreign", f"{directory!r} is of another storage, and shown")
+                    continue
                 self._seat(tree, directory)
+                if len(directory.pack.parts) > 1:
+                    self.world.count("state.split")
                 self._registers(directory)
         if self.world.options.has("again") and self._rng.random() < AGAIN:
             self._redelivered()
         self.world.note("step", *(f"{k.ino}.{k.birth}" for k in touched))
+
+    def _states(self, tree: Any) -> None:
+        """What a view can be in the middle of."""
+        root, count = tree.root, self.world.count
+        if root is None:
+            return
+        for name, at in (("suspect", 4), ("disputed", 5), ("frozen", 9)):
+            if root.count[at]:
+                count("state." + name)
+        if tree.gone or tree.waiting:
+            count("state.loose")
+        if next(tree.hidden(), None) is not None:
+            count("state.hidden")
 
     def _redelivered(self) -> None:
         """The last batch once more changes nothing, stamps included."""
@@ -232,22 +268,28 @@ class Checker:
     def converged(self) -> None:
         """At exactly T: the view is the truth, and says so."""
         self.step()
+        fault = self.unsettled()
+        if fault:
+            self._fail("convergence", fault)
+
+    def unsettled(self) -> str:
+        """What in the view is not the truth, or is in doubt; "" = nothing."""
         tree, storage = self._tree(), self.world.storage
         if tree is None or tree.root is None:
-            self._fail("convergence", "there is no view")
+            return "there is no view"
         truth = {path: (inode.value, inode) for path, inode, _, _ in storage.walk()}
         truth[b""] = (b"", storage.root)
         shown: dict[bytes, bytes] = {}
         stack = [(b"", tree.root)]
         while stack:
             path, at = stack.pop()
-            faults = self._unsettled(at)
+            faults = self._doubts(at)
             if path in truth and at.attrs is not None:
                 own = truth[path][1].row
                 if at.attrs.value != own.pack():
                     faults.append(f"attributes {unpack_row(at.attrs.value)} are {own}")
             if faults:
-                self._fail("convergence", f"{path or b'/'!r}: {', '.join(faults)}")
+                return f"{path or b'/'!r}: {', '.join(faults)}"
             for name in at.names():
                 value = at.get(name).value
                 if is_dir(value):
@@ -256,16 +298,15 @@ class Checker:
                 if is_dir(value):
                     below = tree.child(at, name, value)
                     if below is None:
-                        self._fail("convergence", f"{path + b'/' + name!r} is hidden")
+                        return f"{path + b'/' + name!r} is hidden"
                     stack.append((path + b"/" + name, below))
         for path in sorted(truth.keys() | shown.keys()):
-            if path and shown.get(path) != truth.get(path, (None,))[0]:
-                real = truth.get(path, (None,))[0]
-                self._fail(
-                    "convergence", f"{path!r} is {_short(real)}, shown {_short(shown.get(path))}"
-                )
+            real, there = truth.get(path, (None,))[0], shown.get(path)
+            if path and there != real:
+                return f"{path!r} is {_short(real)}, shown {_short(there)}"
+        return ""
 
-    def _unsettled(self, at: Any) -> list[str]:
+    def _doubts(self, at: Any) -> list[str]:
         faults = [f"{n!r} is disputed" for n, mark in sorted(at.own.items()) if mark.debt]
         faults += [f"{n!r} is suspect" for n in sorted(at.suspects)]
         faults += [f"{n!r} is frozen" for n in sorted(at.frozen or ())]

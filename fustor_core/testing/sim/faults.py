@@ -203,10 +203,14 @@ class Faults:
             await world.restart_server(down_s)
 
     async def _wall(self, fault: Fault) -> None:
-        """Somebody sets a wall clock."""
+        """Somebody sets a wall clock. An agent's that is ahead of its storage by more than the
+        granularity that its source assumes takes racy listings for calm ones: only back there."""
         world = self.world
-        machine = world.agents[fault.who].machine if fault.who >= 0 else world.server.machine
-        machine.wall_skew_us += (3_600_000_000, -3_600_000_000, 400_000)[fault.number % 3]
+        if fault.who >= 0:
+            world.agents[fault.who].machine.wall_skew_us -= 3_600_000_000
+        else:
+            jump = (3_600_000_000, -3_600_000_000, 400_000)[fault.number % 3]
+            world.server.machine.wall_skew_us += jump
 
     async def _full(self, fault: Fault) -> None:
         self.world.server.full = True
@@ -237,6 +241,7 @@ class Faults:
         other = Storage(births=True, tick_us=1, skew_us=0, reuse=False)
         other.begin(self.world.clock.now_us)
         other.root.ino = mount.storage.root.ino
+        other.root.birth = mount.storage.root.birth and 7
         for name in (b"a", b"b", b"x") if fault.number % 2 else ():
             other.create(other.root, name, subfolder=name == b"a")
         mount.root, mount.identity = other.root, "disk-2"

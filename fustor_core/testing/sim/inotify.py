@@ -23,7 +23,7 @@ class Inotify:
         self._wake = wake
         self.watched: dict[int, Inode] = {}
         self._queue: deque[Told] = deque()
-        self.lost = 0
+        self.lost = self.refused = 0
 
     def __repr__(self) -> str:
         return f"<Inotify {len(self.watched)} watches, {len(self._queue)} events>"
@@ -40,6 +40,7 @@ class Inotify:
         if folder.uid in self.watched:
             return False
         if len(self.watched) >= self.limit:
+            self.refused += 1
             raise OSError(errno.ENOSPC, "no more watches")
         self.watched[folder.uid] = folder
         return True

@@ -15,6 +15,15 @@ from fustor_core.testing.sim.storage import DAY_NS, Inode, Storage, Told
 
 NAMES = (b"a", b"b", b"c", b"d", b"\xffe", b"f g")
 DEEPEST = 4
+USUAL: dict[str, float] = {
+    "create": 5,
+    "write": 5,
+    "remove": 3,
+    "mkdir": 4,
+    "rename": 5,
+    "swap": 1,
+    "rmtree": 1,
+}
 
 
 class Operation(NamedTuple):
@@ -35,12 +44,21 @@ class Operation(NamedTuple):
 def draw_operations(options: Options) -> list[Operation]:
     """What happens in the safety phase of a seed, in order."""
     rng = Random(f"operations {options.seed}")
-    kinds = {"create": 5, "write": 5, "remove": 3, "mkdir": 4, "rename": 5, "swap": 1, "rmtree": 1}
-    extra = {
+    kinds: dict[str, float] = {
+        "create": 5,
+        "write": 5,
+        "remove": 3,
+        "mkdir": 4,
+        "rename": 5,
+        "swap": 1,
+        "rmtree": 1,
+    }
+    extra: dict[str, dict[str, float]] = {
         "links": {"link": 4},
         "partial": {"begin": 3, "close": 3},
         "outside": {"out": 2, "in": 3},
         "bulk": {"many": 1, "clear": 1},
+        "huge": {"huge": 0.3},
         "asks": {"ask": 2, "scan": 1},
         "times": {"old": 3, "same": 2, "back": 2, "chmod": 1},
     }
@@ -295,6 +313,16 @@ class Hands:
         told: list[Told] = []
         for number in range(4 + one.b % 30):
             name = b"m%d" % number
+            if name not in (folder.kids or {}):
+                told += self.storage.create(folder, name)
+        return told
+
+    def _do_huge(self, one: Operation) -> list[Told]:
+        """More than one pack holds."""
+        folder = self._folder(one.a)
+        told: list[Told] = []
+        for number in range(520):
+            name = b"h%d" % number
             if name not in (folder.kids or {}):
                 told += self.storage.create(folder, name)
         return told

@@ -37,6 +37,7 @@ def image(view: Any) -> dict[Any, Any]:
     }
 
 
+REPLAYED = 2  # the whole journal is replayed at the end of one seed in so many
 FIELDS = "base names-and-rows own seat owed deep silent attributes suspects frozen blind".split()
 
 
@@ -68,6 +69,8 @@ def compare(world: World) -> str:
     copy.mkdir()
     shutil.copytree(server.folder / "journal", copy / "journal")
     for name, folder in (("kept", server.folder), ("replayed", copy)):
+        if name == "replayed" and world.options.seed % REPLAYED:
+            continue
         keeping = keeping_of(world, folder)
         keeping.open(VIEW)
         fault = difference(live, image(keeping.view)) or (

@@ -62,6 +62,7 @@ class SimSource:
         self._covers: list[bytes] = []
         self._proven: tuple[Key, str] | None = None
         self._ordinal = 0
+        self.lost = self.refused = 0
 
     def __repr__(self) -> str:
         return f"<SimSource on {self.eyes.machine.name}>"
@@ -118,8 +119,8 @@ class SimSource:
 
     async def scan(self, scope: Scope) -> AsyncIterator[Listing | Same | Cell]:
         """Each directory of the scope, parents first."""
-        self._root()
         await self.eyes.machine.gate()
+        self._root()
         async for claim in self._walk(scope.path, scope.origin, scope):
             yield claim
         self._root()
@@ -195,8 +196,8 @@ class SimSource:
         self, paths: Sequence[bytes], origin: Origin = Origin.SENTINEL
     ) -> Sequence[Cell]:
         """Look at names, claiming every edge on the way."""
-        self._root()
         await self.eyes.machine.gate()
+        self._root()
         return self.eyes.look(paths, origin)
 
     # ---- the watch
@@ -229,6 +230,9 @@ class SimSource:
         finally:
             if self._watch is not None:
                 self._ordinal = self._watch.ordinal
+            if self.inotify is not None:
+                self.lost += self.inotify.lost
+                self.refused += self.inotify.refused
             self._watch, self.inotify = None, None
 
     def _stir(self) -> None:
@@ -288,11 +292,12 @@ class SimSource:
         self, path: bytes, *, fresh: bool
     ) -> AsyncIterator[list[Cell | Listing | Owe]]:
         try:
+            self._root()
             async for claim in self._walk(path, Origin.REALTIME, None, fresh=fresh):
                 if not isinstance(claim, Same):
                     yield [claim]
-        except OSError:
-            return  # what cannot be resolved is listed by the next audit
+        except (OSError, RootGone):
+            return  # who notices the root again owes a scan of all of it
 
 
 def _parent(path: bytes) -> bytes:
