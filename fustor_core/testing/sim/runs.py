@@ -1,0 +1,154 @@
+"""Many seeds on all cores, and a ledger of those that were ever run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from fustor_core.testing.sim.campaign import run_seed
+
+CHUNK = 10
+
+
+@dataclass(slots=True)
+class Part:
+    """What came of some seeds that follow each other.
+
+    Attributes:
+        broken: (seed, promise, what happened).
+    """
+
+    first: int
+    count: int
+    counts: Counter[str] = field(default_factory=Counter)
+    broken: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+def run_part(first: int, count: int) -> Part:
+    """Some seeds, one after the other, in this process."""
+    part = Part(first, count)
+    for seed in range(first, first + count):
+        outcome = run_seed(seed)
+        part.counts += outcome.counts
+        if outcome.promise:
+            part.broken.append((seed, outcome.promise, outcome.text))
+    return part
+
+
+def run_parts(first: int, count: int, *, jobs: int, until: float | None = None) -> Iterator[Part]:
+    """Seeds in processes of their own, in no order.
+
+    Args:
+        jobs: processes. until: no part is begun after this `time.monotonic`.
+    """
+    pending: set[Future[Part]] = set()
+    end = first + count
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        while pending or (first < end and not _over(until)):
+            while len(pending) < 2 * jobs and first < end and not _over(until):
+                some = min(CHUNK, end - first)
+                pending.add(pool.submit(run_part, first, some))
+                first += some
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for one in done:
+                yield one.result()
+
+
+def _over(until: float | None) -> bool:
+    return until is not None and time.monotonic() >= until
+
+
+class Ledger:
+    """The seeds that were ever run, by the commit whose code ran them; one JSON file.
+
+    Args:
+        path: of the file; made when absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.runs: list[dict[str, Any]] = []
+        self.counts: Counter[str] = Counter()
+        self.broken: list[list[Any]] = []
+        if path.exists():
+            told = json.loads(path.read_text())
+            self.runs, self.broken = told["runs"], told["broken"]
+            self.counts = Counter(told["counts"])
+
+    def __repr__(self) -> str:
+        return f"<Ledger {self.done} seeds in {self.path}>"
+
+    @property
+    def done(self) -> int:
+        """How many seeds were run."""
+        return sum(run["seeds"] for run in self.runs)
+
+    @property
+    def next(self) -> int:
+        """The first seed that was never run."""
+        return max((end for run in self.runs for _, end in run["ranges"]), default=0)
+
+    def add(self, commit: str, part: Part) -> None:
+        """A part was run."""
+        if not self.runs or self.runs[-1]["commit"] != commit:
+            self.runs.append({"commit": commit, "seeds": 0, "ranges": []})
+        run = self.runs[-1]
+        run["seeds"] += part.count
+        run["ranges"] = _joined([*run["ranges"], [part.first, part.first + part.count]])
+        self.counts += part.counts
+        self.broken += [[seed, promise, commit] for seed, promise, _ in part.broken]
+        self.write()
+
+    def write(self) -> None:
+        """To the file, whole or not at all."""
+        told = {
+            "runs": self.runs,
+            "broken": self.broken,
+            "counts": dict(sorted(self.counts.items())),
+        }
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(json.dumps(told, indent=1) + "\n")
+        os.replace(fresh, self.path)
+
+
+def _joined(ranges: list[list[int]]) -> list[list[int]]:
+    """Ranges that touch become one."""
+    joined: list[list[int]] = []
+    for begin, end in sorted(ranges):
+        if joined and begin <= joined[-1][1]:
+            joined[-1][1] = max(end, joined[-1][1])
+        else:
+            joined.append([begin, end])
+    return joined
+
+
+def commit_of(folder: Path) -> str:
+    """The commit that is checked out in a folder, with a + when something is changed."""
+    try:
+        head = _git(folder, "rev-parse", "--short=12", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    told = subprocess.run(
+        ["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=60
+    )
+    return told.stdout.strip()
+
+
+def cores() -> int:
+    """How many processes can run at once."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
