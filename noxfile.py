@@ -85,10 +85,34 @@ def hosts(session: nox.Session) -> None:
 
 
 @nox.session
+def sim(session: nox.Session) -> None:
+    """500 seeds of the simulator and the corpus of found ones; `-- --count 50` runs fewer."""
+    _install(session)
+    session.run("pytest", "-q", "tests/sim")
+    asked = session.posargs or ["--count", "500", "--sometimes"]
+    session.run("python", "-m", "fustor_core.testing.sim", *asked)
+
+
+@nox.session(name="sim-long")
+def sim_long(session: nox.Session) -> None:
+    """Fresh seeds for an hour, on all cores; the ledger says which commit ran which seeds."""
+    _install(session)
+    ledger = ["--ledger", str(Path(__file__).parent / "tests/sim/ledger.json")]
+    session.run("python", "-m", "fustor_core.testing.sim", *ledger, *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Every route of the served OpenAPI against a live program; `-- --examples 10` asks less."""
     _install(session, ".[fuzz]")
     session.run("pytest", "-q", "-m", "fuzz", "tests/fuzz", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The page in Chromium, which the system brings; FUSTOR_SCREENS=FOLDER keeps pictures."""
+    _install(session, ".[browser]")
+    session.run("pytest", "-q", "-m", "browser", "tests/browser", *session.posargs)
 
 
 @nox.session
