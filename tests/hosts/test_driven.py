@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from fustor_core.client import Client
+
 from .stranger import Stranger
 from .strings import SETTLE_S, TIMEOUT_S, Server, Stage, installed
 from .world import until
@@ -60,6 +62,7 @@ def test_every_state_and_edge_is_driven(
     lose_the_session(stage)
     change_a_view(server)
     stage.stop()
+    give_up_a_scan(server)
     server.stop()
 
     disk = tmp_path / "disk"
@@ -230,6 +233,13 @@ def change_a_view(server: Server) -> None:
     until(lambda: flagged("live", "snap"), SETTLE_S)
     server.configure({**before, "snap": changed["snap"]})
     until(lambda: flagged("snap"), SETTLE_S)
+
+
+def give_up_a_scan(server: Server) -> None:
+    """A scan on demand that nobody is there for: what waited for it fails with it."""
+    job = server.told("view", "scan", "live:/")
+    with Client(f"unix:{server.home}/fusion/api.sock") as client:
+        assert client.ask("DELETE", f"/jobs/{job['id']}")["state"] == "cancelled"
 
 
 def open_in_vain(folder: Path) -> Server:
