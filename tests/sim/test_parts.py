@@ -1,0 +1,105 @@
+"""The parts of the simulator: what they promise to each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import anyio
+import pytest
+
+from fustor_core.claims import Key
+from fustor_core.testing.sim.campaign import run_seed, smaller
+from fustor_core.testing.sim.loop import Clock, Standstill, VirtualLoop
+from fustor_core.testing.sim.mount import Mount
+from fustor_core.testing.sim.runs import Ledger, Part
+from fustor_core.testing.sim.storage import Storage
+from fustor_core.testing.sim.times import Times
+
+
+def storage() -> Storage:
+    return Storage(births=True, tick_us=1, skew_us=0, reuse=False)
+
+
+def test_time_passes_only_when_nobody_can_run() -> None:
+    clock = Clock(5_000_000)
+
+    async def sleep() -> int:
+        await anyio.sleep(3600)
+        return clock.now_us
+
+    loop = VirtualLoop(clock)
+    assert loop.run_until_complete(sleep()) == 5_000_000 + 3_600_000_000
+    with pytest.raises(Standstill):
+        loop.run_until_complete(anyio.Event().wait())
+    loop.close()
+
+
+def test_the_history_knows_what_was_when() -> None:
+    tree = storage()
+    tree.begin(100)
+    tree.create(tree.root, b"a")
+    inode = (tree.root.kids or {})[b"a"]
+    old = inode.value
+    tree.begin(200)
+    tree.rename(tree.root, b"a", tree.root, b"b")
+    key = tree.root.key
+    assert tree.held(key, b"a", old, 150, 160) is not None
+    assert tree.held(key, b"a", old, 201, 300) is None
+    assert tree.held(key, b"a", None, 201, 300) is not None
+    assert tree.held(key, b"b", old, 0, 999) is None, "the move has changed its ctime"
+    assert tree.held(key, b"b", inode.value, 200, 200) is not None
+    assert tree.path(tree.root) == b"/"
+
+
+def test_a_mount_shows_nothing_older_than_its_bound() -> None:
+    tree = storage()
+    tree.begin(0)
+    tree.create(tree.root, b"a")
+    inode = (tree.root.kids or {})[b"a"]
+    mount = Mount(tree, 1000, Random(1), "disk")
+    stale = 0
+    for now in range(0, 100_000, 70):
+        tree.begin(now)
+        tree.write(inode, now, None, closes=True)
+        found = mount.lookup(tree.root, b"a", now)
+        assert found is not None
+        value = found[1].value
+        stale += value != inode.value
+        assert tree.held(tree.root.key, b"a", value, now - 1000, now) is not None
+    assert stale > 100
+
+
+def test_fusion_time_between_two_boots_is_somewhere_in_the_gap() -> None:
+    times = Times()
+    times.runs(0, 1000)
+    times.ends(500)
+    times.runs(900, 3000)
+    assert (times.earliest(1400), times.latest(1400)) == (400, 400)
+    assert (times.earliest(2000), times.latest(2000)) == (500, 900)
+    assert (times.earliest(4000), times.latest(4000)) == (1000, 1000)
+
+
+def test_what_fails_becomes_smaller() -> None:
+    assert sorted(smaller(list(range(40)), lambda some: {3, 17, 31} <= set(some))) == [3, 17, 31]
+
+
+def test_the_ledger_goes_on(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.json")
+    ledger.add("one", Part(0, 10))
+    ledger.add("one", Part(10, 10))
+    ledger.add("two", Part(20, 5, broken=[(21, "honesty", "…")]))
+    again = Ledger(tmp_path / "ledger.json")
+    assert (again.done, again.next) == (25, 25)
+    assert again.runs[0] == {"commit": "one", "seeds": 20, "ranges": [[0, 20]]}
+    assert again.broken == [[21, "honesty", "two"]]
+
+
+def test_a_bound_that_is_understated_is_found() -> None:
+    lies = {"bound_s": 1.5, "understated": 0.05, "blind": 0.6, "rate": 6.0, "hosts": 1}
+    found = [run_seed(seed, fixed=lies).promise for seed in range(4)]
+    assert {"honesty", "step_back"} & set(found), found
+
+
+def test_histories_are_by_key() -> None:
+    assert storage().story(Key(0, 1, 1), b"a") == []
