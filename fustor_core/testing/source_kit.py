@@ -9,6 +9,7 @@ from typing import Any
 
 from fustor_core.claims import (
     ROW_BYTES,
+    Calm,
     Cell,
     Key,
     Listing,
@@ -95,7 +96,7 @@ def joined(path: bytes, name: bytes) -> bytes:
 async def listed(case: Case) -> list[Listing]:
     """The listings of a whole scan."""
     claims = await scanned(case.source(), Scope())
-    same = [claim for claim in claims if isinstance(claim, Same)]
+    same = [claim for claim in claims if isinstance(claim, Same | Calm)]
     kept("a full scan yields listings, `Same` belongs to the cheap tiers", not same, same)
     return [claim for claim in claims if isinstance(claim, Listing)]
 
