@@ -106,25 +106,39 @@ def _run_tree(
     section = f"{whole.files:,} files, {whole.dirs:,} directories"
     print(section, file=sys.stderr, flush=True)
     with scratch(cache) as folder:
-        repeats = effort.repeats if "scan" in parts else 1
-        found = report if "scan" in parts else Report(aloud=False)
-        program = ours.scan(found, section, tree, folder, repeats, pin)
-        if found is not report:
-            report.checked += found.checked
-            report.wrong += found.wrong
-        try:
-            if "answers" in parts:
-                with program.client(ours.NAME) as client:
-                    answers.measure(
-                        report, section, tree, client, folder,
-                        requests=effort.requests, finds=effort.finds, pin=pin,
-                    )  # fmt: skip
-            if "restart" in parts:
-                ours.restart(report, section, tree, program, effort.rounds, pin)
-        finally:
-            program.stop()
+        if parts & {"scan", "answers", "restart"}:
+            _run_program(report, section, tree, folder, parts, effort, pin)
         if "audits" in parts:
             audits.measure(report, section, tree, folder, effort.rounds)
+
+
+def _run_program(
+    report: Report,
+    section: str,
+    tree: corpus.Corpus,
+    folder: Path,
+    parts: set[str],
+    effort: Effort,
+    pin: str | None,
+) -> None:
+    """What is measured on one program, from its scan on."""
+    repeats = effort.repeats if "scan" in parts else 1
+    found = report if "scan" in parts else Report(aloud=False)
+    program = ours.scan(found, section, tree, folder, repeats, pin)
+    if found is not report:
+        report.checked += found.checked
+        report.wrong += found.wrong
+    try:
+        if "answers" in parts:
+            with program.client(ours.NAME) as client:
+                answers.measure(
+                    report, section, tree, client, folder,
+                    requests=effort.requests, finds=effort.finds, pin=pin,
+                )  # fmt: skip
+        if "restart" in parts:
+            ours.restart(report, section, tree, program, effort.rounds, pin)
+    finally:
+        program.stop()
 
 
 def _arguments() -> argparse.ArgumentParser:
