@@ -7,7 +7,7 @@ questions between two slices; replay runs it through.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -41,7 +41,7 @@ from fustor_core.claims import (
 from fustor_core.clock import LogicalClock
 from fustor_core.contracts import Arbitrator, Facts, Moment, Seeking, Verdict, View
 from fustor_core.frames import Audits, BatchHead, Confirm, Meta, OweLook, unpack_stamps
-from fustor_core.owing import owed
+from fustor_core.owing import places
 from fustor_core.registers import NO_LINE, Seen, seen_of
 
 SLICE_ROWS = 1000
@@ -93,6 +93,7 @@ class Fold:
         identity: the proven root's, "" until a first proof. root: its key.
         lag: the logical clock. evidence: the last judgements.
         touched: the view may have changed since the present input began.
+        at: index of the claim that is being applied, -1 for none.
     """
 
     def __init__(self, view: View, arbitrator: Arbitrator) -> None:
@@ -102,15 +103,18 @@ class Fold:
         self.root: Key | None = None
         self.lag = LogicalClock()
         self.audits = Audits()
-        self.touched = False
+        self.touched, self.at = False, -1
         self._before: tuple[Any, ...] = ()
         self.evidence: deque[Evidence] = deque(maxlen=EVIDENCE_KEPT)
 
-    def batch(self, head: BatchHead, batch: Batch, moment: Moment) -> Iterator[Folded]:
+    def batch(
+        self, head: BatchHead, batch: Batch, moment: Moment, aside: Collection[int] = ()
+    ) -> Iterator[Folded]:
         """Judge and apply a batch, giving way between slices; the last yield is the result.
 
         Args:
             head: what fusion stamped. batch: the claims. moment: when it arrived.
+            aside: indexes of claims that cannot be applied: what they are about is owed.
         """
         done = Folded()
         self.begin(replace(moment, by=head.agent, audit=self.audits.count + 1))
@@ -119,8 +123,11 @@ class Fold:
         view = self.view
         rows = 0
         for i, claim in enumerate(batch.claims):
+            self.at = i
             if skipped and i in skipped:
                 self._quarantine(claim, head)
+                continue
+            if aside and i in aside:
                 continue
             stamp = claim.stamp
             lo, hi = stamps[2 * i], stamps[2 * i + 1]
@@ -152,6 +159,9 @@ class Fold:
             if rows >= SLICE_ROWS:
                 rows = 0
                 yield done
+        self.at = -1
+        if aside:
+            self._owe([batch.claims[i] for i in aside], head.arrival_us)
         applied = view.commit()
         self.audits = courses.passed(self.audits, head.session, batch, skipped)
         self._sample(batch, head, skipped)
@@ -165,7 +175,7 @@ class Fold:
 
     def mark(self) -> None:
         """From here on `undone` leads back to here."""
-        self.touched = False
+        self.touched, self.at = False, -1
         self._before = self.identity, self.root, self.audits
 
     def _apply(self, verdict: Verdict) -> None:
@@ -197,25 +207,30 @@ class Fold:
         self.audits = meta.audits if meta is not None else Audits()
 
     def spare(self, head: BatchHead, batch: Batch, moment: Moment) -> Folded:
-        """In place of `batch`, for one that cannot be applied: all that it is about is owed.
-
-        A proof of root counts. The arbitrator is not asked: it may be what failed.
-        """
+        """In place of `batch`, for one that cannot be applied: proofs count, the rest is owed."""
         self.begin(moment)
         now, skipped = head.arrival_us, frozenset(head.skipped)
-        seen = Seen(now, now, NO_LINE, 0, 0, 0, "m")
         for i, claim in enumerate(batch.claims):
             if isinstance(claim, Root) and i not in skipped and claim.present and not self.identity:
                 self.identity, self.root = claim.identity, claim.key
+                seen = Seen(now, now, NO_LINE, 0, 0, 0, "m")
                 self._apply(Verdict(claim.key, b"/", "root", seen, claim.origin))
-        places = {one.dir: one.deep for one in owed(_concerned(batch), None, "", 0)}
-        if not places and self.root is not None:
-            places[self.root] = True
-        for key, deep in places.items():
+        self._owe(batch.claims, now)
+        return Folded(changes=self.view.commit().changes)
+
+    def _owe(self, claims: Iterable[Claim], now_us: int) -> None:
+        """What claims that cannot be applied are about is owed, all of the view if they name none.
+
+        The arbitrator is not asked: it may be what failed.
+        """
+        seen = Seen(now_us, now_us, NO_LINE, 0, 0, 0, "m")
+        found = places(claims)
+        if not found and self.root is not None:
+            found[self.root] = True
+        for key, deep in found.items():
             verdict = Verdict(key, b"", "quarantine", seen, Origin.REALTIME)
             verdict.owe = seen, deep, "quarantine", 0
             self._apply(verdict)
-        return Folded(changes=self.view.commit().changes)
 
     def _sample(self, batch: Batch, head: BatchHead, skipped: frozenset[int]) -> None:
         """Feed the logical clock with a few ctimes of what agents saw happen."""
@@ -371,17 +386,6 @@ class Fold:
         self.touched = True
         if isinstance(self.view, Seeking):
             self.view.forget(keys)
-
-
-def _concerned(batch: Batch) -> Iterator[Claim]:
-    """Claims about every directory that a batch may have changed, as far as it names them."""
-    for claim in batch.claims:
-        if isinstance(claim, Root | Calm) or not usable(claim.dir):
-            continue
-        yield claim
-        if isinstance(claim, Listing) and claim.via is not None and usable(claim.via[0]):
-            own = Cell(dir=claim.via[0], name=b"", value=None, stamp=NO_STAMP, origin=claim.origin)
-            yield own  # that directory alone, not what is below it
 
 
 def _new_edges(verdict: Verdict) -> Iterator[Key]:

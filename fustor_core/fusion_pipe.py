@@ -258,7 +258,7 @@ class FusionPipeline:
         )
         standing.carry_out(standing.sessions.taken(session_id, batch.seq, now))
         try:
-            reply, folded = await self._fold_in(head, batch, body)
+            reply, folded, head = await self._fold_in(head, batch, body)
         except BaseException:  # whatever it is, the same batch may come again
             if standing.sessions.get(session_id) is not None:
                 standing.carry_out(standing.sessions.released(session_id))
@@ -267,8 +267,7 @@ class FusionPipeline:
             standing.renew_lease(session_id, origins)
         peer.line.told(reply.server_time)
         standing.carry_out(standing.sessions.acknowledged(session_id, reply, self.now_us()))
-        if folded is not None:
-            standing.pushed(session_id, without_skipped(batch, frozenset(head.skipped)), folded)
+        standing.pushed(session_id, without_skipped(batch, frozenset(head.skipped)), folded)
         self._after_batch()
         return reply
 
@@ -291,7 +290,7 @@ class FusionPipeline:
 
     async def _fold_in(
         self, head: BatchHead, batch: Batch, body: bytes
-    ) -> tuple[Ack, Folded | None]:
+    ) -> tuple[Ack, Folded, BatchHead]:
         keeping = self.keeping
         was_full, frame = keeping.disk_full, frames.batch_frame(head, body)
         try:
@@ -303,7 +302,7 @@ class FusionPipeline:
                 self.on_alarm("the disk under the state directory is full: no acknowledgements")
             raise
 
-    async def _apply(self, head: BatchHead, batch: Batch) -> tuple[Ack, Folded | None]:
+    async def _apply(self, head: BatchHead, batch: Batch) -> tuple[Ack, Folded, BatchHead]:
         folded = Folded()
         moment = self.moment(head.arrival_us, head.wall_ns)
         for folded in self.fold.batch(head, batch, moment):
@@ -311,12 +310,13 @@ class FusionPipeline:
                 await anyio.lowlevel.checkpoint()
         batch = without_skipped(batch, frozenset(head.skipped))
         self.changes = folded.changes
-        return self.keeping.took(head, batch, folded, self.now_us()), folded
+        return self.keeping.took(head, batch, folded, self.now_us()), folded, head
 
-    def _spared(self, taken: Taken) -> tuple[Ack, Folded | None]:
-        """A batch was set aside: its session goes on, and is told that nothing of it was taken."""
-        self.changes = taken.folded.changes or self.changes
-        return self.keeping.took(taken.head, taken.batch, taken.folded, self.now_us()), None
+    def _spared(self, taken: Taken) -> tuple[Ack, Folded, BatchHead]:
+        """Something of a batch was set aside: its session goes on, and is told what."""
+        head, batch, folded = taken.head, taken.batch, taken.folded
+        self.changes = folded.changes or self.changes
+        return self.keeping.took(head, batch, folded, self.now_us()), folded, head
 
     def _after_batch(self) -> None:
         if self._seeking is not None:

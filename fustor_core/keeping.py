@@ -207,7 +207,7 @@ class Keeping:
             head, _ = frames.read_batch_frame(frame)
             if done is not None:
                 self.took(done.head, done.batch, done.folded, head.arrival_us)
-                told = without_skipped(done.batch, frozenset(head.skipped))
+                told = without_skipped(done.batch, frozenset(done.head.skipped))
                 self.watches.found(head.line, told, done.folded.edges, self._where())
             self._next_line = max(self._next_line, head.line + 1)
             self._passed(head.arrival_us, head.wall_ns)

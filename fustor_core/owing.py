@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fustor_core.claims import Calm, Cell, Claim, Key, Origin, Owe, Root, Stamp
+from fustor_core.admission import usable
+from fustor_core.claims import Calm, Cell, Claim, Key, Listing, Origin, Owe, Root, Stamp
 
 DIRECTORIES_MAX = 64  # more that are owed at once are one obligation at the root
 
@@ -15,6 +16,19 @@ def owe(
     """Evidence about a directory was lost, up to `now_us` of the raw clock."""
     stamp, origin = Stamp(now_us, now_us, 0, "s"), Origin.REALTIME
     return Owe(dir=key, deep=deep, reason=reason, stamp=stamp, origin=origin, path=path, errno=code)
+
+
+def places(claims: Iterable[Claim]) -> dict[Key, bool]:
+    """The directories that claims may have changed, as far as they name them: → with all below."""
+    found: dict[Key, bool] = {}
+    for claim in claims:
+        if isinstance(claim, Root | Calm) or not usable(claim.dir):
+            continue
+        shallow = isinstance(claim, Cell) and not claim.name
+        found[claim.dir] = found.get(claim.dir, False) or not shallow
+        if isinstance(claim, Listing) and claim.via is not None and usable(claim.via[0]):
+            found.setdefault(claim.via[0], False)  # its own edge may have changed, and no more
+    return found
 
 
 def owed(claims: Iterable[Claim], root: Key | None, reason: str, now_us: int) -> list[Owe]:

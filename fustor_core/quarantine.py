@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class SetAside(msgspec.Struct, frozen=True):
         lsn, kind: of its frame in the journal. digest: of the frame.
         at_us: fusion time of its arrival. wall_ns: wall time of it, shown only.
         agent, session: whose batch it was, "" for what a person asked for.
+        claims: indexes of those that failed, when the rest of a batch counts; none: all of it.
         error: what went wrong. trace: where, for those who mend it.
     """
 
@@ -39,6 +40,7 @@ class SetAside(msgspec.Struct, frozen=True):
     agent: str
     session: str
     error: str
+    claims: list[int] = []
     trace: str = ""
 
     @property
@@ -72,10 +74,10 @@ class Quarantine:
                 continue  # its frame fails again, and is set aside again
             self._all[one.lsn] = one
 
-    def holds(self, lsn: int, frame: bytes | memoryview) -> bool:
-        """Whether the frame of this number is one that was set aside."""
+    def get(self, lsn: int, frame: bytes | memoryview) -> SetAside | None:
+        """What was set aside of the frame of this number, None when nothing was."""
         one = self._all.get(lsn)
-        return one is not None and one.digest == _digest(frame)
+        return one if one is not None and one.digest == _digest(frame) else None
 
     def put(
         self,
@@ -84,11 +86,12 @@ class Quarantine:
         frame: bytes | memoryview,
         error: Exception,
         head: BatchHead | None,
+        claims: Sequence[int] = (),
     ) -> None:
         """Set a frame aside.
 
         Args:
-            error: why. head: the batch's, None for what is none.
+            error: why. head: the batch's, None for what is none. claims: as in `SetAside`.
         """
         trace = "".join(traceback.format_exception(error))[-TRACE_MOST:]
         one = SetAside(
@@ -100,20 +103,22 @@ class Quarantine:
             head.agent if head is not None else "",
             head.session if head is not None else "",
             sentence(error),
+            list(claims),
             trace,
         )
         self._all[lsn] = one
         what = f"a batch of agent {one.agent}" if head is not None else "what was asked for"
-        where = f"lies in {self.folder / one.name}{FRAME}"
+        what = f"{len(claims)} of the claims of {what}" if claims else what
+        where = f"the batch lies in {self.folder / one.name}{FRAME}"
         try:
             self.folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             write_atomic(self._file(one, FRAME), bytes(frame))
             write_atomic(self._file(one, NOTE), msgspec.json.encode(one))
         except OSError as fault:
-            where = f"could not be kept beside the state ({fault.strerror})"
+            where = f"it could not be kept beside the state ({fault.strerror})"
         self._on_alarm(
-            f"{what} could not be applied ({one.error}): it {where}; nothing of it is in the view, "
-            "and what it is about will be looked at again"
+            f"{what} could not be applied ({one.error}): nothing of that is in the view, and what "
+            f"it is about will be looked at again; {where}"
         )
 
     def prune(self, lsn: int) -> None:
@@ -141,6 +146,7 @@ class Quarantine:
                 {
                     "name": one.name,
                     "agent": one.agent or None,
+                    "claims": len(one.claims) or None,
                     "error": one.error,
                     "wall_ns": one.wall_ns,
                 }

@@ -7,16 +7,17 @@ was about is owed a look. The state stays the fold over the journal, here as at 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
 from fustor_core import frames
 from fustor_core.admission import NAMED_MOST
-from fustor_core.claims import Batch, Cell, Quarantined, decode_batch
+from fustor_core.claims import Batch, Quarantined, decode_batch
 from fustor_core.contracts import Durable, Moment, View
 from fustor_core.engine import attempted, sentence
 from fustor_core.fold import Fold, Folded
@@ -25,13 +26,15 @@ from fustor_core.journal import Journal
 from fustor_core.quarantine import Quarantine
 
 OF_VIEW = frozenset({frames.BATCH, frames.FORGET, frames.CONFIRM, frames.OWE})
+CLAIMS_MOST = 8
+"""Claims of a batch that may fail while the others count; each costs as much as a start."""
 TRIES = 100
 """Inputs that were fine before and fail when they are folded again: so many are set aside too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A batch that was folded, or set aside: then `folded` is what it left behind."""
+    """A batch that was folded; `head` names what of it was set aside."""
 
     head: BatchHead
     batch: Batch
@@ -69,10 +72,12 @@ class Replay:
         Raises:
             Exception: whatever drivers raise; `set_aside` is for that.
         """
-        aside = self.quarantine.holds(lsn, frame)
+        aside = self.quarantine.get(lsn, frame)
         if kind == frames.BATCH:
-            return self._spare(frame) if aside else self._batch(frame)
-        if aside:
+            if aside is not None and not aside.claims:
+                return self._spare(frame)
+            return self._batch(frame, aside.claims if aside is not None else ())
+        if aside is not None:
             return None
         if kind == frames.FORGET:
             self._fold.forget(frames.decode(frame, frames.Forget).keys)
@@ -82,12 +87,12 @@ class Replay:
             self._fold.owe(frames.decode(frame, frames.OweLook))
         return None
 
-    def _batch(self, frame: memoryview) -> Taken:
+    def _batch(self, frame: memoryview, aside: Sequence[int] = ()) -> Taken:
         head, body = frames.read_batch_frame(frame)
         batch, folded = decode_batch(body), Folded()
-        for part in self._fold.batch(head, batch, self._moment(head)):
+        for part in self._fold.batch(head, batch, self._moment(head), aside):
             folded = part
-        return Taken(head, batch, folded)
+        return Taken(_without(head, batch, aside) if aside else head, batch, folded)
 
     def _moment(self, head: BatchHead) -> Moment:
         storage = self._fold.lag.watermark(head.wall_ns)
@@ -96,18 +101,32 @@ class Replay:
     # ---- what failed
 
     def set_aside(self, lsn: int, kind: int, frame: memoryview, error: Exception) -> Taken | None:
-        """A frame could not be folded: it is set aside, undone, and what it is about is owed.
+        """A frame could not be folded: it is undone, and folded without the claims that failed.
+
+        Where it fails without one of its claims, or too many fail, it is set aside as a whole. What
+        was not taken is kept in the quarantine, and what it is about is owed.
 
         Args:
             error: why.
 
         Returns:
-            for a batch, what it left behind; None for what names no session.
+            for a batch, what came of it; None for what names no session.
         """
         head = frames.read_batch_frame(frame)[0] if kind == frames.BATCH else None
-        self.quarantine.put(lsn, kind, frame, error, head)
-        self._fold.undone(head)
-        whole = not self._fold.touched or self._undo(lsn)
+        aside: list[int] = []
+        whole, taken = True, cast("Taken | Exception", error)
+        while isinstance(taken, Exception):
+            at = self._fold.at
+            self._fold.undone(head)
+            whole = not self._fold.touched or self._undo(lsn)
+            if head is None or not whole or at < 0 or len(aside) == CLAIMS_MOST:
+                aside = []
+                break
+            aside.append(at)
+            taken = attempted(partial(self._batch, frame, aside))
+        self.quarantine.put(lsn, kind, frame, error, head, aside)
+        if not isinstance(taken, Exception):
+            return taken
         if head is None:
             return None
         if not whole:
@@ -125,7 +144,7 @@ class Replay:
         if isinstance(folded, Exception):
             self._owe_all(head)
             folded = Folded()
-        return Taken(_refused(head, batch), batch, folded)
+        return Taken(_without(head, batch, range(len(batch.claims))), batch, folded)
 
     def _owe_all(self, head: BatchHead) -> None:
         """Not even what it is about can be told: everything is owed."""
@@ -167,13 +186,10 @@ class Replay:
                     self._at = None
 
 
-def _refused(head: BatchHead, batch: Batch) -> BatchHead:
-    """The reply to a batch that was set aside names all that it held, as far as replies go."""
+def _without(head: BatchHead, batch: Batch, aside: Iterable[int]) -> BatchHead:
+    """The head of a batch of which these claims were set aside; the reply names them."""
     skipped = frozenset(head.skipped)
-    more = [
-        Quarantined(i, "set_aside", claim.name if isinstance(claim, Cell) else None)
-        for i, claim in enumerate(batch.claims[:NAMED_MOST])
-        if i not in skipped
-    ]
+    fresh = [i for i in aside if i not in skipped]
+    more = [Quarantined(i, "set_aside", getattr(batch.claims[i], "name", None)) for i in fresh]
     named = (*head.refused, *more)[:NAMED_MOST]
-    return msgspec.structs.replace(head, refused=named)
+    return msgspec.structs.replace(head, refused=named, skipped=sorted([*skipped, *fresh]))

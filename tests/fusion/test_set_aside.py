@@ -1,4 +1,4 @@
-"""A fault that nobody foresaw costs the batch in which it shows, and nothing else."""
+"""A fault that nobody foresaw costs the claim in which it shows, or its batch, and no more."""
 
 from __future__ import annotations
 
@@ -49,6 +49,22 @@ class Breaking(FileView):
         return done
 
 
+class Ending(FileView):
+    """Fails when the batch is over: no claim of it is to blame."""
+
+    poisoned = False
+
+    def apply(self, verdict: Verdict) -> Any:
+        self.poisoned = self.poisoned or POISON in [w.name for w in verdict.writes]
+        return super().apply(verdict)
+
+    def commit(self) -> Any:
+        poisoned, self.poisoned = self.poisoned, False
+        if poisoned:
+            raise KeyError(POISON)
+        return super().commit()
+
+
 def _names(listed: object) -> list[bytes]:
     return list(getattr(listed, "names", b"").split(b"\0"))
 
@@ -93,20 +109,20 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Site:
     return Faulty(tmp_path / "v")
 
 
-async def test_the_batch_is_set_aside_and_all_else_goes_on(site: Site) -> None:
+async def test_the_claim_is_set_aside_and_all_else_goes_on(site: Site) -> None:
     async with site.running():
         one, two = await site.agent(), await site.agent("b")
         await one.send(*one.tree())
         before = site.status()
         ack = await two.send(two.root(), two.event(b"new", file()), two.event(POISON, file(), TOP))
         assert [(q.index, q.reason, q.name) for q in ack.quarantined] == [
-            (0, "set_aside", None), (1, "set_aside", b"new"), (2, "set_aside", POISON),
+            (2, "set_aside", POISON),
         ]  # fmt: skip
         assert not ack.owed, "a look at once would end as this one did"
-        assert site.paths() == {"/a", "/d", "/d/b"}, "nothing of the batch is in the view"
+        assert site.paths() == {"/a", "/d", "/d/b", "/new"}, "nothing of that claim is in the view"
         now = site.status()
-        assert (now["files"], now["dirs"]) == (before["files"], before["dirs"])
-        assert site.gaps() == {"/": "quarantine", "/d": "quarantine"}
+        assert (now["files"], now["dirs"]) == (before["files"] + 1, before["dirs"])
+        assert site.gaps() == {"/d": "quarantine"}
         aside = now["quarantine"]
         assert aside["count"] == 1
         assert aside["newest"][0]["agent"] == "b"
@@ -121,7 +137,7 @@ async def test_the_batch_is_set_aside_and_all_else_goes_on(site: Site) -> None:
         assert again.quarantined == ack.quarantined, "the same batch gets the same reply"
         await two.send(two.event(b"later", file()))
         await one.send(one.event(b"other", file()))
-        assert site.paths() == {"/a", "/d", "/d/b", "/later", "/other"}
+        assert site.paths() == {"/a", "/d", "/d/b", "/new", "/later", "/other"}
 
 
 async def test_a_start_does_what_was_done_live(site: Site) -> None:
@@ -133,7 +149,7 @@ async def test_a_start_does_what_was_done_live(site: Site) -> None:
         live, gaps = site.paths(), site.gaps()
         site.kill()
     async with site.running():
-        assert site.paths() == live == {"/a", "/d", "/d/b", "/y"}
+        assert site.paths() == live == {"/a", "/d", "/d/b", "/x", "/y"}
         assert site.gaps() == gaps
         assert len(site.alarms) == 1, "told once"
         assert (await one.send(one.event(b"z", file()))).acked == 4
@@ -155,8 +171,8 @@ async def test_a_start_that_meets_it_first_sets_it_aside(tmp_path: Path) -> None
     site.drivers = Breaking, FSArbitrator
     site.made()
     async with site.running():
-        assert site.paths() == {"/a", "/d", "/d/b", "/y"}
-        assert site.gaps() == {"/": "quarantine", "/d": "quarantine"}
+        assert site.paths() == {"/a", "/d", "/d/b", "/x", "/y"}
+        assert site.gaps() == {"/d": "quarantine"}
         assert len(site.alarms) == 1
         assert (await one.send(one.event(b"z", file()))).acked == 4
 
@@ -189,7 +205,7 @@ async def test_it_is_undone_from_a_checkpoint_and_with_others_in_line(site: Site
         cursor = site.status()["quality"]["as_of_us"]
 
         async def poison() -> None:
-            await one.send(one.event(POISON, file(), TOP), one.event(b"e", None))
+            await one.send(one.event(POISON, file(), TOP), one.event(b"k", file()))
 
         async def good() -> None:
             await two.send(*[two.event(b"n%d" % i, file()) for i in range(300)])
@@ -199,25 +215,73 @@ async def test_it_is_undone_from_a_checkpoint_and_with_others_in_line(site: Site
             tasks.start_soon(good)
             tasks.start_soon(pipeline.keeping.checkpoint, site.alarms.append)
         held = site.paths()
-        assert {"/e", "/e/b", "/n0", "/n299"} <= held
+        assert {"/e", "/e/b", "/k", "/n0", "/n299"} <= held
         assert "/d" not in held
         assert site.status()["quality"]["as_of_us"] >= cursor
-        assert site.status()["files"] == 302
+        assert site.status()["files"] == 303
         site.kill()
     async with site.running():
         assert site.paths() == held
 
 
-async def test_the_first_batch_of_a_snapshot_still_proves_the_root(site: Site) -> None:
+async def test_a_listing_that_fails_leaves_the_others_of_a_snapshot(site: Site) -> None:
     async with site.running():
         one = await site.agent()
         tree = one.tree()
         poison = one.listing(SUB, {POISON: file()})
         sub = one.listing(TOP, {b"s": edge_row(SUB, stat.S_IFDIR | 0o700)})
         await one.send(*tree[:2], sub, poison)
+        assert site.paths() == {"/a", "/d", "/d/s"}
+        assert site.gaps() == {"/d/s": "quarantine"}
+
+
+class AtTheEnd(Site):
+    drivers = Ending, FSArbitrator
+
+
+async def test_a_batch_that_fails_without_one_of_its_claims_is_set_aside_whole(
+    tmp_path: Path,
+) -> None:
+    site = AtTheEnd(tmp_path / "v")
+    async with site.running():
+        one = await site.agent()
+        await one.send(*one.tree())
+        ack = await one.send(one.event(b"x", file()), one.event(POISON, file(), TOP))
+        assert [q.index for q in ack.quarantined] == [0, 1]
+        await one.send(one.event(b"y", file()))
+        live, gaps = site.paths(), site.gaps()
+        assert live == {"/a", "/d", "/d/b", "/y"}
+        assert gaps == {"/": "quarantine", "/d": "quarantine"}
+        site.kill()
+    async with site.running():
+        assert (site.paths(), site.gaps()) == (live, gaps)
+
+
+async def test_the_first_batch_of_a_snapshot_still_proves_the_root(tmp_path: Path) -> None:
+    site = AtTheEnd(tmp_path / "v")
+    async with site.running():
+        one = await site.agent()
+        root, listing, _ = one.tree()
+        await one.send(root, listing, one.event(POISON, file()))
         assert site.gaps()["/"] == "quarantine"
-        await one.send(*[one.listing(ROOT, {b"a": file(), b"d": edge_row(TOP)})])
+        await one.send(one.listing(ROOT, {b"a": file(), b"d": edge_row(TOP)}))
         assert site.paths() == {"/a", "/d"}
+
+
+async def test_too_many_claims_that_fail_are_the_whole_batch(site: Site) -> None:
+    async with site.running():
+        one = await site.agent()
+        await one.send(*one.tree())
+        ack = await one.send(
+            one.event(b"x", file()), *[one.event(POISON, file(n), TOP) for n in range(9)]
+        )
+        assert len(ack.quarantined) == 10
+        assert site.paths() == {"/a", "/d", "/d/b"}
+        ack = await one.send(
+            one.event(b"x", file()), *[one.event(POISON, file(n), TOP) for n in range(8)]
+        )
+        assert [q.index for q in ack.quarantined] == list(range(1, 9))
+        assert site.paths() == {"/a", "/d", "/d/b", "/x"}
 
 
 async def test_what_a_person_asks_for_fails_for_that_person_alone(tmp_path: Path) -> None:
