@@ -16,11 +16,13 @@ from fustor_core.state_runs.job_steps import facts_of_job
 from fustor_core.state_runs.ledger import Fact
 from fustor_core.state_runs.projection import LEAD, Turn, turns
 from fustor_core.states.node import NodeStatus
+from fustor_core.states.pipeline import PipelineState
 
 S = NodeStatus
 FAULTS = frozenset("failed alarm init_failed session_lost".split())
 PIPE_GIVEN = ("view", "source", "sink", "role", "session_id", "epoch", "generation")
 PIPE_MADE = ("role", "session_id", "epoch", "watched_dirs", "queue")
+OPENED = PipelineState.RUNNING | PipelineState.STOPPING
 LOOKING = ("snapshot_", "audit_", "messages_")  # steps that change what is in a view
 VIEW_MADE = ("files", "dirs", "bytes", "suspects", "debts", "blind")
 
@@ -86,9 +88,9 @@ class Witness:
         return {"view": view, "agent": agent, "session_id": led.holder, "epoch": led.epoch}
 
     def _figures(self, view: str | None) -> dict[str, Any]:
-        """How much there is in a view of this process; {} when it is elsewhere."""
+        """How much there is in a view of this process; {} when it is elsewhere, or not open."""
         found = self._views().get(view or "")
-        if found is None:
+        if found is None or not found.state & OPENED:
             return {}
         document: dict[str, Any] = {}
         for page in found.view.read(Query("status"), found.moment()):

@@ -50,6 +50,7 @@ class Party:
         self.clock = ManualClock()
         self.alarms: list[str] = []
         self.moves: list[tuple[str, str]] = []
+        self.on_move: Callable[[Any], None] = lambda move: None
         self.options = replace(OPTIONS, **options)
         self.boot = BOOT
         self._moved = anyio.Event()
@@ -57,6 +58,7 @@ class Party:
 
     def _note(self, move: Any) -> None:
         self.moves.append((move.machine, move.event))
+        self.on_move(move)
         moved, self._moved = self._moved, anyio.Event()
         moved.set()
 
