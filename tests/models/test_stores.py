@@ -226,4 +226,6 @@ class Stores(RuleBasedStateMachine):
 
 
 TestStores = Stores.TestCase
-TestStores.settings = settings(stateful_step_count=30)
+TestStores.settings = settings(
+    max_examples=max(25, settings.default.max_examples // 4), stateful_step_count=30
+)

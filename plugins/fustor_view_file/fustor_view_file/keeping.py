@@ -161,7 +161,8 @@ class Keeper:
                     continue
                 directory = directory_of(record)
                 directory.place = self._places[record.key] = place
-                directory.pack = partial(self._fault, directory)
+                if record.base is not None or record.own:  # else it was only heard of
+                    directory.pack = partial(self._fault, directory)
                 tree.dirs[record.key] = directory
                 parents.append((directory, record.parent))
                 if record.claims is not None:

@@ -76,3 +76,16 @@ def test_an_unreadable_store_is_set_aside_and_said(world: World, tmp_path: Path)
     assert again.open(tmp_path, "v") == (0, b"")
     assert again.damage()
     assert (tmp_path / "packs.damaged-1").exists()
+
+
+def test_a_directory_that_was_only_heard_of_is_not_damaged(world: World, tmp_path: Path) -> None:
+    view = world.view
+    view.open(tmp_path, "v")
+    world.tell(cell(1, b"heard", edge(99)))
+    list(view.checkpoint(1, b""))[-1]()
+    view.close()
+    again = FileView(view.config)
+    again.open(tmp_path, "v")
+    assert state(again) == state(view)
+    assert again.damage() == []
+    assert again.registers.tree.dirs[Key(0, 99, 0)].owed is not None
