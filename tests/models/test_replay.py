@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from fustor_view_file import FileView
+from fustor_view_file import FileView, tally
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,8 +37,9 @@ def known(view: Any) -> dict[Key, object]:
     return {
         key: (
             d.base, list(d.pack.items()), dict(d.own), d.parent and d.parent.key, d.name, d.owed,
-            d.deep, d.silent, d.attrs, list(d.count), dict(d.suspects), d.blind, d.frozen,
-            sorted(tree.claimants(key)),
+            d.deep, d.silent, d.attrs, list(d.count[: tally.SUMS]),
+            dict(d.suspects), d.blind, d.frozen,
+            sorted(tree.claimants(key)), tree.maximum(d, tally.NEWEST_NS),
         )
         for key, d in tree.dirs.items()
     }  # fmt: skip
