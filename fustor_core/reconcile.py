@@ -182,3 +182,5 @@ def _of_program(old: Config, new: Config) -> Iterator[str]:
     for section, live in PROGRAM_LIVE.items():
         keys = _keys(getattr(old, section), getattr(new, section))
         yield from (f"{section}.{key}" for key in keys if key not in live)
+    if old.hooks != new.hooks:
+        yield "hooks"

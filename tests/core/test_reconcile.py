@@ -126,6 +126,11 @@ def test_an_option_that_is_null_is_not_one_that_is_left_out() -> None:
     assert change("view", {}, {"memory_budget": None}) is not None
 
 
+def test_hooks_are_taken_at_the_start_alone() -> None:
+    assert reconcile(Config(hooks=["a.py"]), Config(hooks=["a.py"])).program == ()
+    assert reconcile(Config(hooks=["a.py"]), Config(hooks=["b.py"])).program == ("hooks",)
+
+
 def test_what_only_the_program_takes() -> None:
     old, new = config(), config(agent={"id": "a"}, log={"level": "debug", "format": "json"})
     assert reconcile(old, new).program == ("agent.id", "log.format")

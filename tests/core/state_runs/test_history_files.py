@@ -276,6 +276,13 @@ def test_keys_that_cannot_be_used(tmp_path: Path, reference: str, told: str) -> 
     assert "not a key at all" not in str(refused.value)
 
 
+def test_without_the_library_nothing_is_kept_in_the_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    with pytest.raises(ConfigError, match="cryptography is needed") as refused:
+        read_keyring("env:STATE_KEY", {"STATE_KEY": KEY.hex()})
+    assert "fustor[encryption]" in refused.value.remedy
+
+
 # ---------------------------------------------------------------- rotation, pruning
 
 
