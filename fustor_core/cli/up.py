@@ -247,6 +247,9 @@ def foreground(call: Call, loaded: Loaded, engine: Engine | None = None) -> int:
     """
     import anyio
 
+    from fustor_core import heap
+
+    heap.arrange()
     home = call.settings.home
     display = Aside(
         choose(

@@ -51,7 +51,7 @@ LAYERS = {
         state_runs.job_steps state_runs.journal
     """,
     "L4 wiring": "witness recording "
-    "desk forests building kept premises drift reloading notice bootstrap doctor",
+    "desk forests building kept premises drift reloading notice heap bootstrap doctor",
     "L5 door": """
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting
