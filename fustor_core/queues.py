@@ -12,6 +12,7 @@ from fustor_core.claims import (
     MOVED,
     ROW_BYTES,
     WRITING,
+    Calm,
     Cell,
     Claim,
     Key,
