@@ -21,11 +21,12 @@ import events
 import gauges
 import ours
 import sessions
+import state_ws
 import waiters
 from program import scratch
 from report import Report
 
-PARTS = ("scan", "answers", "restart", "audits", "events", "waiters", "sessions")
+PARTS = ("scan", "answers", "restart", "audits", "events", "waiters", "sessions", "watchers")
 TREE_PARTS = ("scan", "answers", "restart", "audits")
 FILES = "100k,1M"
 UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -48,6 +49,7 @@ class Effort:
         self.wait_s = 5.0 if quick else 20.0
         self.clients = 100
         self.sessions = 500
+        self.watchers = 200
 
 
 def main(words: list[str] | None = None) -> int:
@@ -85,6 +87,10 @@ def main(words: list[str] | None = None) -> int:
         print("sessions", file=sys.stderr, flush=True)
         with scratch(cache) as folder:
             sessions.measure(report, folder, effort.sessions, effort.wait_s, given.pin)
+    if "watchers" in parts:
+        print("watchers", file=sys.stderr, flush=True)
+        with scratch(cache) as folder:
+            state_ws.measure(report, folder, effort.watchers, effort.wait_s)
     report.note(others.warning())
     machine = gauges.machine() | {
         "others_cpu_percent": round(others.share(), 1),

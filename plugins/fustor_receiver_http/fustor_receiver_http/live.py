@@ -50,28 +50,27 @@ class Hall:
         access: what that is.
 
     Attributes:
-        run: names the run of numbers. news: replaced after every turn. watchers: how many.
+        run: names the run of numbers. watchers: those who are there.
     """
 
     def __init__(self, access: Access) -> None:
         self.access = access
         self.run = secrets.token_hex(8)
-        self.news = anyio.Event()
-        self.watchers = 0
+        self.watchers: set[Watcher] = set()
         self._reel = Reel()
         self._at = 0.0
         self._frames: dict[int, str] = {}  # by the number of those who get them
 
     def __repr__(self) -> str:
-        return f"<Hall {self.run} {self.watchers} watch {self._reel!r}>"
+        return f"<Hall {self.run} {len(self.watchers)} watch {self._reel!r}>"
 
     def turn(self, document: dict[str, Any], *, sampled: bool) -> None:
         """Take a newer state and wake those who watch, if there is news."""
         self._at = time.time()
         if self._reel.turn(document, sampled=sampled):
             self._frames.clear()
-            self.news.set()
-            self.news = anyio.Event()
+            for watcher in self.watchers:
+                watcher.wake()
 
     def frame(self, seq: int) -> tuple[str, int] | None:
         """What somebody is told who has that number, and the number after it; None: nothing."""
@@ -105,7 +104,7 @@ class Live:
         return f"<Live {len(self)} watch>"
 
     def __len__(self) -> int:
-        return sum(hall.watchers for hall in self._halls.values())
+        return sum(len(hall.watchers) for hall in self._halls.values())
 
     # ---- looking
 
@@ -153,27 +152,28 @@ class Live:
         if (await receive())["type"] != "websocket.connect":
             return None
         await send({"type": "websocket.accept"})
-        hall = await self._enter(access_of(scope))
+        hall = self._hall(access_of(scope))
         watcher = Watcher(hall, receive, send, stall_s=self._streams.stall_s)
         watcher.resume(_place(scope["query_string"]))
+        first = not hall.watchers
+        hall.watchers.add(watcher)
         self._streams.enter(watcher)
         try:
+            if first:  # what it was like when the last one left is not the state of now
+                await self._look([hall], sampled=True)
+            self._wanted.set()
             await watcher.watch(self._streams.ended)
         finally:
-            hall.watchers -= 1
+            hall.watchers.discard(watcher)
             self._streams.leave(watcher)
         return None
 
-    async def _enter(self, access: Access) -> Hall:
+    def _hall(self, access: Access) -> Hall:
         reach = (access.key_id, access.rights, access.views, access.pipes)
         hall = self._halls.get(reach)
         if hall is None:
             self._forget()
             hall = self._halls[reach] = Hall(access)
-        hall.watchers += 1
-        if hall.watchers == 1:
-            await self._look([hall], sampled=True)
-        self._wanted.set()
         return hall
 
     def _forget(self) -> None:
@@ -195,6 +195,10 @@ class Watcher:
     def resume(self, place: Resume) -> None:
         """Go on from a number; from nothing where it is of another run."""
         self._seq = place.resume if place.run in ("", self._hall.run) else 0
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be something to tell."""
         self._woken.set()
 
     def end(self) -> None:
@@ -214,15 +218,13 @@ class Watcher:
             if self._hall.access.key_id:
                 group.start_soon(self._until_ended, ended)
             while True:
-                news = self._hall.news
                 frame = self._hall.frame(self._seq)
-                if frame is not None:
-                    text, seq = frame
-                    await self._tell({"type": "websocket.send", "text": text})
-                    self._seq = seq
+                if frame is None:
+                    self._woken = anyio.Event()
+                    await self._woken.wait()
                     continue
-                self._woken = anyio.Event()
-                await _either(news, self._woken)
+                text, self._seq = frame
+                await self._tell({"type": "websocket.send", "text": text})
 
     async def _hear(self) -> None:
         while True:
@@ -254,18 +256,6 @@ class Watcher:
         if patience.cancelled_caught:
             self._whole.cancel()
             await anyio.lowlevel.checkpoint()
-
-
-async def _either(one: anyio.Event, other: anyio.Event) -> None:
-    """Returns when one of two is set."""
-    async with anyio.create_task_group() as group:
-
-        async def heard(event: anyio.Event) -> None:
-            await event.wait()
-            group.cancel_scope.cancel()
-
-        group.start_soon(heard, one)
-        group.start_soon(heard, other)
 
 
 def _seen(

@@ -105,7 +105,7 @@ export class Files {
       h("td", { class: "name" },
         link(placeOf(this._view, bytesOf(entry)), [h("span", { class: `kind ${entry.type}`, "aria-hidden": "true" }), item.text], { class: "mono" }),
         doubts.map((flag) => h("span", { class: `flag ${flag}`, title: FLAGS[flag] }, flag))),
-      h("td", { class: "number" }, h("i", { class: "bar", style: { "--part": (item.bytes / most).toFixed(4) } }), size(item.bytes)),
+      h("td", { class: "number" }, h("i", { class: "bar", style: { "--part": (item.bytes / most).toFixed(4) } }), h("span", { class: "amount" }, size(item.bytes))),
       deep ? h("td", { class: "number wide" }, item.files === undefined ? "" : count(item.files)) : null,
       h("td", { class: "number" }, item.changed ? ago(now - item.changed) : ""));
   }
