@@ -158,6 +158,7 @@ async def _whole(post: Post, scope: Scope, *, owe: bool) -> None:
             Owe(dir=before.key, deep=True, reason="not_yet", stamp=stamp, origin=origin, path=b"/")
         )
     scope.recall = post.recall
+    scope.begin()
     await _scan(post, scope)
     over = msgspec.structs.replace(await prove(post), course=WHOLE)
     await outbox.put(msgspec.structs.replace(over, origin=origin) if whole else over)

@@ -87,6 +87,10 @@ class Scope:
     _since: int = -1
 
     def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """The scan begins now: what was before it is no part of its first look."""
         self._since = self.now_us()
 
     def whole(self, key: Key) -> bool:

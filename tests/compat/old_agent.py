@@ -162,7 +162,7 @@ class Site:
             entries, _ = self.fusion.entries(VIEW)
         except httpx.HTTPError as error:
             return [f"{error!r}"]
-        if entries[0] is None:
+        if not entries:
             return ["nothing is known of the root"]
         return differences(truth(self.root), told(entries))
 
