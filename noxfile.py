@@ -102,6 +102,21 @@ def sim_long(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Real faults of disks, networks, clocks, mounts; `-- --kills 30 --trials 4` makes fewer.
+
+    Debian packages that make them are installed when that is permitted; what the machine cannot
+    make is skipped with its reason, and fails with `-- --nightly`.
+    """
+    _install(session)
+    packages = Path("tests/faults/packages.txt").read_text("utf-8").split()
+    session.log(f"installing Debian packages: {' '.join(packages)}")
+    get = ("apt-get", "-q", "-y", "--no-install-recommends", "install", *packages)
+    session.run(*get, external=True, success_codes=range(256))
+    session.run("pytest", "-q", "-m", "faults", "tests/faults", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Every route of the served OpenAPI against a live program; `-- --examples 10` asks less."""
     _install(session, ".[fuzz]")

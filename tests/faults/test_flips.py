@@ -1,0 +1,142 @@
+"""A bit of the state is another, or a file ends early: it is noticed, or nothing is lost by it."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.conftest import place as place  # noqa: PLC0414
+from tests.hosts.conftest import times as times  # noqa: PLC0414
+from tests.hosts.world import END_S, VIEW, Site, until
+
+from .campaign import Campaign
+from .warm import WarmHost
+
+IDLE = ("lock", "api.sock", "packs.sqlite-shm")  # nothing is read from them
+STATE_ERROR = 3
+DAMAGED = ("damaged", "unreadable", "not readable", "cannot be", "newer", "format")
+
+pytestmark = pytest.mark.faults
+
+
+@dataclass(frozen=True)
+class Harm:
+    """What is done to a file."""
+
+    file: Path
+    what: str
+    at: int = 0
+
+    def do(self, home: Path) -> None:
+        path = home / self.file
+        data = bytearray(path.read_bytes())
+        if self.what == "flip":
+            data[self.at // 8] ^= 1 << self.at % 8
+        else:
+            del data[self.at :]
+        path.write_bytes(bytes(data))
+
+
+def harms(home: Path, flips: int) -> Iterator[Harm]:
+    """So many flipped bits in each file of the state, and each cut in the middle and to nothing."""
+    rng = random.Random(flips)
+    for path in sorted(p for p in home.rglob("*") if p.is_file()):
+        size = path.stat().st_size
+        if path.name in IDLE or not size:
+            continue
+        file = path.relative_to(home)
+        for _ in range(flips):
+            yield Harm(file, "flip", rng.randrange(8 * size))
+        yield Harm(file, "cut", size // 2)
+        yield Harm(file, "cut", 0)
+
+
+def started(home: Path, words: tuple[str, ...], part: str, pristine: WarmHost) -> WarmHost:
+    """A program on that home, with the process that forks it."""
+    host = WarmHost(home, *words, part=part)
+    host.starter = pristine.starter
+    return host
+
+
+def seen(host: WarmHost) -> dict[str, int]:
+    """Path → size of every file; nothing, when the view does not even know its root."""
+    if host.ask(f"/views/{VIEW}/stat", path="/") is None:
+        return {}
+    entries, _ = host.entries(VIEW)
+    return {e["path"]: e["size"] for e in entries if e["type"] == "file"}
+
+
+@pytest.mark.amount("--flips")
+def test_harm_to_the_servers_state(tmp_path: Path, amount: int) -> None:
+    """It says what it could not read and holds the rest, or it does not start and says why."""
+    with Campaign(tmp_path / "campaign") as campaign:
+        campaign.host.begin()
+        campaign._at_once(15)
+        assert campaign.host.stop() == 0
+        campaign.host.begin()
+        campaign._at_once(15)
+        true = campaign.view()
+        campaign.host.kill()
+        refused = told = 0
+        todo = list(harms(campaign.host.home, amount))
+        for number, harm in enumerate(todo):
+            home = tmp_path / f"harmed-{number}"
+            shutil.copytree(campaign.host.home, home, ignore=shutil.ignore_patterns("*.sock"))
+            harm.do(home)
+            host = started(home, campaign.host.words, "fusion", campaign.host)
+            process = host.launch()
+            until(
+                lambda host=host, process=process: bool(
+                    process.poll() is not None or host.ask("/status")
+                ),
+                END_S,
+                host.tail,
+            )
+            said = host.tail()
+            assert "Traceback" not in said, f"{harm}: {said}"
+            if process.poll() is not None:
+                assert process.returncode == STATE_ERROR, f"{harm}: {said}"
+                assert "remedy" in said, f"{harm}: {said}"
+                refused += 1
+            else:
+                view = seen(host)
+                noticed = any(word in host.tail() for word in DAMAGED)
+                if view != true:
+                    lost = sorted(set(true.items()) ^ set(view.items()))[:4]
+                    assert noticed, f"{harm}: not a word of it, and {lost}: {host.tail()}"
+                told += noticed
+                assert host.stop() == 0, f"{harm}: {host.tail()}"
+            shutil.rmtree(home)
+    print(f"{len(todo)} harms: {refused} starts refused, {told} told, the others without effect")
+
+
+@pytest.mark.amount("--flips")
+def test_harm_to_the_agents_state(place: Site, amount: int) -> None:
+    """It starts all the same, or says why it does not; the view becomes exact."""
+    alpha = place.agent("alpha", mounted=False)
+    place.start()
+    alpha.kill()
+    kept = place.folder / "kept"
+    shutil.copytree(alpha.home, kept, ignore=shutil.ignore_patterns("*.sock"))
+    for harm in harms(kept, max(1, amount // 20)):
+        shutil.rmtree(alpha.home)
+        shutil.copytree(kept, alpha.home)
+        harm.do(alpha.home)
+        (place.tree / "meanwhile").write_text(repr(harm))
+        process = alpha.launch()
+        until(
+            lambda process=process: bool(process.poll() is not None or alpha.ask("/status")),
+            END_S,
+            alpha.tail,
+        )
+        if process.poll() is None:
+            place.settles()
+            assert alpha.stop() == 0, alpha.tail()
+        else:
+            assert process.returncode == STATE_ERROR, f"{harm}: {alpha.tail()}"
+            assert "remedy" in alpha.tail(), f"{harm}: {alpha.tail()}"

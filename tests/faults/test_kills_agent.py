@@ -1,0 +1,53 @@
+"""kill -9 of an agent at system calls, in a storm: after the next start the view is the tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.conftest import place as place  # noqa: PLC0414
+from tests.hosts.conftest import times as times  # noqa: PLC0414
+from tests.hosts.world import Site, until
+from tests.hosts.writers import Storms
+
+from .machine import Machine
+from .tracing import Boundary, Traced
+
+KINDS = ("sendto", "write", "fsync", "rename")
+MOST = {"sendto": 60, "write": 60, "fsync": 4, "rename": 2}
+DEAD_S = 30.0
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.mark.amount("--agent-kills")
+def test_an_agent_that_is_killed_loses_nothing(
+    place: Site, machine: Machine, tmp_path: Path, amount: int
+) -> None:
+    machine.traces(tmp_path)
+    alpha = place.agent("alpha", mounted=False)
+    place.start()
+    traced = Traced(alpha, tmp_path / "trace")
+    storms = Storms([place.tree], place.outside)
+    killed = 0
+    alpha.stop()
+    with place.polled():
+        for number in range(amount):
+            kind = KINDS[number % len(KINDS)]
+            nth = 1 + number // len(KINDS) % MOST[kind]
+            traced.launch(*Boundary(kind, nth).words)
+            try:
+                for _ in range(20):
+                    if not traced.runs:
+                        break
+                    storms.run(40)
+                until(lambda: not traced.runs, DEAD_S, place.tails)
+                killed += 1
+            except AssertionError:
+                traced.end()  # so many calls it does not make: it is killed in between two
+        storms.calm()
+        alpha.begin()
+        place.settles()
+    print(f"{killed} of {amount} kills at a boundary")
+    assert killed >= amount * 0.7
