@@ -13,6 +13,8 @@ from fustor_core.testing.sim import runs
 from fustor_core.testing.sim.campaign import as_text, run_seed, shrink
 from fustor_core.testing.sim.counters import never
 
+MANY = 5000
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run; 0 when no promise was broken, and everything happened that should sometimes."""
@@ -84,9 +86,12 @@ def _cumulate(asked: argparse.Namespace) -> int:
         ledger.add(commit, part)
         broken += len(part.broken)
         _told(part)
+    missing = never(ledger.counts, many=True) if ledger.done >= MANY else []
+    if missing:
+        print(f"never happened: {' '.join(missing)}")
     hours = ledger.counts["simulated.seconds"] / 3600
     print(f"{ledger.done} seeds so far, {hours:.0f} simulated hours; {broken} broken in this run")
-    return 1 if broken else 0
+    return 1 if broken or missing else 0
 
 
 def _told(part: runs.Part) -> None:

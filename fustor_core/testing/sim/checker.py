@@ -319,6 +319,10 @@ class Checker:
         fault = replaying.compare(self.world)
         if fault:
             self._fail("replay", fault)
+        if self.world.options.has("again"):
+            fault = replaying.shuffled(self.world)
+            if fault:
+                self._fail("order", fault)
 
 
 def _short(value: bytes | None) -> str:

@@ -41,7 +41,7 @@ KINDS = {
     "cut": "cut", "stop": "stop", "kill": "kill", "restart": "restart", "reboot": "reboot",
     "full": "full", "broken": "broken", "vanish": "vanish", "other": "other",
     "unreadable": "unreadable", "late": "late", "loss": "loss", "twice": "twice",
-    "wall": "wall",
+    "wall": "wall", "hang": "hang",
 }  # fmt: skip
 
 
@@ -109,6 +109,8 @@ class Faults:
 
     def _make(self, fault: Fault) -> None:
         world = self.world
+        if not self._strike(fault):
+            return
         world.count("fault." + fault.kind)
         world.note("fault", *fault)
         self._pending += 1
@@ -160,47 +162,57 @@ class Faults:
         await self._pass(fault)
         machine.go_on()
 
+    def _strike(self, fault: Fault) -> bool:
+        """What ends at once, in the middle of what it does; False: there is nothing to end."""
+        world, server = self.world, self.world.server
+        clean = fault.number % 4 == 0
+        if fault.kind == "kill" or (fault.kind == "reboot" and fault.who >= 0):
+            agent = world.agents[fault.who]
+            if agent.pipe is None:
+                return False
+            if clean and fault.kind == "kill":
+                agent.stop()
+            else:
+                agent.kill()
+        elif fault.kind in ("restart", "reboot"):
+            if server.door is None:
+                return False
+            if clean and fault.kind == "restart":
+                server.end()
+            else:
+                server.kill()
+            if fault.kind == "reboot":
+                world.checker.times.ends(world.clock.now_us)
+        return True
+
     async def _kill(self, fault: Fault) -> None:
-        world = self.world
-        agent = world.agents[fault.who]
-        if agent.pipe is None:
-            return
-        if fault.number % 4 == 0:
-            agent.stop()
-        else:
-            agent.kill()
-        await world.restart_agent(agent, min(fault.for_us, 3_000_000) / 1e6)
+        await self.world.restart_agent(self.world.agents[fault.who], _down_s(fault))
 
     async def _restart(self, fault: Fault) -> None:
-        world = self.world
-        if world.server.door is None:
-            return
-        if fault.number % 4 == 0:
-            world.server.end()
-        else:
-            world.server.kill()
-        await world.restart_server(min(fault.for_us, 3_000_000) / 1e6)
+        await self.world.restart_server(_down_s(fault))
 
     async def _reboot(self, fault: Fault) -> None:
         """The whole machine."""
         world = self.world
-        down_s = min(fault.for_us, 5_000_000) / 1e6
         if fault.who >= 0:
             agent = world.agents[fault.who]
-            if agent.pipe is not None:
-                agent.kill()
-                await agent.over.wait()
-                agent.machine.reboot(1_000_000 * (fault.number + 100))
-                agent.mount.forget()
-                await world.restart_agent(agent, down_s)
-        elif world.server.door is not None:
-            world.server.kill()
-            world.checker.times.ends(world.clock.now_us)
-            await world.server.over.wait()
-            machine = world.server.machine
-            machine.reboot(1_000_000 * (fault.number + 100))
-            machine.wall_skew_us += (0, 2_000_000, -700_000)[fault.number % 3]
-            await world.restart_server(down_s)
+            await agent.over.wait()
+            agent.machine.reboot(1_000_000 * (fault.number + 100))
+            agent.mount.forget()
+            await world.restart_agent(agent, _down_s(fault))
+            return
+        await world.server.over.wait()
+        machine = world.server.machine
+        machine.reboot(1_000_000 * (fault.number + 100))
+        machine.wall_skew_us += (0, 2_000_000, -700_000)[fault.number % 3]
+        await world.restart_server(_down_s(fault))
+
+    async def _hang(self, fault: Fault) -> None:
+        """The storage does not answer."""
+        mount = self.world.agents[fault.who].mount
+        mount.hang()
+        await self._pass(fault)
+        mount.answer()
 
     async def _wall(self, fault: Fault) -> None:
         """Somebody sets a wall clock. An agent's that is ahead of its storage by more than the
@@ -257,3 +269,7 @@ class Faults:
         mount.errors[uid] = errno.EIO if fault.number % 3 else errno.EACCES
         await self._pass(fault)
         mount.errors.pop(uid, None)
+
+
+def _down_s(fault: Fault) -> float:
+    return min(fault.for_us, 4_000_000) / 1e6

@@ -6,6 +6,8 @@ import errno
 from random import Random
 from typing import NamedTuple
 
+import anyio
+
 from fustor_core.testing.sim.storage import Inode, Storage
 
 
@@ -38,7 +40,6 @@ class Mount:
     Attributes:
         root: what stands at the mount's path; None = nothing.
         identity: of that. errors: errno by inode, of what cannot be read.
-        hangs: nothing answers.
     """
 
     def __init__(self, storage: Storage, bound_us: int, rng: Random, identity: str) -> None:
@@ -48,10 +49,26 @@ class Mount:
         self.errors: dict[int, int] = {}
         self._attributes: dict[int, Attributes] = {}
         self._names: dict[int, Names] = {}
-        self.stale = 0
+        self.stale = self._hangs = 0
+        self._answers = anyio.Event()
 
     def __repr__(self) -> str:
         return f"<Mount {self.identity} bound {self.bound_us} µs>"
+
+    def hang(self) -> None:
+        """Nothing answers any more."""
+        self._hangs += 1
+
+    def answer(self) -> None:
+        """It answers again."""
+        self._hangs -= 1
+        self._answers.set()
+        self._answers = anyio.Event()
+
+    async def answers(self) -> None:
+        """Wait until it does."""
+        while self._hangs:
+            await self._answers.wait()
 
     def forget(self) -> None:
         """Mounted anew: nothing is remembered."""

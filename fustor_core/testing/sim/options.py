@@ -8,7 +8,7 @@ from typing import Any
 
 FEATURES = (
     "links", "partial", "outside", "bulk", "huge", "times", "reuse",  # what people do
-    "overflow", "limit", "doubtful", "slow", "unreadable",  # what a source meets
+    "overflow", "limit", "doubtful", "slow", "unreadable", "hang",  # what a source meets
     "cut", "loss", "twice", "late",  # the network
     "stop", "kill", "restart", "reboot", "wall",  # processes and machines
     "full", "broken",  # the disk of fusion

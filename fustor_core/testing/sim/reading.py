@@ -86,6 +86,11 @@ class Eyes:
         """True time, which only the storage knows."""
         return self.machine.clock.now_us
 
+    async def answers(self) -> None:
+        """Wait until this process runs and its storage answers."""
+        await self.mount.answers()
+        await self.machine.gate()
+
     def sight(self, folder: Inode, name: bytes, *, fresh: bool = False) -> bytes | None:
         """The value of a name; None when nothing is there.
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from fustor_core import frames
-from fustor_core.claims import decode_batch
+from fustor_core.claims import Batch, decode_batch, is_dir
+from fustor_core.contracts import Moment
 from fustor_core.fold import Fold
+from fustor_core.journal import Journal
 from fustor_core.keeping import Keeping
 from fustor_core.testing.sim.server import VIEW
 
@@ -98,3 +101,47 @@ def _unkept(world: World, keeping: Keeping) -> str:
             kept.add((head.session, decode_batch(body).seq))
     lost = [one for one in world.checker.acked if one not in kept]
     return f"{lost} are acknowledged and not in the journal" if lost else ""
+
+
+def shuffled(world: World) -> str:
+    """The batches of different sessions in another order: what is clean both times is equal."""
+    live = world.server.pipeline
+    sessions: dict[str, list[tuple[frames.BatchHead, Batch]]] = {}
+    keeping = keeping_of(world, world.server.folder)
+    journal = Journal.open(world.server.folder / "journal")
+    for _, kind, frame in journal.replay(0):
+        if kind in (frames.FORGET, frames.CONFIRM):
+            return ""  # these are decisions about one order
+        if kind == frames.BATCH:
+            head, body = frames.read_batch_frame(frame)
+            sessions.setdefault(head.session, []).append((head, decode_batch(body)))
+    journal.close()
+    rng = Random(f"order {world.options.seed}")
+    fold, queues = keeping.fold, list(sessions.values())
+    while queues:
+        queue = rng.choice(queues)
+        head, batch = queue.pop(0)
+        storage = fold.lag.watermark(head.wall_ns)
+        moment = Moment(head.arrival_us, head.wall_ns, storage, None, True, 0)
+        for _ in fold.batch(head, batch, moment):
+            pass
+        queues = [one for one in queues if one]
+    world.count("checked.order")
+    assert live is not None
+    return _disagreement(live.view, keeping.view)
+
+
+def _disagreement(a: Any, b: Any) -> str:
+    """A register that is clean in both views and shows something else."""
+    there = b.registers.tree.dirs
+    for key, one in a.registers.tree.dirs.items():
+        other = there.get(key)
+        if other is None:
+            continue
+        for name in {*one.names(), *one.own, *other.names(), *other.own}:
+            x, y = one.get(name), other.get(name)
+            if x is None or y is None or x.debt or y.debt or x.value == y.value:
+                continue
+            if not (x.value and y.value and x.value[:8] == y.value[:8] and is_dir(x.value)):
+                return f"{name!r} of {key}: {x} and {y}"
+    return ""

@@ -71,7 +71,7 @@ class SimSource:
 
     async def identity(self) -> Root:
         """Which storage stands at the root just now."""
-        await self.eyes.machine.gate()
+        await self.eyes.answers()
         mount, now = self.eyes.mount, self.eyes.now_us()
         root = mount.root
         at = (root.key, mount.identity) if root is not None else None
@@ -119,7 +119,7 @@ class SimSource:
 
     async def scan(self, scope: Scope) -> AsyncIterator[Listing | Same | Cell]:
         """Each directory of the scope, parents first."""
-        await self.eyes.machine.gate()
+        await self.eyes.answers()
         self._root()
         async for claim in self._walk(scope.path, scope.origin, scope):
             yield claim
@@ -135,6 +135,7 @@ class SimSource:
         stack = [(above, self._known(above), name, path.rstrip(b"/") or b"/")]
         while stack:
             above, entry, name, at = stack.pop()
+            await self.eyes.answers()
             below = self._open(above, name)
             if below is None:
                 for cell in self.eyes.edge(above, _parent(at), name, origin):
@@ -196,7 +197,7 @@ class SimSource:
         self, paths: Sequence[bytes], origin: Origin = Origin.SENTINEL
     ) -> Sequence[Cell]:
         """Look at names, claiming every edge on the way."""
-        await self.eyes.machine.gate()
+        await self.eyes.answers()
         self._root()
         return self.eyes.look(paths, origin)
 
@@ -246,6 +247,7 @@ class SimSource:
                 await anyio.sleep_forever()
                 continue
             await self._wait(watch)
+            await self.eyes.answers()
             await machine.sleep(machine.rng.uniform(0.0005, WORK_S))
             claims: list[Cell | Listing | Owe] = list(watch.drain())
             if claims:
