@@ -12,7 +12,7 @@ from tests.hosts.conftest import times as times  # noqa: PLC0414
 from tests.hosts.world import Site, until
 from tests.hosts.writers import many_files
 
-DEPTH = 1000
+DEPTH = 800  # what removes a test's folder afterwards goes one call deeper for each
 FILES = (60, 100)
 DAY_NS = 86_400 * 10**9
 NAMES = [
