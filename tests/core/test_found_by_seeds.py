@@ -1,0 +1,64 @@
+"""What the simulator has found in the core, in its shortest form."""
+
+from __future__ import annotations
+
+from fustor_core.admission import admit
+from fustor_core.claims import PROTOCOL, Batch, Cell, Key, Origin, Owe, Root, Row, Stamp, edge_row
+from fustor_core.clock import OffsetBounds, PastBounds
+from fustor_core.config.model import Pipe
+from fustor_core.errors import Unreachable
+from fustor_core.lines import LineName, LineRow, aged
+from fustor_core.registry import Registry
+from fustor_core.testing.clock import ManualClock
+from fustor_core.trouble import Trouble
+
+ROOT = Key(0, 2, 0)
+PIPE = {"source": {"driver": "fs"}, "sink": {"driver": "view", "view": "v"}}
+
+
+async def test_an_acknowledgement_on_its_way_does_not_end_an_error() -> None:
+    """Seed 100 of the first evening: the wait after an error that was none any more."""
+    clock = ManualClock()
+    config = Pipe.model_validate(PIPE)
+    trouble = Trouble(config, now_us=clock.now_us, sleep=clock.sleep, jitter=lambda: 1.0)
+    trouble.begin(Unreachable("cut"))
+    trouble.acknowledged(3)
+    trouble.source_works()
+    assert trouble.errors == 1
+
+
+def test_what_a_watch_saw_on_another_storage_is_refused() -> None:
+    """Seed 58: a disk whose root has the key that the right one has."""
+    stamp = Stamp(1, 2, 0, "s")
+    root = Root(key=ROOT, identity="other", stamp=stamp, birth="none")
+    cell = Cell(dir=ROOT, name=b"a", value=None, stamp=stamp, origin=Origin.REALTIME)
+    owe = Owe(dir=ROOT, deep=True, reason="overflow", stamp=stamp, origin=Origin.REALTIME)
+    batch = Batch(PROTOCOL, 1, 0, [root, cell, owe])
+    bounds = OffsetBounds(exact_us=0)
+    taken = admit(batch, bounds, 10, identity="right", root=ROOT, root_proven=True)
+    assert taken.foreign
+    assert taken.skipped == [1], "what is owed may always be owed"
+    later = Batch(PROTOCOL, 2, 0, [cell])
+    more = {"identity": "right", "root": ROOT, "root_proven": False}
+    assert admit(later, bounds, 10, **more, foreign=True).skipped == [0]
+    assert admit(later, bounds, 10, **more).skipped == []
+
+
+def test_bounds_of_a_boot_that_is_over_are_past() -> None:
+    """Seed 1026: two reboots of fusion's machine, no checkpoint between them."""
+    row = LineRow(LineName("a", "p", "b", "1", "m"), 3, False, [(5, 1)], [(7, 1)], [])
+    once = aged(row, 10, 20)
+    assert (once.lows, once.highs) == ([], [])
+    assert once.past == [PastBounds(10, 20, [(5, 1)], [(7, 1)])]
+    assert aged(once, 20, 30) == once, "nothing was heard in the boot between"
+
+
+def test_attributes_of_a_directory_are_compared_whole() -> None:
+    """Seed 109: two changes within one tick of the storage's clock."""
+    old = Row(0, 1, 5, 9, 0o40755, 0, 0, 2).pack()
+    new = Row(0, 1, 5, 9, 0o40755, 0, 0, 3).pack()
+    kind = Registry().driver("arbitrator", "fs")
+    arbitrator = kind(kind.Config())
+    assert not arbitrator.equal(old, new), "the same key, were they edges"
+    edges = [edge_row(Key(0, 9, 5), mode) for mode in (0o40755, 0o40700)]
+    assert arbitrator.equal(*edges)
