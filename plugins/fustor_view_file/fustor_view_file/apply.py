@@ -280,7 +280,11 @@ class Registers:
         place = (directory.key, write.name)
         if before is not None and before != after:
             self.tree.drop_claim(before, place)
-        if after is not None:
+        if after is None:
+            return
+        if before is None and self.tree.adopt(directory, write.name, after, write.new.seen):
+            self.tree.sums.push(directory, [(tally.DIRS, 1), (tally.GAPS, 1)])
+        else:
             self.tree.add_claim(after, place, write.new.seen, moved=write.moved)
 
     def _attributes(self, directory: Directory, new: Register) -> None:

@@ -41,10 +41,6 @@ class Part:
     def __len__(self) -> int:
         return len(self.rows) // ROW_BYTES
 
-    def first(self) -> bytes:
-        end = self.names.find(b"\0")
-        return self.names if end < 0 else self.names[:end]
-
     def offset(self, name: bytes) -> int:
         """Where in the blob the name begins, −1 when it is not there."""
         names = self.names
@@ -148,10 +144,10 @@ class Pack:
         parts = self.parts
         if len(parts) == 1:
             return parts[0]
-        lo, hi = 0, len(parts)
+        lo, hi, behind = 0, len(parts), name + b"\1"  # no name that is larger begins before it
         while hi - lo > 1:
             mid = (lo + hi) // 2
-            if parts[mid].first() <= name:
+            if parts[mid].names < behind:
                 lo = mid
             else:
                 hi = mid
