@@ -93,6 +93,7 @@ class Program:
             self.began_s = time.perf_counter()
             self._process = subprocess.Popen(
                 [*self._pin, *command, "--no-progress", "--jsonl", *self._words],
+                env=_as_installed(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -218,3 +219,8 @@ def scratch(cache: Path) -> Iterator[Path]:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _as_installed() -> dict[str, str]:
+    """This environment, but for a wish to do without bytecode: installed programs have theirs."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
