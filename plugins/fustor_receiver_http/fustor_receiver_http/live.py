@@ -142,9 +142,11 @@ class Live:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One watcher, until it goes."""
         if scope["type"] != "websocket":
-            headers = {"Upgrade": "websocket"}
-            told = "this is a WebSocket: ask for an upgrade"
-            return await refuse(scope, receive, send, "upgrade-required", told, headers=headers)
+            slug, headers = "upgrade-required", {"Upgrade": "websocket", "Connection": "Upgrade"}
+            if scope["method"] != "GET":
+                slug, headers = "method-not-allowed", {"Allow": "GET"}
+            told = "this is a WebSocket: ask for an upgrade with GET"
+            return await refuse(scope, receive, send, slug, told, headers=headers)
         if len(self) >= MOST_WATCHERS:
             return await refuse(
                 scope, receive, send, "slow-down", f"{len(self)} watch already", fields=_LATER

@@ -331,6 +331,8 @@ async def test_a_plain_request_is_told_to_upgrade(served: Any) -> None:
     reply = await served.tcp.get(PATH, headers=BEARER)
     assert reply.status_code == 426
     assert reply.headers["Upgrade"] == "websocket"
+    posted = await served.tcp.post(PATH, headers=BEARER)
+    assert (posted.status_code, posted.headers["Allow"]) == (405, "GET")
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/views", "/api/v1/pipe/sessions/", "/livez"])
