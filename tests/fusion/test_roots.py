@@ -41,8 +41,10 @@ async def test_another_root_is_refused_and_changes_nothing(
     async with party.running() as pipeline:
         one, two = await party.agent(), await party.agent("b")
         await one.send(*one.tree())
-        ack = await two.send(two.root(identity, key), two.event(b"seen", file()))
+        ack = await two.send(two.event(b"seen", file()))
         assert not ack.quarantined, "realtime does not wait for a proof"
+        ack = await two.send(two.root(identity, key), two.event(b"a", None))
+        assert [q.reason for q in ack.quarantined] == ["unproven_root"], "it is of another storage"
         assert any("not the one that was watched" in text for text in party.alarms)
         await one.close()
         await two.leads()
