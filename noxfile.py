@@ -1,4 +1,4 @@
-"""Sessions. `nox` runs those for every change; `nox -s NAME` runs storms, hosts and bench."""
+"""Sessions. `nox` runs those for every change; `nox -s NAME` runs sim, storms, hosts and bench."""
 
 from __future__ import annotations
 
