@@ -17,6 +17,7 @@ from fustor_core.state_runs.ledger import Fact
 from fustor_core.state_runs.projection import LEAD, Turn, turns
 from fustor_core.states.node import NodeStatus
 from fustor_core.states.pipeline import PipelineState
+from fustor_core.states.session import SESSION
 
 S = NodeStatus
 FAULTS = frozenset("failed alarm init_failed session_lost".split())
@@ -55,6 +56,12 @@ class Witness:
 
     def moved(self, move: Move[Any]) -> None:
         """A machine has moved."""
+        if move.machine == SESSION.name and move.new in SESSION.final:
+            for view, hearsay in list(self._hearsay.items()):
+                found = self._views().get(view)
+                if found is not None and found.state & OPENED:
+                    for fact in hearsay.gone(move.subject, found.now_us()):
+                        self._tell(fact)
         for turn in turns(move):
             self._tell(self._fact(move, turn))
 
@@ -109,7 +116,12 @@ class Witness:
         answer: Grant | Answer,
         pulse: Pulse | None,
     ) -> None:
-        """A session has said how its pipe is, and was told whether it leads."""
+        """A session has said how its pipe is, and was told whether it leads.
+
+        A pipe of this process has nodes of its own: of that one nothing need be heard.
+        """
+        if any(pipe.link.session_id == session_id for pipe in self._pipes().values()):
+            return
         peer = view.standing.peers.get(session_id)
         if pulse is not None and peer is not None:
             for fact in hearsay.heard(session_id, peer.agent, pulse.state, view.now_us()):

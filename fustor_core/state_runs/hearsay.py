@@ -81,6 +81,16 @@ class Hearsay:
                 delta = word(session, clock, teller.epoch, number, done, **said)
             yield from self.join(step, delta)
 
+    def gone(self, session: str, clock: int) -> Iterator[Fact]:
+        """A session is over: what it was doing, somebody has to begin again."""
+        teller = self._tellers.pop(session, None)
+        if teller is None or not teller.epoch:
+            return
+        for bit, step in STEPS.items():
+            if teller.state & bit:
+                number = teller.rounds.get(step, 1)
+                yield from self.join(step, word(session, clock, teller.epoch, number, S.RETRYING))
+
     def join(self, step: str, delta: Replica) -> Iterator[Fact]:
         """What is known now; a fact if that is more than before."""
         before = self._known.get(step, Replica())
@@ -97,5 +107,5 @@ class Hearsay:
             "told",
             given=node.input_payload,
             made=node.output_payload,
-            error="the agent began again" if node.status is S.RETRYING else None,
+            error="its agent gave it up, or went away" if node.status is S.RETRYING else None,
         )

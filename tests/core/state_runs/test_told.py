@@ -202,3 +202,16 @@ def test_a_snapshot_that_no_heartbeat_has_seen_is_told_all_the_same() -> None:
     nodes.take(told.heard("a", "agent-a", MESSAGES, 1))
     nodes.take(told.heard("a", "agent-a", MESSAGES, 2))
     assert nodes.told() == {"fill": "succeeded"}
+
+
+def test_what_an_agent_was_at_when_it_went_away_is_to_be_done_again() -> None:
+    nodes, told = Nodes(), Hearsay("data")
+    told.granted("a", 1)
+    nodes.take(told.heard("a", "agent-a", MESSAGES, 1))
+    nodes.take(told.heard("a", "agent-a", AUDIT, 2))
+    nodes.take(told.gone("a", 3))
+    assert nodes.told() == {"fill": "succeeded", "check": "retrying"}
+    assert list(told.gone("a", 4)) == []
+    told.granted("b", 2)
+    nodes.take(told.heard("b", "agent-b", AUDIT, 5))
+    assert nodes.told()["check"] == "executing"
