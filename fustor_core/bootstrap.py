@@ -22,7 +22,7 @@ from fustor_core.contracts import Access, Asset
 from fustor_core.desk import Desk, problem
 from fustor_core.drift import Drift
 from fustor_core.driven import NAME, Driven
-from fustor_core.engine import Engine
+from fustor_core.engine import Engine, attempt, sentence
 from fustor_core.errors import NoSuchView
 from fustor_core.forests import Forests
 from fustor_core.fusion import Fusion
@@ -192,7 +192,7 @@ class House:
         """Serve until `stop`, or until somebody asks for the end over the socket."""
         await self.recording.begin()
         async with anyio.create_task_group() as ends:
-            ends.start_soon(self.recording.live, name="state")
+            ends.start_soon(self.engine.supervise, "state", self.recording.live, name="state")
             ends.start_soon(_pass_on, stop, self.stopping)
             ends.start_soon(self._notice.live, self.premises.serving, self.stopping)
             ends.start_soon(self.fusion.keep_keys, name="keys")
@@ -204,8 +204,14 @@ class House:
                 reason = "stopped"
             finally:
                 with anyio.CancelScope(shield=True):
-                    await self.recording.close(reason)
+                    await self._end_recording(reason)
             ends.cancel_scope.cancel()
+
+    async def _end_recording(self, reason: str) -> None:
+        """The last file of the history; what goes wrong there ends nothing else."""
+        done = await attempt(partial(self.recording.close, reason))
+        if isinstance(done, Exception):
+            self._warn(f"the state history has no end: {sentence(done)}")
 
     async def hung_up(self) -> None:
         """SIGHUP: read the files again; what is not from files ends as its terminal did."""
