@@ -88,7 +88,7 @@ class Keeping:
         self._next_line = 1
         self._was: frames.Clock | None = None
         self._since = FIRST_BOOT, FIRST_BOOT
-        self.disk_full = False
+        self.disk_full, self._told = False, True
         self._turn = anyio.Event()  # passed on; set while nothing is being applied
         self._turn.set()
         self._wanted = anyio.Event()
@@ -157,7 +157,7 @@ class Keeping:
                 self.journal.append(frames.CLOCK, frames.encode(self._clock_now()))
                 self.journal.sync()
             except DiskFull:
-                self.disk_full = True  # the next checkpoint keeps it
+                self.disk_full, self._told = True, False  # the next frame brings it along
 
     def _clock_now(self) -> frames.Clock:
         wall_us = time.time_ns() // 1000
@@ -251,11 +251,13 @@ class Keeping:
             DiskFull: nothing was kept.
         """
         try:
+            if not self._told:  # how fusion time runs goes before all that it dates
+                await self.commits.commit(frames.CLOCK, [frames.encode(self._clock_now())])
             lsn = await self.commits.commit(kind, [payload])
         except DiskFull:
             self.disk_full = True
             raise
-        self.disk_full = False
+        self.disk_full, self._told = False, True
         return lsn
 
     async def fold_in(
