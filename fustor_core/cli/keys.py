@@ -169,7 +169,7 @@ def link(
         )
     scopes = [word.strip() for word in scope.split(",") if word.strip()]
     body = {"scopes": scopes, "views": view or ["*"], "pipes": ["*"]}
-    made = client.ask("POST", "/keys/links", body=body)
+    made = client.ask("POST", "/login/links", body=body)
     links = [f"{address.rstrip('/')}/#code={made['code']}" for address in addresses]
     if call.settings.documents:
         call.screen.document({"links": links, "lives_s": made["lives_s"]})

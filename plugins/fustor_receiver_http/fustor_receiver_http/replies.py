@@ -303,7 +303,7 @@ def _of_program() -> dict[tuple[str, str], Schema]:
             pipes=several(of("Pipe")),
         ),
         ("POST", "/state/tickets"): document(ticket=TEXT, lives_s=NUMBER),
-        ("POST", "/keys/links"): document(code=TEXT, lives_s=NUMBER),
+        ("POST", "/login/links"): document(code=TEXT, lives_s=NUMBER),
         ("POST", "/login"): document(key=TEXT, lives_s=NUMBER),
         ("GET", "/livez"): health,
         ("GET", "/readyz"): health,

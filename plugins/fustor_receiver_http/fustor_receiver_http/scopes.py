@@ -77,7 +77,7 @@ def _rules() -> dict[tuple[str, str], Rule]:
         ("POST", "/keys"): Rule("admin", "everything"),
         ("DELETE", "/keys/{id}"): Rule("admin", "everything"),
         ("POST", "/keys/{id}/rotate"): Rule("admin", "everything"),
-        ("POST", "/keys/links"): Rule("admin", "everything"),
+        ("POST", "/login/links"): Rule("admin", "everything"),
         ("GET", "/state/ws"): Rule("read"),
         ("POST", "/state/tickets"): Rule("read"),
         ("POST", "/login"): Rule(None),

@@ -52,7 +52,7 @@ def routes(ask: Ask, tickets: Tickets) -> APIRouter:
         return Document({"ticket": text, "lives_s": tickets.lives_s}, status=201)
 
     @router.post(
-        "/keys/links",
+        "/login/links",
         tags=["admin"],
         summary="The end of a link to the page: who follows it first gets a key for half a day",
         status_code=201,

@@ -228,7 +228,7 @@ async def test_a_refused_command_says_why(
 PUSHED = [("POST", ""), ("DELETE", "{id}"), ("POST", "{id}/heartbeat"), ("POST", "{id}/batches")]
 # tried in test_live.py and test_tickets.py
 WATCHED = [
-    ("GET", "state/ws"), ("POST", "state/tickets"), ("POST", "keys/links"), ("POST", "login")
+    ("GET", "state/ws"), ("POST", "state/tickets"), ("POST", "login/links"), ("POST", "login")
 ]  # fmt: skip
 
 

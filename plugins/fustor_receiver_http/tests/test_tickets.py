@@ -14,7 +14,7 @@ BEARER = {"Authorization": f"Bearer {KEY}"}
 
 async def test_a_link_is_asked_for_with_the_rights_that_it_shall_have(served: Any) -> None:
     body = {"scopes": ["read"], "views": ["v*"]}
-    reply = await served.tcp.post("/api/v1/keys/links", headers=BEARER, json=body)
+    reply = await served.tcp.post("/api/v1/login/links", headers=BEARER, json=body)
     assert reply.status_code == 201
     assert served.ask.told == [("link", {**body, "pipes": ["*"]})]
 
@@ -23,7 +23,7 @@ async def test_a_link_is_asked_for_with_the_rights_that_it_shall_have(served: An
     "body", [{"scopes": []}, {"scopes": ["push"]}, {"scope": "read"}, {"views": "v"}]
 )
 async def test_a_link_that_makes_no_sense_is_refused(served: Any, body: Any) -> None:
-    reply = await served.tcp.post("/api/v1/keys/links", headers=BEARER, json=body)
+    reply = await served.tcp.post("/api/v1/login/links", headers=BEARER, json=body)
     assert reply.status_code == 400
     assert served.ask.told == []
 

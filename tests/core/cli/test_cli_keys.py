@@ -205,7 +205,7 @@ def test_a_socket_needs_no_key_file(fustor: Fustor, server: Any, tmp_path: Path)
 
 def test_a_link_to_the_page_is_for_each_address(fustor: Fustor, server: Any) -> None:
     server.answer("/status", {"urls": ["http://127.0.0.1:8102", "http://[::1]:8102"]})
-    server.answer("/keys/links", {"code": "c0de", "lives_s": 600.0}, "POST")
+    server.answer("/login/links", {"code": "c0de", "lives_s": 600.0}, "POST")
     done = fustor("key", "link", "--scope", "read", "--view", "a*")
     assert done.lines == [b"http://127.0.0.1:8102/#code=c0de", b"http://[::1]:8102/#code=c0de"]
     assert server.requests[-1].body == {"scopes": ["read"], "views": ["a*"], "pipes": ["*"]}
