@@ -139,6 +139,8 @@ class Recording:
             StateError: the history cannot be kept where it should be.
         """
         plans, config = self._plans, self._loaded.config
+        for lack in self._registry.unmet():
+            self._warn(lack)
         scrubber = Scrubber(plans.secrets | secrets)
         values = self._values()
         header = header_at(self._started, version("fustor"), config_hash(values))

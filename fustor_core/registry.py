@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint
@@ -25,6 +26,7 @@ from fustor_core.errors import ConfigError, PluginError
 
 KINDS = ("source", "sink", "arbitrator", "view", "receiver")
 HOOK = "hook"
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[.*\])?\s*(?:==([^,;*\s]+)|[<>~!][^;]*)?\s*")
 EARLIER_DISTRIBUTION = "fustor-core"  # has the same import package as ours
 
 
@@ -135,6 +137,26 @@ class Registry:
             if loaded is not None:
                 self._register(HOOK, name, loaded.driver)
         return [plugin for plugin in self.plugins() if plugin.kind == HOOK and plugin.error]
+
+    def unmet(self) -> list[str]:
+        """Sentences about what the plugins in use need, and is not installed here as they need it.
+
+        Requirements that hold only somewhere (with a marker), and ranges, are the installer's.
+        """
+        told = []
+        for used in {p.distribution: p for p in self.plugins() if p.state == "loaded"}.values():
+            for requirement in importlib.metadata.requires(used.distribution) or ():
+                form = _REQUIREMENT.fullmatch(requirement)
+                if form is None:
+                    continue
+                try:
+                    found = importlib.metadata.version(form[1])
+                except importlib.metadata.PackageNotFoundError:
+                    found = ""
+                if not found or form[2] not in (None, found):
+                    there = f"{found} is" if found else "none is"
+                    told.append(f"{used.distribution} needs {requirement}, and {there} installed")
+        return told
 
     def brought(self) -> list[tuple[str, Any]]:
         """What plugins of the group ``fustor.hooks`` have brought, by name."""

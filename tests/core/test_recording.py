@@ -141,7 +141,10 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     site = tmp_path / "site"
     info = site / "zz_state-1.2.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zz-state\nVersion: 1.2\n")
+    needs = ["zz-missing>=3", "fustor==99.0", "anyio>=1", "pytest[x]", "zz-no; extra == 'no'"]
+    lines = ["Metadata-Version: 2.1", "Name: zz-state", "Version: 1.2"]
+    lines += [f"Requires-Dist: {one}" for one in needs]
+    (info / "METADATA").write_text("\n".join(lines) + "\n")
     (info / "entry_points.txt").write_text("[fustor.hooks]\nzz = zz_state\n")
     (site / "zz_state.py").write_text(
         "from fustor_core import StateHook\n\n\n"
@@ -165,3 +168,7 @@ async def test_a_hook_of_an_installed_plugin_is_found_and_named(
     await room.recording.close("stopped")
     assert (tmp_path / "told").read_text() == "{'executing': 1}"
     assert "zz-state@1.2" in room.state()["context"]["active_plugins"]
+    assert [said.partition(",")[0] for said in room.said] == [
+        "zz-state needs zz-missing>=3",
+        "zz-state needs fustor==99.0",
+    ]
