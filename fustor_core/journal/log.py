@@ -90,6 +90,8 @@ class Journal:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             segments, highest, recovery = recover(folder, after, fdatasync)
+            if segments:  # what a killed process wrote is counted now, and may be acknowledged
+                _harden(segments[-1].path, fdatasync)
         except OSError as error:
             raise StateError(f"{folder}: the journal cannot be opened: {error.strerror}") from error
         return cls(
@@ -316,3 +318,11 @@ class Journal:
             remedy="check the disk, then start again: the journal is verified at the start",
         )
         raise self._failure from error
+
+
+def _harden(path: Path, fdatasync: Callable[[int], None]) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        fdatasync(fd)
+    finally:
+        os.close(fd)
