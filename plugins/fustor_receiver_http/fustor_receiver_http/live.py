@@ -253,9 +253,14 @@ class Watcher:
         self._whole.cancel()
 
     async def _tell(self, message: dict[str, Any]) -> None:
-        with anyio.move_on_after(self._stall_s) as patience:
-            await self._send(message)
-        if patience.cancelled_caught:
+        taken = False
+        with anyio.move_on_after(self._stall_s):
+            try:
+                await self._send(message)
+                taken = True
+            except (OSError, RuntimeError):
+                pass  # the socket is closing: the server says so in either way
+        if not taken:
             self._whole.cancel()
             await anyio.lowlevel.checkpoint()
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from fustor_receiver_http import live as live_route
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
@@ -255,6 +256,30 @@ async def until_open(served: Any, count: int) -> None:
         page = ""
         while f"fustor_http_open_streams {count}.0" not in page:
             page = (await served.unix.get("/metrics")).text
+
+
+async def test_news_for_sockets_that_close_are_no_fault(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(tcp=True) as served:
+        served.ask.rate_hz = 1000.0
+
+        async def change() -> None:
+            while True:
+                served.ask.pipes[0]["queue"] += 1
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as changing:
+            changing.start_soon(change)
+            for _ in range(20):
+                async with watching(served) as reader:
+                    await reader.take()
+            async with watching(served) as reader:
+                await reader.take()
+                served.stop()
+                assert await reader.closed() == 1012
+            changing.cancel_scope.cancel()
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 async def test_the_end_of_the_server_ends_the_sockets(serve: Any) -> None:

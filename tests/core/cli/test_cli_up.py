@@ -185,7 +185,14 @@ def test_plain_talk(capfd: pytest.CaptureFixture[str]) -> None:
     display = Plain(standard_screen(), "/opt/fustor")
     for event in (
         {"event": "scanning", **EVENT},
-        {"event": "ready", **EVENT, "root": "/two words", "key": "fst_1_x", "url": "http://h"},
+        {
+            "event": "ready",
+            **EVENT,
+            "root": "/two words",
+            "key": "fst_1_x",
+            "url": "http://h",
+            "page": "http://h/#code=c0de",
+        },
         {"event": "ready", **EVENT, "view": "more"},
         {"event": "status", **EVENT},
         {"event": "warning", "message": "queue\x1b overflow", "remedy": "raise it"},
@@ -198,6 +205,7 @@ def test_plain_talk(capfd: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in err
     assert err.count("/opt/fustor view ls -l '/two words'") == 1
     assert err.count("fst_1_x") == 1
+    assert err.count("lets in once and within 10 minutes: http://h/#code=c0de") == 1
     for part in (
         "ready: more",
         "overflow (remedy: raise it)",

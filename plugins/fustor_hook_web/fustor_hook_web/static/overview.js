@@ -120,7 +120,7 @@ function written(directories, now) {
 }
 
 function settling(left) {
-  return left > 1 ? `settles in ${span(left)}` : "about to settle";
+  return left > 1 ? `settles in ${span(left)}` : "not settled yet";
 }
 
 function isActive(one, now) {
