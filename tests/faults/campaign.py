@@ -50,7 +50,7 @@ class Mode:
 
 
 MODES = (
-    Mode("pushed", 0.9, 180),
+    Mode("pushed", 0.9, 60),
     Mode("started", 0.03, 3, early=True),
     Mode("stopped", 0.05, 6, stops=True),
     Mode("checkpoint", 0.02, 6, rest=True),

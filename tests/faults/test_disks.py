@@ -112,15 +112,17 @@ def test_a_full_disk_under_the_agent(place: Site, machine: Machine) -> None:
     machine.does("mount", "-t", "tmpfs", "-o", "size=1m", "none", alpha.home)
     try:
         place.start()
-        with place.polled():
+        with place.polled() as poller:
             ballast = alpha.home / "ballast"
             fill(ballast)
             many_files(place.tree / "many", 10, 20)
             place.settles(NOTICED_S)
+            poller.away()
             place.fusion.signal(signal.SIGSTOP)
             many_files(place.tree / "more", 10, 20)
             alpha.stop()
             place.fusion.signal(signal.SIGCONT)
+            poller.back()
             ballast.unlink()
             alpha.begin()
             place.settles(NOTICED_S)

@@ -15,7 +15,7 @@ from .machine import Machine
 from .tracing import Boundary, Traced
 
 KINDS = ("sendto", "write", "fsync", "rename")
-MOST = {"sendto": 60, "write": 60, "fsync": 4, "rename": 2}
+MOST = {"sendto": 60, "write": 60, "fsync": 2, "rename": 1}
 DEAD_S = 30.0
 
 pytestmark = pytest.mark.faults
@@ -50,4 +50,4 @@ def test_an_agent_that_is_killed_loses_nothing(
         alpha.begin()
         place.settles()
     print(f"{killed} of {amount} kills at a boundary")
-    assert killed >= amount * 0.7
+    assert killed >= amount * 0.5

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from tests.hosts.world import END_S, Host
 
-KINDS = ("fdatasync", "fsync", "pwrite64", "write", "sendto", "rename", "ftruncate")
-"""System calls that make something durable, or tell it to somebody."""
+KINDS = (
+    *("fdatasync", "fsync", "pwrite64", "write", "sendto", "rename", "ftruncate"),
+    *("read", "accept4", "openat", "close", "epoll_wait", "futex"),
+)
+"""System calls that make something durable, or tell it to somebody; and those between them."""
 _CALL = re.compile(r"^(\d+) +([a-z_0-9]+)\(")
 
 

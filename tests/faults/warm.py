@@ -6,6 +6,7 @@ told at once and whose exit code when it ends.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from tests.hosts.world import Host
 
+PR_SET_PDEATHSIG = 1
 ROOT = Path(__file__).parents[2]
 WAIT_S = 60.0
 
@@ -100,9 +102,15 @@ class WarmHost(Host):
             self.starter = None
 
 
+def follow() -> None:
+    """Die with the parent, however it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def begin(words: list[str], log: str) -> None:
     """In the child: be the installed command; does not return."""
     os.setsid()
+    follow()
     target = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, fd in ((nothing, 0), (target, 1), (target, 2)):
@@ -135,6 +143,7 @@ def prepare() -> None:
 
 def serve() -> None:
     """Begin one program after the other, until nobody asks."""
+    follow()
     prepare()
     for line in sys.stdin.buffer:
         words, log = json.loads(line)
