@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fustor_core.arbitration import judge_claim
+from fustor_core.arbitration import judge_claim, order
 from fustor_core.claims import (
     CLOSED,
     MOVED,
@@ -94,7 +94,7 @@ class FSArbitrator:
         """Names that are suspect after a claim about one name → True, no longer → False."""
         name = claim.name
         since = known.suspects.get(name) if known else None
-        if new is old and since is None:
+        if new is old and (since is None or old is None or order(old.seen, facts.seen) < 0):
             return {}
         value = new.value
         if value is None or not stat.S_ISREG(unpack_row(value).mode):
