@@ -14,7 +14,7 @@ import pytest
 from fustor_core.testing.nfs_pair import NfsClient
 
 from .nfs import CACHE_S, HEALED_S, OWN_S, POLL_S, absent, agent, entry
-from .world import Site, Times, until
+from .world import VIEW, Site, Times, until
 
 NEVER_S = 3600.0  # polls so seldom that polling finds nothing here
 AUDIT_S = 2.0
@@ -153,6 +153,22 @@ def test_audits_in_tiers_find_what_nobody_polls(place: Site, mounts: Mounts) -> 
                 seen, bound_s - (time.monotonic() - begun), lambda k=kind: f"{k}: {place.tails()}"
             )
         place.settles(bound_s)
+
+
+@pytest.mark.long
+def test_quiet_is_what_was_looked_at_since(place: Site, mounts: Mounts) -> None:
+    one, _ = mounts
+    make(place.tree)
+    agent(place, "alpha", one, poll_interval=NEVER_S)
+    place.start()
+
+    def doubts() -> set[str]:
+        told = place.fusion.ask(f"/views/{VIEW}/stable", path="/", **{"for": 40.0}) or {}
+        return {reason["kind"] for reason in told.get("reasons", ())}
+
+    until(lambda: doubts() == {"stale"}, 100.0, lambda: f"{doubts()} {place.tails()}")
+    place.fusion.told("view", "scan", f"{VIEW}:/", "--wait")
+    until(lambda: not doubts(), 4 * OWN_S, lambda: f"{doubts()} {place.tails()}")
 
 
 @pytest.mark.long

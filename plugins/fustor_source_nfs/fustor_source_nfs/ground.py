@@ -64,7 +64,7 @@ class Ground:
     # ---- asking
 
     async def ask(self, task: Task) -> Found:
-        """What the storage says.
+        """What the storage says. Of a watch that was made, `watch_of` is told before any wait.
 
         Raises:
             StorageHung, RootVanished, Refused, OSError: as found.
@@ -167,6 +167,14 @@ class Ground:
         if self.ears is not None and found.wd >= 0:
             self.ears.add(place, found.wd)
 
+    def met(self, path: bytes, found: Found) -> Place | None:
+        """A directory was glanced at; None when none stands there."""
+        if found.key is None:
+            return None
+        place = self.heat.seat(path, found.key)
+        self.watch_of(place, found)
+        return place
+
     def note(self, path: bytes, found: Found, *, polled: bool, follow: bool) -> bool:
         """Remember what was read; whether that is news.
 
@@ -184,6 +192,7 @@ class Ground:
         if first.reason in _KEPT_OUT:
             return False
         place = self.heat.seat(path, first.dir)
+        place.listed = True
         found.claims[0] = first = self._judged(place, first, found)
         kids = [kid for kid in found.kids if not kid.left_out]
         names = [kid.name for kid in kids]
@@ -208,8 +217,8 @@ class Ground:
         """A listing without what events and the storage's clock speak against."""
         weak: set[bytes] = set()
         if self.ears is not None:
-            self.ears.listen()
             self.watch_of(place, found)
+            self.ears.listen()
             weak.update(self.ears.since(place, listing.stamp.at))
         if self._staleness.looked(place, listing, found.bound_us):
             self._crew.close()  # who looks from now on knows better

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import anyio
+
 from fustor_core.claims import CLOSED, WRITING
 from fustor_core.contracts import boottime_us
 from fustor_core.files import inotify as kernel
@@ -27,6 +29,7 @@ class Word:
     Attributes:
         since_us: nothing had been heard of it at this raw instant.
         flags: WRITING or CLOSED.
+        came: it was made, or moved there.
         fresh: what was done has brought its attributes up to date in this host's caches; a file
             that was moved, or closed and perhaps never written, has them as they were before.
     """
@@ -34,6 +37,7 @@ class Word:
     since_us: int
     flags: int = 0
     fresh: bool = False
+    came: bool = False
 
 
 @dataclass(slots=True)
@@ -63,6 +67,7 @@ class Ears:
     Attributes:
         arming: how many looks are under way that may make watches.
         left: watches to be given back.
+        news: set when something was heard that was not taken yet, whoever listened.
     """
 
     def __init__(self) -> None:
@@ -74,6 +79,7 @@ class Ears:
         self._heard = Heard()
         self.arming = 0
         self.left: set[int] = set()
+        self.news = anyio.Event()
 
     def __repr__(self) -> str:
         return f"<Ears with {len(self._by_wd)} watches>"
@@ -125,6 +131,7 @@ class Ears:
     def take(self) -> Heard:
         """What was heard since this was asked last."""
         heard, self._heard = self._heard, Heard()
+        self.news = anyio.Event()
         self._halves.clear()
         return heard
 
@@ -149,6 +156,7 @@ class Ears:
         if place is None:
             if raw.mask & kernel.Q_OVERFLOW:
                 self._heard.lost = True
+                self.news.set()
             elif self.arming and len(self._strange) < STRANGE_MOST:
                 self._strange.append((raw, since_us))
             return
@@ -165,6 +173,7 @@ class Ears:
         if mask & kernel.NAMES:
             word.flags = 0  # another file from here on
             word.fresh = not mask & kernel.MOVED_TO
+            word.came = bool(mask & (kernel.CREATE | kernel.MOVED_TO))
             self._word(place, b"", since_us).fresh = True
         elif mask & kernel.CLOSE_WRITE:
             word.flags = CLOSED
@@ -180,4 +189,5 @@ class Ears:
                 self._heard.moves.append((*self._halves.pop(raw.cookie), place, raw.name))
 
     def _word(self, place: Place, name: bytes, since_us: int) -> Word:
+        self.news.set()
         return self._heard.names.setdefault((place, name), Word(since_us))

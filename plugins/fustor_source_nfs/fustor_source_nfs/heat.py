@@ -25,6 +25,7 @@ class Place:
         seen: digest of what was listed last; b"" = nothing that counts.
         told_us: when that was told last.
         cost: operations of the last look. kids: its child directories.
+        listed: it was read, so that what is in it was told.
         wd: the watch on it, -1 = none. heard: names that an event spoke of, and when it was read.
         looked_us, own_ns, latest_ns: start of the last whole look, the directory's own change time
             then, and the latest one of its files; 0 = none.
@@ -38,6 +39,7 @@ class Place:
     told_us: int = 0
     cost: int = 1
     kids: set[bytes] = field(default_factory=set)
+    listed: bool = False
     wd: int = -1
     heard: dict[bytes, int] = field(default_factory=dict)
     looked_us: int = 0

@@ -78,10 +78,9 @@ class Listening:
         await ground.prove()
         found = await ground.ask(Glance(path, ground.key_of(path)))
         ground.pace.spent(boottime_us(), found.operations, found.took_us)
-        if found.key is None:
+        place = ground.met(path, found)
+        if place is None:
             return
-        place = ground.heat.seat(path, found.key)
-        ground.watch_of(place, found)
         folder, _, name = path.rpartition(b"/")
         above = ground.heat.places.get(folder or b"/")
         if above is not None and name:
@@ -94,6 +93,13 @@ class Listening:
 
     # ---- hearing
 
+    async def hark(self) -> None:
+        """Listen whenever there is something to hear, until cancelled."""
+        while True:
+            await anyio.wait_readable(self._ears.fd)
+            await anyio.sleep(GATHER_S)
+            self._ears.listen()
+
     async def run(self) -> None:
         """Until cancelled.
 
@@ -101,9 +107,7 @@ class Listening:
             StorageHung, RootVanished: the root cannot be looked at any more.
         """
         while True:
-            await anyio.wait_readable(self._ears.fd)
-            await anyio.sleep(GATHER_S)
-            self._ears.listen()
+            await self._ears.news.wait()  # who reads a directory listens, too
             heard = self._ears.take()
             if heard:
                 await self._look(heard)
@@ -118,45 +122,64 @@ class Listening:
             self._ordinal += 1
             one = Touched(name, word.since_us, self._ordinal, word.flags, word.fresh)
             by_place.setdefault(place, []).append(one)
+        if heard.lost and self._ground.root is not None:
+            await self._tell([_lost(self._ground.root.key, b"/", "overflow", deep=True)])
+        came = {at for at, word in heard.names.items() if word.came}
+        missed = await self._told(by_place, came, heard.moves)
+        if missed:  # what has moved is found where it is, now that this is known
+            for place in await self._told(missed, came, []):
+                await self._tell([_lost(place.key, place.path, "not_yet")])
+
+    async def _told(
+        self,
+        by_place: dict[Place, list[Touched]],
+        came: set[tuple[Place, bytes]],
+        moves: list[tuple[Place, bytes, Place, bytes]],
+    ) -> dict[Place, list[Touched]]:
+        """Look, tell, and enter what is new; directories that are not where they were."""
         seen: dict[tuple[Place, bytes], Cell] = {}
+        missed: dict[Place, list[Touched]] = {}
         owed: Claims = []
         for place, names in by_place.items():
             for begin in range(0, len(names), NAMES_AT_ONCE):
-                owed += await self._touch(place, names[begin : begin + NAMES_AT_ONCE], seen)
-        for move in heard.moves:
+                some = names[begin : begin + NAMES_AT_ONCE]
+                found = await self._touch(place, some, owed)
+                if found.gone:
+                    missed.setdefault(place, []).extend(some)
+                for cell in found.claims:
+                    if isinstance(cell, Cell):
+                        seen[place, cell.name] = cell
+        for move in moves:
             self._pair(seen, *move)
-        entered = self._settle(seen)
-        if heard.lost and self._ground.root is not None:
-            owed.append(_lost(self._ground.root.key, b"/", "overflow", deep=True))
+        entered = self._settle(seen, came)
         cells = sorted(seen.values(), key=lambda cell: cell.stamp.at)
         if cells or owed:
             await self._tell([*cells, *owed])
         for path, key, polled in entered:
             await self._enter(path, key, polled=polled)
+        return missed
 
-    async def _touch(
-        self, place: Place, names: list[Touched], seen: dict[tuple[Place, bytes], Cell]
-    ) -> Claims:
-        """Look at names of one directory; what is owed where that cannot be."""
+    async def _touch(self, place: Place, names: list[Touched], owed: Claims) -> Found:
+        """Look at names of one directory; what cannot be seen is owed."""
         path, key = place.path, place.key
         try:
             found = await self._ground.ask(Touch(path, key, names))
         except StorageHung:
             self._ground.heat.failed(path, boottime_us())
             await self._ground.identity()
-            return [_lost(key, path, "hung", code=errno.ETIMEDOUT)]
+            owed.append(_lost(key, path, "hung", code=errno.ETIMEDOUT))
+            return Found()
         except RootVanished:
             raise
         except OSError as err:
             found = Found(code=err.errno or errno.EIO)
-        for cell in found.claims:
-            if isinstance(cell, Cell):
-                seen[place, cell.name] = cell
-        if found.gone:
-            return [_lost(key, path, "not_yet")]
-        return [_lost(key, path, reason_of(found.code), code=found.code)] if found.code else []
+        if found.code:
+            owed.append(_lost(key, path, reason_of(found.code), code=found.code))
+        return found
 
-    def _settle(self, seen: dict[tuple[Place, bytes], Cell]) -> list[tuple[bytes, Key, bool]]:
+    def _settle(
+        self, seen: dict[tuple[Place, bytes], Cell], came: set[tuple[Place, bytes]]
+    ) -> list[tuple[bytes, Key, bool]]:
         """Put what is known right; new directories, and whether they are to be polled."""
         heat, entered = self._ground.heat, []
         cells = [(below(place.path, name), place, cell) for (place, name), cell in seen.items()]
@@ -166,7 +189,9 @@ class Listening:
         for path, place, cell in named:
             key = folders.get(path)
             there = heat.places.get(path)
-            if key is None or (there is not None and there.key == key):
+            known = there is not None and there.key == key
+            new = (place, cell.name) in came and there is not None and not there.listed
+            if key is None or (known and not new):  # a watch alone tells nobody what is in it
                 continue
             old = before.get(key)
             if old is not None and old in heat.places and folders.get(old) != key:

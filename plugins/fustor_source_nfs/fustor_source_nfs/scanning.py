@@ -93,8 +93,9 @@ class Scan:
         if not after or walk_order(path) > walk_order(after):
             return None
         found = await self._ground.ask(Glance(path, key))
+        place = self._ground.met(path, found)
         await self._pause(found)
-        if found.key is None:
+        if place is None:
             return None  # it is another one by now: told of all the same
         self._push(path, found.kids)
         return []
@@ -109,11 +110,11 @@ class Scan:
         every = scope.tier == "names"
         folders = place is None or place.key != key or ground.has_folders(place)
         found = await ground.ask(Glance(path, key, folders, every))
+        if place is not None and place.key == key:
+            ground.watch_of(place, found)
         await self._pause(found)
         if found.silence is None or found.stamp is None:
             return None
-        if place is not None and place.key == key:
-            ground.watch_of(place, found)
         leaf = recall.silent(key, found.silence)
         if leaf is None or not (leaf or folders):
             return None

@@ -88,6 +88,7 @@ class NfsSource:
                 group.start_soon(told, Polling(ground, send.send).run)
                 if ground.ears is not None:
                     self._listening = Listening(ground, ground.ears, send.send)
+                    group.start_soon(self._listening.hark)
                     group.start_soon(told, self._listening.run)
                     group.start_soon(told, self._listening.arm)
                 yield _taken(receive)

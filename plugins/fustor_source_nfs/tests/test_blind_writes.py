@@ -117,3 +117,19 @@ async def test_a_directory_that_is_owed_is_listed_past_the_caches(pair: NfsPair)
         assert listing.weak == (b"pipe",), "what cannot be opened proves nothing"
         size = (pair.server / "quiet" / "file").stat().st_size
         assert site.mirror.tree()["/quiet/file"][1] == size
+
+
+async def test_what_does_not_change_is_confirmed_now_and_then(
+    pair: NfsPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(pair)
+    monkeypatch.setattr("fustor_source_nfs.polling.CONFIRM_US", 1_000_000)
+    async with watched(pair.one.at, pair.server) as site:
+        await site.scan()
+        site.mirror.seen.clear()
+
+        def confirmed() -> set[bytes]:
+            told = (one for one in site.mirror.seen if isinstance(one, Listing))
+            return {one.path for one in told if one.digest is not None and not one.rows}
+
+        await site.until(lambda: {b"/", b"/quiet", b"/folder-0/deep"} <= confirmed(), BOUND_S)
