@@ -200,7 +200,9 @@ class Checker:
         for _ in self._fold(*last):
             pass
         self.world.count("checked.again")
-        fault = replaying.difference(before, replaying.image(pipeline.view))
+        after = replaying.image(pipeline.view)
+        # A closing word clears what a scan behind it in the batch found young: a hint, no evidence.
+        fault = replaying.difference(before, after, but="suspects")
         if fault:
             self._fail("idempotence", f"{fault} after {last[1].claims}")
         self._touched.clear()
