@@ -29,7 +29,7 @@ class Audits:
         self._turns = NO_TURNS
         self._deep_every = 1
         self._changed = anyio.Event()
-        self._under_way: tuple[str, tuple[int, int], int] | None = None
+        self._under_way: tuple[str, tuple[int, int]] | None = None
         self.done = 0
 
     def __repr__(self) -> str:
@@ -59,6 +59,7 @@ class Audits:
 
     def begin(self) -> None:
         """Everything was just looked at."""
+        self._under_way = None
         self._turns = self._turns.begun(self._now_s())
 
     async def run(self, phase: Phase, worked: Callable[[], None]) -> None:
@@ -82,7 +83,7 @@ class Audits:
         """One audit; behind what was acknowledged of it when it was broken off before."""
         post = self._post
         deep = self._turns.middle, self._deep_every if tier == "names" else 0
-        before, self._under_way = self._under_way, (tier, deep, post.recall.lives)
+        before, self._under_way = self._under_way, (tier, deep)
         after = b""
         if before == self._under_way and goes_on(post.source):
             await post.outbox.flushed()
