@@ -94,7 +94,7 @@ class FSArbitrator:
         """Names that are suspect after a claim about one name → True, no longer → False."""
         name = claim.name
         since = known.suspects.get(name) if known else None
-        if new is old and (since is None or old is None or order(old.seen, facts.seen) < 0):
+        if new is old and (since is None or order(old.seen, facts.seen) < 0):
             return {}
         value = new.value
         if value is None or not stat.S_ISREG(unpack_row(value).mode):
