@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
@@ -13,15 +14,42 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES_MAX = 128 << 10
+HEAD_S = 15.0  # how long the head of a request may take, and how long a new connection be silent
 IDLE_CONNECTION_S = 75  # longer than the pause between two heartbeats of an agent
 MESSAGE_BYTES_MAX = 4096  # of what comes in over a WebSocket
 DATE_S = 1.0  # how old the Date header of a reply may be
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a bound on a request's head, and on trailers; the parser itself has none."""
+    """HTTP/1.1 with bounds on a request's head, and on trailers; the parser itself has none."""
 
     _unused_bytes = 0  # received since a head ended or a part of a body came
+    _patience: asyncio.TimerHandle | None = None  # until a head is over
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody has connected: a head should come."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._head_is_over()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._await_head()
+
+    def _await_head(self) -> None:
+        self._head_is_over()
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(HEAD_S, self.transport.close)
+
+    def _head_is_over(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def data_received(self, data: bytes) -> None:
         """Feeds the parser, or refuses a head that does not end."""
@@ -34,6 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is over."""
         self._unused_bytes = 0
+        self._head_is_over()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
