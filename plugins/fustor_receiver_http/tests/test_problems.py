@@ -11,11 +11,13 @@ from fustor_receiver_http.problems import SLUGS, Answered, response_of
 from fustor_core.errors import (
     ConfigError,
     CursorTooOld,
+    DamagedState,
     DiskFull,
     Forbidden,
     FustorError,
     IllegalTransition,
     MalformedClaim,
+    MutationError,
     NoSuchJob,
     NoSuchKey,
     NoSuchView,
@@ -26,12 +28,15 @@ from fustor_core.errors import (
     SessionObsoletedError,
     SlowDown,
     StaleEpochError,
+    StateConflict,
     StateError,
     StateInUse,
+    StateTooLarge,
     TooLarge,
     Unauthorized,
     Unreachable,
     UnsupportedProtocol,
+    Vetoed,
 )
 from fustor_core.problems import Problem
 
@@ -78,6 +83,11 @@ TABLE: list[tuple[FustorError, int, str, dict[str, Any]]] = [
     (UnsupportedProtocol("m", supported=[1]), 400, "unsupported-protocol", {"supported": [1]}),
     (DiskFull("m"), 507, "disk-full", {}),
     (StateError("m"), 500, "internal", {}),
+    (DamagedState("m"), 500, "internal", {}),
+    (Vetoed("h", "no"), 403, "forbidden", {}),
+    (MutationError("m"), 500, "internal", {}),
+    (StateConflict("f", mine="a", theirs="b"), 500, "internal", {}),
+    (StateTooLarge("f", size=2, limit=1), 500, "internal", {}),
     (FustorError("m", remedy="do it"), 500, "internal", {"remedy": "do it"}),
     (Answered("too-large", "m", fields={"limit": 5}), 413, "too-large", {"limit": 5}),
     (
