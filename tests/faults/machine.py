@@ -12,6 +12,8 @@ import pytest
 
 PACKAGES = Path(__file__).with_name("packages.txt")
 
+YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
+
 
 class Machine:
     """Asked by tests before they make a fault.
@@ -50,6 +52,8 @@ class Machine:
     def traces(self, folder: Path) -> None:
         """strace can follow a process here, and inject into its system calls."""
         self.needs("strace")
+        if os.geteuid() and YAMA.exists() and YAMA.read_text("ascii").strip() != "0":
+            self.cannot(f"{YAMA} keeps a process from following another that it has not started")
         words = ["strace", "-f", "-o", str(folder / "probe"), "-e", "inject=getcwd:error=EIO"]
         done = subprocess.run([*words, "true"], capture_output=True, check=False)
         if done.returncode:
