@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fustor_core.contracts import Accept, Ask
-from fustor_receiver_http import control, forests, health, keys, problems, queries, tickets
+from fustor_receiver_http import control, forests, health, keys, metrics, problems, queries, tickets
 from fustor_receiver_http.bodies import Limits
 from fustor_receiver_http.documents import Document
 from fustor_receiver_http.files import Files
@@ -49,7 +49,7 @@ class Front:
     """
 
     def __init__(
-        self, rest: ASGIApp, meter: health.Meter, hot: Mapping[str, ASGIApp] | None = None
+        self, rest: ASGIApp, meter: metrics.Meter, hot: Mapping[str, ASGIApp] | None = None
     ) -> None:
         self._rest = rest
         self._meter = meter
@@ -113,7 +113,7 @@ def build(
         limits: of what comes in.
         live: the live state. files: what browsers get. open_tickets: with which they watch.
     """
-    meter = health.Meter(ask, streams)
+    meter = metrics.Meter(ask, streams)
     api = Api(
         title="Fustor",
         version=version("fustor"),

@@ -7,134 +7,20 @@ quality stated; a view without a leader, or in its first scan, is ready, since i
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Request
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from fustor_core.claims import PROTOCOL
 from fustor_core.contracts import Access, Ask
 from fustor_core.errors import FustorError
 from fustor_receiver_http.documents import Document
+from fustor_receiver_http.metrics import Meter
 from fustor_receiver_http.scopes import access_of, covered_of
 from fustor_receiver_http.streams import Streams
-
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
-OF_VIEW = ("files", "dirs", "bytes", "entries", "sessions", "journal_bytes", "memory_bytes")
-OF_QUALITY = (
-    "suspects",
-    "debts",
-    "blind",
-    "unscanned_total",
-    "age_s",
-    "complete",
-    "stale",
-    "frozen",
-)
-OF_PIPE = ("state", "queue", "unacked_bytes", "errors_in_row", "backoff_s", "watched_dirs")
-
-
-class Meter:
-    """Counts requests, and gives out all metrics.
-
-    Args:
-        ask: where the figures of views and pipes come from.
-        streams: those that are open.
-    """
-
-    def __init__(self, ask: Ask, streams: Streams) -> None:
-        self._ask = ask
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "fustor_http_requests",
-            "Requests by route and status",
-            ("method", "route", "status"),
-            registry=self._registry,
-        )
-        self._seconds = Histogram(
-            "fustor_http_first_byte_seconds",
-            "Time to the first byte of the reply",
-            ("route",),
-            buckets=SECONDS,
-            registry=self._registry,
-        )
-        open_streams = Gauge(
-            "fustor_http_open_streams", "Streams that are open", registry=self._registry
-        )
-        open_streams.set_function(lambda: len(streams))
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
-
-    def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered.
-
-        Args:
-            route: its template, never what the client wrote. seconds: to the first byte.
-        """
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
-
-    def page(self, access: Access) -> bytes:
-        """The metrics in the text format; of views and pipes those that a key covers."""
-        figures = CollectorRegistry()
-        figures.register(Figures(self._ask, access))
-        return generate_latest(self._registry) + generate_latest(figures)
-
-
-class Figures(Collector):
-    """The figures of those views and pipes that a key covers, read when they are asked for."""
-
-    def __init__(self, ask: Ask, access: Access) -> None:
-        self._ask = ask
-        self._access = access
-
-    def describe(self) -> Iterator[Metric]:
-        """Nothing: the names are known when the figures are."""
-        return iter(())
-
-    def collect(self) -> Iterator[Metric]:
-        """One family a figure."""
-        try:
-            status = self._ask.status()
-        except FustorError:
-            return  # /readyz tells why
-        seen = covered_of(self._access, "read", status.get("views") or ())
-        views = {str(view["view"]): view for view in seen}
-        qualities = {name: view.get("quality") or {} for name, view in views.items()}
-        fed = covered_of(self._access, "read", status.get("pipes") or (), pipe="id")
-        pipes = {str(pipe["id"]): pipe for pipe in fed}
-        yield from _families("view", OF_VIEW, views)
-        yield from _families("view", OF_QUALITY, qualities)
-        yield from _families("pipe", OF_PIPE, pipes)
-
-
-def _families(
-    kind: str, names: tuple[str, ...], documents: dict[str, dict[str, Any]]
-) -> Iterator[Metric]:
-    for name in names:
-        family = GaugeMetricFamily(
-            f"fustor_{kind}_{name}", f"`{name}` of a {kind}, as its status says", labels=[kind]
-        )
-        for label, document in documents.items():
-            value = document.get(name)
-            if isinstance(value, int | float):
-                family.add_metric([label], float(value))
-        if family.samples:
-            yield family
 
 
 def routes(ask: Ask, streams: Streams, meter: Meter) -> APIRouter:

@@ -66,9 +66,9 @@ async def test_metrics_count_requests_by_route_and_never_by_what_was_asked(serve
 
 async def test_metrics_show_views_and_pipes(served: Any) -> None:
     found = await metrics(served.unix)
-    assert found["fustor_view_bytes", (("view", "v"),)] == 3
+    assert found["fustor_view_size_bytes", (("view", "v"),)] == 3
     assert found["fustor_view_complete", (("view", "v"),)] == 1
-    assert found["fustor_view_age_s", (("view", "v"),)] == 0.25
+    assert found["fustor_view_age_seconds", (("view", "v"),)] == 0.25
     assert found["fustor_pipe_state", (("pipe", "p"),)] == 66
     assert found["fustor_http_open_streams", ()] == 0
     assert found["process_open_fds", ()] > 0

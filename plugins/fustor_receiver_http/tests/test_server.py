@@ -15,7 +15,7 @@ import httpx
 import pytest
 from fustor_receiver_http import HttpReceiver
 from fustor_receiver_http.app import Front
-from fustor_receiver_http.health import Meter
+from fustor_receiver_http.metrics import Meter
 from fustor_receiver_http.receiver import place_of
 from fustor_receiver_http.server import HEAD_BYTES_MAX
 from fustor_receiver_http.streams import Streams
