@@ -57,9 +57,13 @@ class Disk:
 
     def heal(self) -> None:
         """As it was."""
-        while self.at.is_mount():
-            self.machine.does("umount", "--lazy", self.at)
+        self.clear()
         self.machine.does("mount", "--bind", self.tree, self.at)
+
+    def clear(self) -> None:
+        """Nothing is mounted there, however much was."""
+        while f" {self.at} " in Path("/proc/mounts").read_text("utf-8"):
+            self.machine.does("umount", "--lazy", self.at)
 
 
 def alarms(place: Site) -> int:
