@@ -102,6 +102,13 @@ def sim_long(session: nox.Session) -> None:
 
 
 @nox.session
+def planted(session: nox.Session) -> None:
+    """Bugs put into the core, all found by the simulator; writes docs/planted-bugs.md."""
+    _install(session)
+    session.run("python", "-m", "tests.sim.planted", *(session.posargs or ["--again"]))
+
+
+@nox.session
 def faults(session: nox.Session) -> None:
     """Real faults of disks, networks, clocks, mounts; `-- --kills 30 --trials 4` makes fewer.
 

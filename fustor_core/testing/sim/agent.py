@@ -85,6 +85,7 @@ class Agent:
     def _config(self) -> Pipe:
         options = self.options
         standby = options.has("standby") and self.number % 2 == 1
+        audits, files = options.scans != "none", options.scans == "full"
         return Pipe.model_validate(
             {
                 "source": {"driver": "sim", "root": "/tree"},
@@ -92,9 +93,10 @@ class Agent:
                 "follower": "standby" if standby else "realtime",
                 "session_timeout_seconds": options.session_timeout_s,
                 "heartbeat_interval_sec": options.heartbeat_s,
-                "audit_interval_sec": options.audit_s,
-                "audit": {"directories": options.audit_s / 2, "full": options.full_s,
-                          "deep_every": 3, "rate": "auto"},
+                "audit_interval_sec": options.audit_s if audits else 0,
+                "audit": {"directories": options.audit_s / 2 if audits else 0,
+                          "full": options.full_s if files else 0,
+                          "deep_every": 3 if files else 1 << 30, "rate": "auto"},
                 "sentinel_interval_sec": options.sentinel_s,
                 "error_retry_interval": options.retry_s,
                 "max_backoff_seconds": options.backoff_s,

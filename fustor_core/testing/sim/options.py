@@ -32,6 +32,9 @@ class Options:
         births: keys hold births. tick_us: granularity of the storage's times.
         blind: share of operations that no agent's host does. rate: operations a second.
         length_s: of the safety phase. features: those that are on.
+        scans: ``full``: all audits; ``silent``: none that looks at files, so that in the end the
+            names alone are right; ``none``: no audits, for worlds in which everything is watched:
+            in the end names and rows are right. Suspects wait for an audit.
     """
 
     seed: int
@@ -57,6 +60,7 @@ class Options:
     backoff_s: float = 4.0
     timeout_s: float = 2.0
     loose_age_s: float = 5.0
+    scans: str = "full"
 
     def has(self, feature: str) -> bool:
         """Whether a feature is on."""
@@ -98,6 +102,7 @@ def settle_s(options: Options) -> float:
     """
     lost_s = options.session_timeout_s + 3 * options.heartbeat_s + options.backoff_s
     lost_s += 2 * options.timeout_s + options.retry_s
-    scans_s = 2 * (options.full_s + options.audit_s + 2 * options.bound_s)
+    audits_s = {"full": options.full_s + options.audit_s, "silent": options.audit_s, "none": 0.0}
+    scans_s = 2 * (audits_s[options.scans] + 2 * options.bound_s)
     looks_s = options.second_look_s + 2 * options.hot_s + 3 * options.sentinel_s
     return lost_s + scans_s + looks_s + 5.0

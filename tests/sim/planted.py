@@ -1,0 +1,113 @@
+"""``python -m tests.sim.planted``: look for each planted bug, and write the table.
+
+What was found stands in `planted.json` beside this file: rows that are there are not looked for
+again but with ``--again``. From each of some starts the seeds are tried one after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fustor_core.testing.sim.runs import commit_of
+from tests.sim.planted_bugs import Bug
+from tests.sim.planted_order import ORDER
+from tests.sim.planted_table import page
+
+BUGS = ORDER
+HERE = Path(__file__).parent
+FOUND, PAGE = HERE / "planted.json", HERE.parents[1] / "docs" / "planted-bugs.md"
+APART = 1000
+"""Between two starts; so many seeds are tried from each, at most."""
+COUNTED = 10
+"""Seeds in which a counter is compared."""
+ENDLESS_S = 60.0
+"""CPU seconds after which a run is one that never ends."""
+
+
+class Endless(AssertionError):
+    """The run does not end."""
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """A run that needs too much CPU time ends in `Endless`."""
+
+    def over(number: int, frame: object) -> None:
+        raise Endless
+
+    before = signal.signal(signal.SIGVTALRM, over)
+    signal.setitimer(signal.ITIMER_VIRTUAL, ENDLESS_S, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def search(bug: Bug, start: int, most: int) -> tuple[int, str]:
+    """(seeds tried, promise broken) from a start; the promise "" when it was not found."""
+    if bug.counts is not None:
+        return _compared(bug, start)
+    for number in range(most):
+        with bounded():
+            promise = bug.finds(start + number)
+        if promise:
+            return number + 1, promise
+    return most, ""
+
+
+def _compared(bug: Bug, start: int) -> tuple[int, str]:
+    """Whether a counter grows as it should."""
+    assert bug.counts is not None
+    name, factor = bug.counts
+    totals = []
+    for one in (bug, Bug(bug.row, bug.text, worlds=bug.worlds)):
+        counts: Counter[str] = Counter()
+        for seed in range(start, start + COUNTED):
+            counts += one.run(seed).counts
+        totals.append(counts[name])
+    ratio = totals[0] / max(1, totals[1])
+    return COUNTED, f"{name} × {ratio:.2g}" if ratio >= factor else ""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Look; 0 when every bug was found."""
+    asked = _parser().parse_args(arguments)
+    found: dict[str, Any] = json.loads(FOUND.read_text()) if FOUND.exists() else {}
+    rows = set(asked.rows) or {bug.row for bug in BUGS}
+    for bug in BUGS:
+        if bug.row not in rows or (bug.row in found and not asked.again):
+            continue
+        told = [search(bug, start * APART, asked.most) for start in range(asked.starts)]
+        missed = [tried for tried, promise in told if not promise]
+        found[bug.row] = {
+            "seeds": [tried if promise else None for tried, promise in told],
+            "tried": max(missed, default=0),
+            "promises": sorted({promise for _, promise in told if promise}),
+            "commit": commit_of(HERE),
+        }
+        print(bug.row, found[bug.row], flush=True)
+        FOUND.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    PAGE.write_text(page(BUGS, found))
+    return 0 if all(any(found.get(bug.row, {}).get("seeds", ())) for bug in BUGS) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.sim.planted", description=__doc__)
+    parser.add_argument("rows", nargs="*", help="these rows alone")
+    parser.add_argument("--starts", type=int, default=3, help="how many starts")
+    parser.add_argument("--most", type=int, default=APART, help="seeds from a start, at most")
+    parser.add_argument("--again", action="store_true", help="also what was found before")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
