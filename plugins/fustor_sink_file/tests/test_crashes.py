@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -86,26 +87,28 @@ def test_only_a_torn_line_is_cut(folder: Path, rest: bytes) -> None:
         assert (folder / "claims.jsonl").read_bytes() == before + b'{"path":"/c"}\n'
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """No file may grow beyond this, as on a disk that is full."""
+    """No file may grow beyond this, as on a disk that is full; nor may what pytest writes to."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("small_files")
 async def test_a_write_that_fails_half_way_leaves_nothing_of_it(folder: Path) -> None:
     sink = FileSink(options(folder))
-    await sink.begin(hello())
-    await sink.send(batch(1))
-    for _ in range(2):
-        with pytest.raises(Unreachable, match=r"cannot be written: File too large"):
-            await sink.send(batch(2, *[b"m%d" % n for n in range(50)]))
-        assert told_names(folder) == ["/n1"]
-    await sink.send(batch(2))
-    await sink.end()
+    with small_files():
+        await sink.begin(hello())
+        await sink.send(batch(1))
+        for _ in range(2):
+            with pytest.raises(Unreachable, match=r"cannot be written: File too large"):
+                await sink.send(batch(2, *[b"m%d" % n for n in range(50)]))
+            assert told_names(folder) == ["/n1"]
+        await sink.send(batch(2))
+        await sink.end()
     assert told_names(folder) == ["/n1", "/n2"]
 
 
