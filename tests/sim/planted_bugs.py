@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from random import Random
 from types import ModuleType
 from typing import Any
 
@@ -92,7 +93,8 @@ class Bug:
 
     Attributes:
         row: ``W1``… of reliability.md §1.2, ``A1``… of arbitration.md §11, or a word.
-        text: what is wrong. more: arguments of the world, as `run_lists` takes them.
+        text: what is wrong. given: what both have, the core with the bug and without it:
+            shorter times, so that what is rare happens. more: arguments for `run_lists`.
         counts: a counter that grows by this factor, where nothing breaks.
     """
 
@@ -100,6 +102,7 @@ class Bug:
     text: str
     changes: tuple[Change, ...] = ()
     worlds: Worlds = Worlds()
+    given: tuple[Change, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
     counts: tuple[str, float] | None = None
 
@@ -107,7 +110,7 @@ class Bug:
     def planted(self) -> Iterator[None]:
         """It stands in the core inside."""
         with ExitStack() as changes:
-            for change in self.changes:
+            for change in (*self.given, *self.changes):
                 changes.enter_context(change.made())
             yield
 
@@ -117,13 +120,9 @@ class Bug:
         with self.planted():
             return run_lists(*lists, **self.more)
 
-    def finds(self, seed: int) -> str:
-        """The promise that this seed sees broken, and that is kept without the bug; or ""."""
-        with_it = self.run(seed)
-        if not with_it.promise:
-            return ""
-        without = run_lists(*self.worlds.at(seed)) if self.changes else None
-        return "" if without is not None and without.promise else with_it.promise
+    def bare(self) -> Bug:
+        """The same worlds without the bug."""
+        return Bug(self.row, self.text, worlds=self.worlds, given=self.given)
 
 
 def wrapped(owner: Any, name: str, inside: Callable[..., Any]) -> Change:
@@ -141,3 +140,37 @@ def wrapped(owner: Any, name: str, inside: Callable[..., Any]) -> Change:
 def instead(owner: Any, name: str, value: Any) -> Change:
     """Something else under this name."""
     return Change(owner, name, lambda old: value)
+
+
+def crowded(
+    features: str,
+    each_s: float = 0.03,
+    until_s: float = 6.0,
+    *,
+    kinds: str = "create create remove write",
+    host: int | None = None,
+    **fixed: Any,
+) -> Worlds:
+    """Worlds in which the same few names of the root change all the time.
+
+    Args:
+        each_s: between two changes. until_s: when they end. kinds: of changes. host: whose.
+    """
+
+    def lists(seed: int) -> Lists:
+        options = draw(
+            seed, **{**fixed, "features": frozenset(features.split()), "length_s": until_s}
+        )
+        rng = Random(f"crowded {seed}")
+        operations, at_us = [], 500_000
+        while at_us < until_s * 1e6:
+            kind = rng.choice(kinds.split())
+            who, name = rng.randrange(options.hosts), rng.randrange(3)
+            who = who if host is None else host
+            a = rng.randrange(1 << 16) if kind != "create" else 0
+            b = name << 8 if kind == "rename" else name
+            operations.append(Operation(at_us, who, kind, a, b))
+            at_us += int(rng.expovariate(1 / each_s) * 1e6) + 1
+        return options, operations, draw_faults(options)
+
+    return Worlds(lists=lists)

@@ -29,6 +29,7 @@ from fustor_core.contracts import Arbitrator, Facts, Known, Moment, Verdict
 from fustor_core.fold import Fold, Folded
 from fustor_core.frames import BatchHead
 from fustor_core.testing.sim import replaying
+from fustor_core.testing.sim.duties import Duties
 from fustor_core.testing.sim.storage import FOLDER
 from fustor_core.testing.sim.times import Times
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fustor_core.testing.sim.world import World
 
 DEEPEST = 100
+LEFT_OUT = frozenset({"excluded", "other_device"})
 AGAIN = 0.1  # share of batches that are delivered once more
 
 
@@ -89,6 +91,7 @@ class Checker:
         self._last: tuple[BatchHead, Batch, Moment] | None = None
         self._fold: Callable[..., Iterator[Folded]]
         self._rng = Random(f"checker {world.options.seed}")
+        self.duties = Duties(world, self._fail)
 
     def __repr__(self) -> str:
         return f"<Checker {self.registers} registers in {self.steps} steps>"
@@ -111,6 +114,10 @@ class Checker:
                 count("seen.digest")
         elif isinstance(claim, Owe) and claim.deep:
             count("seen.owed_deep")
+        if verdict.owe is not None and isinstance(claim, Owe) and claim.reason not in LEFT_OUT:
+            self.duties.opened(verdict.key, verdict.owe[0])
+        if verdict.settles is not None:
+            self.duties.listed(verdict.key, verdict.settles)
         self._touched[verdict.key] = None
         if isinstance(claim, Listing) and claim.via is not None:
             self._touched[claim.via[0]] = None
@@ -119,6 +126,7 @@ class Checker:
         """Directories were forgotten: what is unknown may be anything."""
         self.world.count("state.forgotten", len(keys))
         gone = set(keys)
+        self.duties.forgot(keys)
         for place in [place for place in self._shown if place[0] in gone]:
             del self._shown[place]
             self._checked.pop(place, None)
@@ -131,13 +139,16 @@ class Checker:
         """Somebody was told that he leads: one epoch, one leader, for ever."""
         if self._leaders.setdefault(epoch, session) != session:
             self._fail("leader", f"epoch {epoch} was given to {self._leaders[epoch]} and {session}")
+        self.duties.leads(epoch)
 
     def folds(self, fold: Fold) -> None:
         """A process of fusion begins: what it folds is noted."""
         self._fold, self._last = fold.batch, None
+        self.duties.begun()
 
         def noted(head: BatchHead, batch: Batch, moment: Moment) -> Iterator[Folded]:
             self._last = head, batch, moment
+            self.duties.folded(head, batch, self.times)
             yield from self._fold(head, batch, moment)
 
         changed: Any = fold
@@ -161,6 +172,7 @@ class Checker:
             return
         self.steps += 1
         self._states(tree)
+        self.duties.check()
         for key in touched:
             directory = tree.dirs.get(key)
             if directory is not None:
@@ -308,7 +320,15 @@ class Checker:
             same = (there is None) == (real is None) if scans == "silent" else there == real
             if path and not same:
                 return f"{path!r} is {_short(real)}, shown {_short(there)}"
-        return ""
+        return self._sought()
+
+    def _sought(self) -> str:
+        """What is sought although nothing is in doubt."""
+        pipeline = self.world.server.pipeline
+        view: Any = pipeline.view if pipeline is not None else None
+        settles = pipeline is not None and self.world.options.scans == "full"
+        wanted = view.looks(pipeline.moment(), 10) if pipeline is not None and settles else []
+        return f"looks are wanted for ever: {wanted[0]}" if wanted else ""
 
     def _doubts(self, at: Any) -> list[str]:
         faults = [f"{n!r} is disputed" for n, mark in sorted(at.own.items()) if mark.debt]

@@ -46,6 +46,10 @@ class Machine:
         passed = self.clock.now_us - self._since_us
         return self._offset_us + passed + int(passed * self.drift_ppm / 1e6)
 
+    def true_us(self, raw_us: int) -> float:
+        """True time of an instant of this boot's raw clock."""
+        return self._since_us + (raw_us - self._offset_us) / (1 + self.drift_ppm / 1e6)
+
     def wall_ns(self) -> int:
         """The wall clock."""
         return (self.clock.now_us + self.wall_skew_us) * 1000

@@ -59,6 +59,11 @@ class Mount:
         """Nothing answers any more."""
         self._hangs += 1
 
+    @property
+    def hangs(self) -> bool:
+        """Whether nothing answers."""
+        return self._hangs > 0
+
     def answer(self) -> None:
         """It answers again."""
         self._hangs -= 1
