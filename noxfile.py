@@ -99,6 +99,7 @@ def sim_long(session: nox.Session) -> None:
     _install(session)
     ledger = ["--ledger", str(Path(__file__).parent / "tests/sim/ledger.json")]
     session.run("python", "-m", "fustor_core.testing.sim", *ledger, *session.posargs)
+    session.run("python", "-m", "tests.sim.figures")
 
 
 @nox.session
@@ -106,6 +107,7 @@ def planted(session: nox.Session) -> None:
     """Bugs put into the core, all found by the simulator; writes docs/planted-bugs.md."""
     _install(session)
     session.run("python", "-m", "tests.sim.planted", *(session.posargs or ["--again"]))
+    session.run("python", "-m", "tests.sim.figures")
 
 
 @nox.session

@@ -112,6 +112,16 @@ def _hanging(seed: int) -> Lists:
     return options, draw_operations(options), hangs
 
 
+def _cut_off(seed: int) -> Lists:
+    """One of two hosts changes something while it is cut off for longer than its session lives."""
+    options = draw(
+        seed, hosts=2, length_s=12.0, features=frozenset(), bound_s=0.0, blind=0.0, scans="none"
+    )
+    who = seed % 2
+    operations = [Operation(4_500_000 + seed, who, "create", 0, seed)]
+    return options, operations, [Fault(4_000_000, "cut", who, 5_000_000, "", 2)]
+
+
 ODD = 4_242_424
 
 
@@ -137,10 +147,10 @@ LEASES = (instead(leadership, "LEASE_LEAST_US", 0),)
 AGENTS = (
     Bug("A7", "what was read of a queue is taken for all of it",
         (wrapped(Watch, "drain", _half_read),),
-        crowded("late doubtful", 0.003, 2.0, hosts=1, bound_s=0.0), given=NO_HOLD),
+        crowded("late doubtful stop", 0.003, 2.0, hosts=1, bound_s=0.0), given=NO_HOLD),
     Bug("A14", "what dies with a session is not looked at again",
         (wrapped(Outbox, "lost", _not_looked_at),),
-        Worlds("loss cut late", ALONE + " links", TWO)),
+        Worlds(lists=_cut_off)),
     Bug("A15", "directories that other hosts made are not watched",
         (wrapped(SimSource, "cover", _uncovered),), Worlds("", ALONE, TWO)),
     Bug("A22", "the bounds of this boot replace those of the one before",

@@ -12,6 +12,7 @@ from fustor_core.claims import Cell, Listing, Origin, is_dir, unpack_row
 from fustor_core.contracts import Facts, Known, Verdict
 from fustor_core.registers import NO_LINE, Register, Seen
 from fustor_core.testing.sim import watching
+from fustor_core.testing.sim.source import SimSource
 from tests.sim.planted_bugs import Bug, Change, Worlds, crowded, instead, wrapped
 
 Judged = tuple[Register, str]
@@ -190,8 +191,12 @@ def _parent_mtime(
     return old(known, claim, facts, rules)
 
 
-NO_HOLD = (instead(watching, "HOLD_US", 0),)
-"""Who cannot be proven is given up at once."""
+def _doubts(old: Any, source: SimSource, eyes: Any, **named: Any) -> None:
+    old(source, eyes, **{**named, "doubtful": 0.4 if named["doubtful"] else 0.0})
+
+
+NO_HOLD = (instead(watching, "HOLD_US", 0), wrapped(SimSource, "__init__", _doubts))
+"""Directories often cannot be proven, and who cannot be is given up at once."""
 CACHED = {**BUSY, "bound_s": 1.5, "blind": 0.6}
 
 ORDER = (
@@ -206,7 +211,7 @@ ORDER = (
     Bug("A5", "a dispute keeps its lower bound", (_judge(_debt_keeps_lo),),
         Worlds("late again", CALM.replace("again", ""), {**BUSY, "bound_s": 1.5, "hosts": 3})),
     Bug("A6", "kernel words are ordered against looks", (_order(_words),),
-        crowded("late doubtful", 0.003, 2.0, hosts=1, bound_s=0.0), given=NO_HOLD),
+        crowded("late doubtful stop", 0.003, 2.0, hosts=1, bound_s=0.0), given=NO_HOLD),
     Bug("A8", "a disagreement opens no debt: later hi wins", (_judge(_no_debt),),
         Worlds("late", CALM, {**BUSY, "bound_s": 1.5, "hosts": 3})),
     Bug("A9", "`Same` freshens stamps", (wrapped(arbitration, "_same", _same_freshens),),

@@ -14,10 +14,10 @@ HEAD = """# Planted bugs
 
 A simulator that finds nothing proves nothing until it is known what it would find. So bugs are put
 into the real core, one at a time, each a change of one or two of its functions, and the
-simulator has to find every one: a promise of the view is broken in a world of some
+[simulator](guarantees.md) has to find every one: a promise of the view is broken in a world of some
 seed, and is kept in the same world without the bug.
 
-    nox -s planted                          # every bug, from three starts; takes hours
+    nox -s planted                          # every bug, from three starts; takes about an hour
     nox -s planted -- A8 W7 --starts 1      # some of them
 
 *seeds* is the median of how many seeds it took, over the starts. *worlds* says what was fixed of
