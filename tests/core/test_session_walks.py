@@ -396,5 +396,5 @@ class Walk(RuleBasedStateMachine):
             assert self.leads is not None or self.pending
 
 
-TestWalk = pytest.mark.filterwarnings("default")(Walk.TestCase)
+TestWalk = pytest.mark.long(pytest.mark.filterwarnings("default")(Walk.TestCase))
 TestWalk.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)

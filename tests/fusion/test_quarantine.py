@@ -247,6 +247,7 @@ def of_now(claim: Claim, now_us: int) -> Claim:
     )
 
 
+@pytest.mark.long
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(claims, max_size=6), max_size=4), st.booleans())
 def test_no_batch_breaks_anything(batches: list[list[Claim]], remote: bool) -> None:

@@ -62,6 +62,7 @@ def bodies(some: Stranger) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.long
 def test_bodies_that_are_no_batch(place: Site) -> None:
     with honest(place) as some:
         some.opened()

@@ -35,6 +35,7 @@ def led_anew(place: Site, poller: Poller, begun: float) -> float:
     return next(s.at for s in poller.since(begun) if s.leader not in (None, old)) - begun
 
 
+@pytest.mark.long
 def test_the_next_leader_stands_within_the_timeout_and_two_seconds(place: Site) -> None:
     leader, follower = two_agents(place)
     with place.polled() as poller:

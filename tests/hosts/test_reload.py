@@ -23,6 +23,7 @@ def session_of(place: Site, pipe: str) -> str | None:
     return next((s["session_id"] for s in place.sessions() if s["pipe"] == pipe), None)
 
 
+@pytest.mark.long
 def test_a_bad_file_changes_nothing_and_the_next_good_one_does(place: Site) -> None:
     agent = place.agent("alpha", mounted=False)
     place.start()

@@ -231,6 +231,7 @@ def test_a_file_that_nobody_reloaded_shows_within_five_seconds(site: Site, both:
     until(lambda: site.pipe()["state"] == 66)
 
 
+@pytest.mark.long
 def test_pipes_and_views_come_and_go(site: Site, both: Any) -> None:
     session = site.pipe()["session_id"]
     more = site.home / "conf.d" / "more.yaml"
@@ -265,6 +266,7 @@ def test_what_cannot_be_done_to_a_pipe_is_a_conflict(site: Site, both: Any) -> N
     until(lambda: (site.pipe()["generation"], site.pipe()["state"]) == (2, 66))
 
 
+@pytest.mark.long
 def test_one_file_for_both(site: Site) -> None:
     file = site.folder / "both.yaml"
     file.write_text(

@@ -19,6 +19,7 @@ def test_promises_hold(seed: int) -> None:
     assert not outcome.promise, str(outcome)
 
 
+@pytest.mark.long
 def test_a_seed_gives_the_same_trace_in_every_process() -> None:
     digests = {
         subprocess.run(

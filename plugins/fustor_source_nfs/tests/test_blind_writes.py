@@ -27,6 +27,7 @@ def make(pair: NfsPair) -> None:
     (pair.server / "quiet" / "file").write_text("content")
 
 
+@pytest.mark.long
 async def test_every_blind_change_is_found_within_the_bound(pair: NfsPair) -> None:
     make(pair)
     there = pair.two.at

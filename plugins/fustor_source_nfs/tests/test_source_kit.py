@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from fustor_source_nfs import NfsConfig, NfsSource
 
 from fustor_core.claims import Origin
@@ -11,6 +12,7 @@ from fustor_core.contracts import Scope
 from fustor_core.testing import source_kit
 
 
+@pytest.mark.long
 def test_the_driver_passes_the_kit(tmp_path: Path) -> None:
     (tmp_path / "folder" / "below").mkdir(parents=True)
     (tmp_path / "folder" / "below" / "file").write_text("content")

@@ -98,6 +98,7 @@ def test_when_a_change_could_carry_the_same_time_again() -> None:
     assert not Staleness().settled(0, DAY)
 
 
+@pytest.mark.long
 async def test_a_mount_that_remembers_for_longer_than_it_says_is_noticed(pair: NfsPair) -> None:
     (pair.server / "folder").mkdir()
     file = pair.server / "folder" / "file"

@@ -14,7 +14,7 @@ from fustor_core.contracts import Resumable, Scope, Tiered, walk_order
 from fustor_core.recall import Recall
 from fustor_core.testing.nfs_pair import NfsPair
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.long]
 ALL = {b"/", b"/calm", b"/calm/below", b"/busy", b"/busy/under"}
 CHEAP = ["directories", "names"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from itertools import permutations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def test_the_order_does_not_matter(a: Replica, b: Replica) -> None:
     assert joined(a, b) == joined(b, a)
 
 
+@pytest.mark.long
 @given(replicas, replicas, replicas)
 def test_the_grouping_does_not_matter(a: Replica, b: Replica, c: Replica) -> None:
     assert joined(joined(a, b), c) == joined(a, joined(b, c))

@@ -84,6 +84,7 @@ def test_every_directory_lists_and_sums_what_is_there(tools: Any, tree: Any) -> 
         assert listed["entry"]["rollup"] == totals
 
 
+@pytest.mark.long
 @given(tree=trees, depth=st.integers(1, 4))
 def test_tree_and_du_nest_to_their_depth(tools: Any, tree: Any, depth: int) -> None:
     grove = tools.Grove()
