@@ -158,7 +158,7 @@ AGENTS = (
         Worlds("reboot late", CALM.replace("reboot", ""), BUSY)),
     Bug("W5", "a directory that is as it was has the files that it had",
         (wrapped(Scope, "whole", _never_whole), wrapped(rounds, "intervals", _never_full)),
-        Worlds("", CALM, {**BUSY, "blind": 0.6})),
+        Worlds("", CALM, {"rate": 0.5, "length_s": 30.0, "blind": 0.6, "tick_us": 1})),
     Bug("W10", "scans of a past leader are taken", (wrapped(leadership, "fence", nothing),),
         Worlds(lists=_hanging), given=LEASES),
     Bug("W12", "the storage's clock is told from mtimes", (wrapped(Fold, "_sample", _by_mtime),),

@@ -182,7 +182,7 @@ def _weak_left_out(old: Any, known: Known | None, claim: Listing, *rest: Any) ->
     return old(known, claim, *rest)
 
 
-def _parent_mtime(
+def parent_mtime(
     old: Any, known: Known | None, claim: Listing, facts: Facts, rules: Rules
 ) -> Verdict:
     own = known.attrs.value if known is not None and known.attrs is not None else None
@@ -240,8 +240,6 @@ ORDER = (
     Bug("W9", "a cached listing counts as of its end", (_listing(_seen_on_arrival),),
         Worlds("", CALM, CACHED)),
     Bug("W14", "realtime always wins", (_judge(_realtime_wins),), Worlds("late", CALM, BUSY)),
-    Bug("W15", "a directory's mtime never goes back", (_listing(_parent_mtime),),
-        Worlds("times", CALM, {**BUSY, "blind": 0.6})),
     Bug("W16", "an absence is forgotten after a while", (_judge(_forgets_absence),),
         Worlds("late", CALM, {**BUSY, "hosts": 3})),
 )  # fmt: skip

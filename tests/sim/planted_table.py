@@ -42,7 +42,8 @@ def page(bugs: Sequence[Bug], found: Mapping[str, Any]) -> str:
         text = f"| {bug.row} | {bug.text} | {bug.worlds.text()} | "
         lines.append(text + (_result(told) if told is not None else "not looked for yet |  |"))
     done = [bug for bug in bugs if bug.row in found and any(found[bug.row]["seeds"])]
-    end = f"\n{len(done)} of {len(bugs)} were found.\n"
+    missing = sorted({bug.row for bug in bugs} - {bug.row for bug in done})
+    end = f"\n{len(done)} of {len(bugs)} were found; not found: {', '.join(missing) or 'none'}.\n"
     return HEAD + "\n".join(lines) + "\n" + end
 
 
@@ -55,7 +56,8 @@ def _result(told: Mapping[str, Any]) -> str:
     seeds, tried = told["seeds"], told["tried"]
     hits = [number for number in seeds if number is not None]
     if not hits:
-        return f"**not found in {tried} seeds** from {len(seeds)} starts |  |"
+        starts = "1 start" if len(seeds) == 1 else f"{len(seeds)} starts"
+        return f"**not found in {tried} seeds** from {starts} |  |"
     missed = f", from {len(seeds) - len(hits)} of the starts not in {tried}" if tried else ""
     shown = median_high([tried + 1 if n is None else n for n in seeds])
     return f"{shown if shown <= max(hits) else f'> {tried}'} ({_all(hits)}{missed}) | " + (

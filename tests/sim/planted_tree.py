@@ -26,7 +26,7 @@ from fustor_core.testing.sim.options import draw
 from fustor_core.testing.sim.source import SimSource
 from fustor_core.testing.sim.storage import Storage
 from tests.sim.planted_bugs import Bug, Change, Lists, Worlds, crowded, instead, wrapped
-from tests.sim.planted_order import BUSY, CALM
+from tests.sim.planted_order import BUSY, CALM, parent_mtime
 
 ALONE = CALM + " limit unreadable other vanish standby broken"
 WATCHED = {**BUSY, "hosts": 1, "blind": 0.0, "scans": "none"}
@@ -251,6 +251,9 @@ SEATS = (
         Worlds("other", CALM, {**BUSY, "births": False})),
     Bug("W11", "what was below a removed directory stays", (_tree("drop_claim", nothing),),
         Worlds("", CALM, BUSY)),
+    Bug("W15", "a directory's mtime never goes back",
+        (wrapped(arbitration, "_listing", parent_mtime),), Worlds(lists=_restored),
+        given=(wrapped(Storage, "restore", _long_ago),)),
     Bug("W17", "an overflow owes nothing", (_tree("owe", _no_overflow),),
         Worlds("overflow", ALONE, WATCHED)),
     Bug("W18", "a directory that moves is deleted and made anew", (_tree("_move", _emptied),),
