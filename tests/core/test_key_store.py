@@ -290,6 +290,7 @@ finally:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rotating", [False, True], ids=["create", "rotate"])
 async def test_a_kill_at_any_step_leaves_a_readable_store(tmp_path: Path, rotating: bool) -> None:
     first = await opened(tmp_path).create(READ) if rotating else {"id": "", "key": ""}

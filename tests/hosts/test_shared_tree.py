@@ -25,6 +25,7 @@ def two_agents(place: Site) -> None:
     place.start()
 
 
+@pytest.mark.long
 def test_two_hosts_on_one_tree(place: Site) -> None:
     two_agents(place)
     with place.polled() as poller:

@@ -367,6 +367,7 @@ async def test_a_changed_file_shows_on_its_pipes_until_it_is_as_it_was(site: Sit
         assert (told[0]["file"], told[0]["line"]) == (str(site.conf / "a.yaml"), 2)
 
 
+@pytest.mark.long
 async def test_a_secret_that_changes_is_a_change_of_its_pipe(site: Site) -> None:
     key = site.folder / "key"
     key.write_text("fst_one_secret\n")

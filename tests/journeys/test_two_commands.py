@@ -115,6 +115,7 @@ def both(site: Site) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
     return fusion, agent
 
 
+@pytest.mark.long
 def test_two_processes_on_one_home(site: Site, both: Any) -> None:
     fusion, agent = both
     until(lambda: site.told("view", "stat", "files:/file")["existence"] == "present")

@@ -30,6 +30,7 @@ def make(pair: NfsPair) -> None:
             (folder / name).write_text(name)
 
 
+@pytest.mark.long
 async def test_a_directory_that_hangs_is_told_and_the_others_go_on(pair: NfsPair) -> None:
     make(pair)
     async with watched(pair.one.at, pair.server, hang_after=HANG_S) as site:

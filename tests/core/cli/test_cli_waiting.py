@@ -126,6 +126,7 @@ def test_it_asks_again_when_the_quiet_time_is_over(fustor: Fustor, server: Any, 
     assert 0 <= late_s < 10
 
 
+@pytest.mark.long
 def test_a_change_begins_the_quiet_time_anew(server: Any, make: Any) -> None:
     """While changes come, nothing is asked: the answer is known to be no."""
     server.answer("/views/data/stable", stable(make, False, "recent_change", quiet_s=0.0))

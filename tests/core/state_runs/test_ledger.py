@@ -266,6 +266,7 @@ class Hanging(StateHook):
         return None
 
 
+@pytest.mark.long
 async def test_a_hook_that_hangs_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hanging, "forever", threading.Event())
     stand = Stand(Hanging)

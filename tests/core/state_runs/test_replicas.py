@@ -60,6 +60,7 @@ def test_a_delta_says_as_much_as_the_replica_that_it_came_from(a: Replica, delta
     assert joined(a, sender) == joined(a, delta)
 
 
+@pytest.mark.long
 @settings(max_examples=200)
 @given(st.lists(words(), min_size=1, max_size=5), st.data())
 def test_lost_repeated_and_late_words_end_in_one_state(

@@ -57,6 +57,7 @@ def directories(grove: Any) -> list[bytes]:
     return [b"/", *(path for path, what in grove.walk() if not isinstance(what, Row))]
 
 
+@pytest.mark.long
 @given(tree=trees)
 def test_every_directory_lists_and_sums_what_is_there(tools: Any, tree: Any) -> None:
     grove = tools.Grove()
