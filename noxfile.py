@@ -32,9 +32,10 @@ EARLIER = [
 def tests(session: nox.Session) -> None:
     """The short selection, on the installed packages and not on the checkout, then the long one."""
     _install(session)
-    session.run("pytest", "-q", *(session.posargs or ["tests", "plugins"]))
+    search = "--hypothesis-profile=search"
+    session.run("pytest", "-q", search, *(session.posargs or ["tests", "plugins"]))
     if not session.posargs:
-        session.run("pytest", "-q", "-m", "long", "tests", "plugins")
+        session.run("pytest", "-q", search, "-m", "long", "tests", "plugins")
 
 
 @nox.session

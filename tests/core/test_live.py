@@ -57,9 +57,9 @@ def test_a_difference_leads_from_one_document_to_the_other(
 
 
 def _sorted(value: Any) -> str:
-    """As text, in which 1 is not True."""
+    """As text, in which 1 is not True and no dictionary is a list."""
     if isinstance(value, dict):
-        return repr([(name, _sorted(value[name])) for name in sorted(value)])
+        return "dict" + repr([(name, _sorted(value[name])) for name in sorted(value)])
     return repr(value)
 
 
