@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from fustor_core.notice import Notice
@@ -74,6 +75,22 @@ def test_ready_alive_reloading_and_stopping(listener: Listener, tmp_path: Path) 
         process.communicate()
 
 
+async def test_nothing_is_told_before_it_serves(listener: Listener) -> None:
+    listener.line.setblocking(False)
+    serving, stopping = anyio.Event(), anyio.Event()
+    notice = Notice({"NOTIFY_SOCKET": listener.address})
+    async with anyio.create_task_group() as group:
+        group.start_soon(notice.live, serving, stopping)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(BlockingIOError):
+            listener.line.recv(4096)
+        serving.set()
+        await anyio.wait_all_tasks_blocked()
+        assert listener.line.recv(4096) == b"READY=1"
+        stopping.set()
+    assert listener.line.recv(4096) == b"STOPPING=1"
+
+
 def test_children_inherit_nothing(tmp_path: Path) -> None:
     environment = {"NOTIFY_SOCKET": str(tmp_path / "s"), "WATCHDOG_USEC": "1", "WATCHDOG_PID": "7"}
     notice = Notice(environment)
@@ -82,8 +99,6 @@ def test_children_inherit_nothing(tmp_path: Path) -> None:
 
 
 async def test_without_a_manager_nothing_is_told() -> None:
-    import anyio
-
     notice = Notice({})
     await notice.live(anyio.Event(), anyio.Event())
     with notice.reloading():
