@@ -6,7 +6,7 @@ import shutil
 import socket
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,8 @@ class Campaign:
 
     Attributes:
         killed: how often at a boundary. missed: how often a run ended before it.
-        verified: how often the view was held against what was acknowledged.
+        verified: how often the view was held against what was acknowledged. lost: what it lacked.
+        points: where it was killed, by mode and system call.
     """
 
     def __init__(self, folder: Path, clients: int = 2) -> None:
@@ -74,7 +75,8 @@ class Campaign:
         self.host = WarmHost(folder / "home", "fusion", "-c", str(config))
         self.traced = Traced(self.host, folder / "trace")
         self.killed: Counter[str] = Counter()
-        self.missed = self.verified = self.runs = 0
+        self.missed = self.verified = self.runs = self.lost = 0
+        self.points: dict[str, set[int]] = defaultdict(set)
         self.host.begin()
         key = str(self.host.told("key", "create", "--scope", "push")["key"])
         self.clients = [Pusher(self.port, key, f"c{number}") for number in range(clients)]
@@ -110,6 +112,8 @@ class Campaign:
             assert code in (0, KILLED), f"it ended with {code}: {self.host.tail()}"
             killed = code == KILLED  # on its way down
         self.killed[mode.name] += killed
+        if killed:
+            self.points[f"{mode.name} {boundary.kind}"].add(boundary.nth)
         self.missed += not killed
 
     def _run(self, mode: Mode, *words: str) -> bool:
@@ -210,7 +214,9 @@ class Campaign:
         known = {path for c in self.clients for path in [*c.sure, *self._under_way(c)]}
         strange = {path for path in view if not _folder(path)} - known
         found = [f"{sorted(strange)[:5]}: nobody pushed that"] if strange else []
-        found += [fault for client in self.clients for fault in client.faults(view)]
+        lost = [fault for client in self.clients for fault in client.faults(view)]
+        self.lost += len(lost)
+        found += lost
         assert not found, "\n".join([*found[:10], self.host.tail()])
         self.verified += 1
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from fustor_core.testing.sim.runs import commit_of
+
+from .ledger import Ledger
 from .machine import Machine
 
 
@@ -13,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--trials", type=int, default=100, help="vanished mounts and wrong disks")
     parser.addoption("--crowd", type=int, default=10_000, help="sessions at the same time")
     parser.addoption("--flips", type=int, default=40, help="bits flipped in each state file")
+    parser.addoption("--ledger", type=Path, help="a file to which campaigns add what they made")
     parser.addoption(
         "--nightly", action="store_true", help="a fault that the machine cannot make is a failure"
     )
@@ -22,6 +28,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def machine(request: pytest.FixtureRequest) -> Machine:
     """What this machine can do."""
     return Machine(nightly=bool(request.config.getoption("--nightly")))
+
+
+@pytest.fixture(scope="session")
+def commit() -> str:
+    """What is run, as it was when the run began."""
+    return commit_of(Path(__file__).parent)
+
+
+@pytest.fixture
+def ledger(request: pytest.FixtureRequest, commit: str) -> Ledger:
+    """Where campaigns tell what they made."""
+    return Ledger(request.config.getoption("--ledger"), commit)
 
 
 @pytest.fixture

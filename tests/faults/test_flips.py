@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ import pytest
 
 from tests.hosts.conftest import place as place  # noqa: PLC0414
 from tests.hosts.conftest import times as times  # noqa: PLC0414
-from tests.hosts.world import END_S, VIEW, Site, until
+from tests.hosts.world import END_S, VIEW, AgentHost, Site, until
 
 from .campaign import Campaign
+from .ledger import Ledger
 from .warm import WarmHost
 
 IDLE = ("lock", "api.sock", "packs.sqlite-shm")  # nothing is read from them
@@ -32,6 +34,9 @@ class Harm:
     file: Path
     what: str
     at: int = 0
+
+    def __str__(self) -> str:
+        return re.sub("[0-9]{6,}", "*", str(self.file))
 
     def hides(self, home: Path) -> bool:
         """Whether it looks as if the journal's last frames had never been written.
@@ -101,7 +106,7 @@ def judged(host: WarmHost, harm: Harm, true: dict[str, int], *, unnoticed: bool)
 
 
 @pytest.mark.amount("--flips")
-def test_harm_to_the_servers_state(tmp_path: Path, amount: int) -> None:
+def test_harm_to_the_servers_state(tmp_path: Path, amount: int, ledger: Ledger) -> None:
     """It says what it could not read and holds the rest, or it does not start and says why."""
     with Campaign(tmp_path / "campaign") as campaign:
         campaign.host.begin()
@@ -120,7 +125,9 @@ def test_harm_to_the_servers_state(tmp_path: Path, amount: int) -> None:
             harm.do(home)
             host = started(home, campaign.host.words, "fusion", campaign.host)
             try:
-                outcome = judged(host, harm, true, unnoticed=unnoticed)
+                with ledger.telling("flips") as noted:
+                    outcome = judged(host, harm, true, unnoticed=unnoticed)
+                    noted.counts[f"{harm}: {outcome}"] += 1
             finally:
                 host.end()
             refused += outcome == "refused"
@@ -130,7 +137,7 @@ def test_harm_to_the_servers_state(tmp_path: Path, amount: int) -> None:
 
 
 @pytest.mark.amount("--flips")
-def test_harm_to_the_agents_state(place: Site, amount: int) -> None:
+def test_harm_to_the_agents_state(place: Site, amount: int, ledger: Ledger) -> None:
     """It starts all the same, or says why it does not; the view becomes exact."""
     alpha = place.agent("alpha", mounted=False)
     place.start()
@@ -142,15 +149,19 @@ def test_harm_to_the_agents_state(place: Site, amount: int) -> None:
         shutil.copytree(kept, alpha.home)
         harm.do(alpha.home)
         (place.tree / "meanwhile").write_text(repr(harm))
-        process = alpha.launch()
-        until(
-            lambda process=process: bool(process.poll() is not None or alpha.ask("/status")),
-            END_S,
-            alpha.tail,
-        )
-        if process.poll() is None:
-            place.settles()
-            assert alpha.stop() == 0, alpha.tail()
-        else:
-            assert process.returncode == STATE_ERROR, f"{harm}: {alpha.tail()}"
-            assert "remedy" in alpha.tail(), f"{harm}: {alpha.tail()}"
+        with ledger.telling("flips") as told:
+            told.counts[f"{harm}: {survived(place, alpha, harm)}"] += 1
+
+
+def survived(place: Site, alpha: AgentHost, harm: Harm) -> str:
+    """What became of an agent that was started on a harmed home."""
+    process = alpha.launch()
+    until(lambda: bool(process.poll() is not None or alpha.ask("/status")), END_S, alpha.tail)
+    if process.poll() is None:
+        place.settles()
+        noticed = any(word in alpha.tail() for word in DAMAGED)
+        assert alpha.stop() == 0, alpha.tail()
+        return "told" if noticed else "as it was"
+    assert process.returncode == STATE_ERROR, f"{harm}: {alpha.tail()}"
+    assert "remedy" in alpha.tail(), f"{harm}: {alpha.tail()}"
+    return "refused"

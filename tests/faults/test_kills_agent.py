@@ -11,6 +11,7 @@ from tests.hosts.conftest import times as times  # noqa: PLC0414
 from tests.hosts.world import Site, until
 from tests.hosts.writers import Storms
 
+from .ledger import Ledger
 from .machine import Machine
 from .tracing import Boundary, Traced
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.mark.amount("--agent-kills")
 def test_an_agent_that_is_killed_loses_nothing(
-    place: Site, machine: Machine, tmp_path: Path, amount: int
+    place: Site, machine: Machine, tmp_path: Path, amount: int, ledger: Ledger
 ) -> None:
     machine.traces(tmp_path)
     alpha = place.agent("alpha", mounted=False)
@@ -32,7 +33,7 @@ def test_an_agent_that_is_killed_loses_nothing(
     storms = Storms([place.tree], place.outside)
     killed = 0
     alpha.stop()
-    with place.polled():
+    with ledger.telling("agent kills") as told, place.polled():
         for number in range(amount):
             kind = KINDS[number % len(KINDS)]
             nth = 1 + number // len(KINDS) % MOST[kind]
@@ -44,10 +45,13 @@ def test_an_agent_that_is_killed_loses_nothing(
                     storms.run(40)
                 until(lambda: not traced.runs, DEAD_S, place.tails)
                 killed += 1
+                told.counts["kills"] += 1
+                told.points[kind].add(nth)
             except AssertionError:
                 traced.end()  # so many calls it does not make: it is killed in between two
         storms.calm()
         alpha.begin()
         place.settles()
+        told.counts["exact"] += 1
     print(f"{killed} of {amount} kills at a boundary")
     assert killed >= amount * 0.5

@@ -15,6 +15,7 @@ from tests.hosts.conftest import place as place  # noqa: PLC0414
 from tests.hosts.world import VIEW, Site, Times, until
 from tests.hosts.writers import many_files, nap
 
+from .ledger import Ledger, Told
 from .machine import Machine
 
 ALARM_S = ROOT_LOOK_S + TELL_S + 2.0  # a look at the root, its telling, and the way
@@ -37,6 +38,7 @@ class Disk:
 
     def __init__(self, machine: Machine, tree: Path, at: Path, other: Path) -> None:
         self.machine, self.tree, self.at, self.other = machine, tree, at, other
+        self.faults = (self.vanish, self.wrong_disk, self.empty_disk, self.swapped)
 
     def vanish(self) -> None:
         """Nothing but the empty directory below."""
@@ -74,7 +76,7 @@ def alarms(place: Site) -> int:
 
 @pytest.mark.amount("--trials")
 def test_a_mount_that_vanishes_or_a_wrong_disk_removes_nothing(
-    place: Site, machine: Machine, amount: int
+    place: Site, machine: Machine, amount: int, ledger: Ledger
 ) -> None:
     machine.needs_root()
     whole = many_files(place.tree / "many", *FILES)
@@ -86,25 +88,37 @@ def test_a_mount_that_vanishes_or_a_wrong_disk_removes_nothing(
     files = place.files()
     assert files > whole
     rng = random.Random(amount)
-    faults: list[Callable[[], None]] = [
-        disk.vanish, disk.wrong_disk, disk.empty_disk, disk.swapped
-    ]  # fmt: skip
-    told: list[float] = []
+    alarmed: list[float] = []
     with place.polled() as poller:
         for number in range(amount):
-            before = alarms(place)
-            nap(rng.uniform(0, AUDIT_S))  # into an audit, or between two
-            faults[number % len(faults)]()
-            begun = time.monotonic()
-            until(lambda before=before: alarms(place) > before, LATE_S, place.tails)
-            told.append(time.monotonic() - begun)
-            nap(rng.uniform(0, AUDIT_S))
-            assert place.fusion.existence(VIEW, "strange") != "present"
-            disk.heal()
-            place.settles(HEALED_S)
-        fewest = min(sample.files for sample in poller.samples)
-    told.sort()
-    print(f"{amount} trials: alarm after {statistics.median(told):.1f} s, at most {told[-1]:.1f} s")
-    assert fewest == files, f"{files - fewest} files were removed by a disk that was not theirs"
-    late = [f"{seconds:.1f}" for seconds in told if seconds > ALARM_S]
+            with ledger.telling("mounts") as told:
+                since = time.monotonic()
+                alarmed.append(one_trial(place, disk, disk.faults[number % 4], rng, told))
+                fewest = min(sample.files for sample in poller.since(since))
+                told.counts["removed"] += files - fewest
+                assert fewest == files, f"{files - fewest} files went with a disk of others"
+    alarmed.sort()
+    middle = statistics.median(alarmed)
+    print(f"{amount} trials: alarm after {middle:.1f} s, at most {alarmed[-1]:.1f} s")
+    late = [f"{seconds:.1f}" for seconds in alarmed if seconds > ALARM_S]
     assert not (machine.nightly and late), f"alarms after more than {ALARM_S} s: {late}"
+
+
+def one_trial(
+    place: Site, disk: Disk, fault: Callable[[], None], rng: random.Random, told: Told
+) -> float:
+    """The right disk goes and comes again; seconds until the alarm."""
+    before = alarms(place)
+    nap(rng.uniform(0, AUDIT_S))  # into an audit, or between two
+    fault()
+    begun = time.monotonic()
+    until(lambda: alarms(place) > before, LATE_S, place.tails)
+    alarm_s = time.monotonic() - begun
+    told.counts[fault.__name__] += 1
+    told.counts["in time"] += alarm_s <= ALARM_S
+    told.at_most("alarm_s", round(alarm_s, 1))
+    nap(rng.uniform(0, AUDIT_S))
+    assert place.fusion.existence(VIEW, "strange") != "present"
+    disk.heal()
+    place.settles(HEALED_S)
+    return alarm_s
