@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
@@ -37,8 +37,10 @@ class Program(Commands):
 class Later(Commands):
     """A group whose commands are made when one of them is wanted: each costs a millisecond."""
 
-    def __init__(self, name: str, app: typer.Typer) -> None:
-        self._app = app
+    def __init__(
+        self, name: str, app: typer.Typer, fill: Callable[[typer.Typer], None] | None = None
+    ) -> None:
+        self._app, self._fill = app, fill
         self._made: Any = None
         told = app.info
         super().__init__(
@@ -52,6 +54,8 @@ class Later(Commands):
     def commands(self) -> Any:
         """The commands by name."""
         if self._made is None:
+            if self._fill is not None:
+                self._fill(self._app)
             self._made = get_group(self._app).commands
         return self._made
 

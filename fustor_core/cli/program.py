@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from fustor_core.cli import (
     archives,
+    benches,
     completion,
     configuring,
     doctor,
@@ -48,7 +49,7 @@ SUBJECTS = (
     ("Main job", ("up", "run", "agent", "fusion", "init", "validate")),
     ("Questions", ("view", "status", "top")),
     ("Operation", ("stop", "reload", "pipe", "session", "key", "config", "service", "state")),
-    ("Inside", ("history", "machines", "plugin", "doctor", "completion")),
+    ("Inside", ("history", "machines", "plugin", "doctor", "bench", "completion")),
 )
 
 
@@ -86,6 +87,7 @@ def build() -> Any:
     for part in (pipes, keys, inside, configuring, units, archives, history):
         for name, made in part.groups().items():
             program.add_command(Later(name, made))
+    program.add_command(benches.bench())
     return program
 
 

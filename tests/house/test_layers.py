@@ -53,6 +53,7 @@ LAYERS = {
     "L4 wiring": "witness recording "
     "desk forests building kept premises drift reloading notice heap bootstrap doctor",
     "L5 door": """
+        bench.children bench.connection bench.crowd bench.state_ws bench
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting
         cli.view_entries cli.view_find cli.view_stable cli.view_changes cli.view_explain
@@ -60,7 +61,7 @@ LAYERS = {
         cli.templates
         cli.shells cli.completion cli.systemd cli.units cli.archives cli.configuring cli.keys
         cli.roots cli.display cli.aside cli.glance cli.top_page cli.top cli.up
-        cli.runs cli.history
+        cli.runs cli.history cli.measuring cli.bench_state_ws cli.benches
         cli.program cli __main__
     """,
 }
