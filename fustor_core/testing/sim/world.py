@@ -199,11 +199,17 @@ class World:
         forgot = self.checker.forgot
 
         class Noted(kind):  # type: ignore[misc, valid-type]
-            """The view, which tells what it forgets."""
+            """The view, which tells what it forgets, and is there when its files are closed."""
 
             def forget(self, keys: Sequence[Key]) -> None:
                 forgot(list(keys))
                 super().forget(keys)
+
+            def close(self) -> None:
+                """All of it is read once more, to be compared; no file of it can be read later."""
+                for directory in self.registers.tree.dirs.values():
+                    directory.blobs()
+                super().close()
 
         view: Any = Noted(kind.Config.model_validate({"mass_delete_guard": guard}))
         watched: Any = Watched(self._arbitrates(), self.checker)

@@ -72,6 +72,8 @@ class Keeper:
                     image.dropped.append(place)
                 continue
             if not directory.place:
+                if key in self._places:  # forgotten and heard of again since the last image
+                    image.dropped.append(self._places[key])
                 directory.place = self._places[key] = self._next_place
                 self._next_place += 1
             claims = tree.contested().get(key)

@@ -10,6 +10,8 @@ from fustor_core.claims import (
     WRITING,
     Key,
 )
+from fustor_core.contracts import Facts
+from fustor_core.registers import Seen
 
 from .world import World, cell, check, edge, file
 
@@ -89,3 +91,40 @@ def test_a_directory_that_was_only_heard_of_is_not_damaged(world: World, tmp_pat
     assert state(again) == state(view)
     assert again.damage() == []
     assert again.registers.tree.dirs[Key(0, 99, 0)].owed is not None
+
+
+def test_a_name_that_went_from_a_directory_never_listed_is_no_damage(
+    world: World, tmp_path: Path
+) -> None:
+    view = world.view
+    view.open(tmp_path, "v")
+    claim, seen = cell(99, b"gone", None), Seen(5, 5, 1, 5, 5, 1, "e")
+    view.begin(world.moment())  # not `tell`, which looks at all entries afterwards
+    view.apply(world.arbitrator.judge(None, claim, Facts(seen, 5, 0)))
+    view.commit()
+    list(view.checkpoint(1, b""))[-1]()
+    view.close()
+    again = FileView(view.config)
+    again.open(tmp_path, "v")
+    assert state(again) == state(view)
+    assert again.damage() == []
+
+
+def test_a_directory_forgotten_and_heard_of_again_is_kept_once(
+    world: World, tmp_path: Path
+) -> None:
+    view = world.view
+    view.open(tmp_path, "v")
+    world.tell(cell(1, b"d", None))
+    list(view.checkpoint(1, b""))[-1]()
+    view.forget([Key(0, 2, 0)])
+    world.tell(cell(2, b"late", file(17)))  # before any checkpoint has seen that it was forgotten
+    list(view.checkpoint(2, b""))[-1]()
+    view.forget([Key(0, 2, 0)])
+    list(view.checkpoint(3, b""))[-1]()
+    view.close()
+    again = FileView(view.config)
+    again.open(tmp_path, "v")
+    assert Key(0, 2, 0) not in again.registers.tree.dirs
+    assert state(again) == state(view)
+    check(again)
