@@ -1,7 +1,8 @@
 """Time as the decisions see it. Nothing here reads a clock: instants come as arguments.
 
 `FusionClock` is the only clock that decides; `OffsetBounds` maps an agent's raw clock to it;
-`LogicalClock` estimates the storage's own time, used for the age of files and nothing else.
+`LogicalClock` estimates the storage's own time, used for the age of files and nothing else;
+`WallDistance` gives instants the wall times that people are shown.
 """
 
 from __future__ import annotations
@@ -204,3 +205,32 @@ class LogicalClock:
 
     def __repr__(self) -> str:
         return f"LogicalClock(samples={len(self._window)}, mode={self._mode})"
+
+
+class WallDistance:
+    """How far the wall clock is from fusion time, held until it has really moved.
+
+    So an instant of fusion time has the same wall time whenever it is told, though two clocks can
+    never be read at once.
+
+    Args:
+        slack_ns: by so much both may differ before the distance is taken anew.
+    """
+
+    def __init__(self, slack_ns: int = 10_000_000) -> None:
+        self._slack_ns = slack_ns
+        self._distance_ns: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<WallDistance {self._distance_ns} ns>"
+
+    def wall_ns(self, now_us: int, read_ns: int) -> int:
+        """The wall time of now.
+
+        Args:
+            now_us: fusion time now. read_ns: the wall clock, read just now.
+        """
+        distance = read_ns - now_us * 1000
+        if self._distance_ns is None or abs(distance - self._distance_ns) > self._slack_ns:
+            self._distance_ns = distance
+        return now_us * 1000 + self._distance_ns

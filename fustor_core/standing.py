@@ -1,7 +1,6 @@
 """Who stands how with one view: sessions, their keys and clocks, who leads, what each is asked for.
 
-What must outlive this process is journalled before it is told (`Roll`); the decisions are those of
-`Sessions` and `leadership`, carried out here.
+What must outlive this process is journalled before it is told; `Sessions`, `leadership` decide.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import msgspec
 
 from fustor_core import courses, frames, leadership
 from fustor_core.claims import Batch, Origin
+from fustor_core.clock import WallDistance
 from fustor_core.contracts import HERE, Answer, Caller, Grant, Hello, Moment, Pulse, Rest, View
 from fustor_core.errors import DiskFull, Forbidden, StateError
 from fustor_core.fold import Folded
@@ -76,7 +76,7 @@ class Standing:
         self._watched_since_us: int | None = None
         self._over: list[str] = []  # sessions that are over, and keys: to be journalled
         self._keys_over: list[str] = []
-        self._retry_us = 0
+        self._retry_us, self._wall = 0, WallDistance()
         self._uncovered: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
@@ -114,14 +114,14 @@ class Standing:
 
     def moment(self, now_us: int | None = None, wall_ns: int | None = None) -> Moment:
         """How well the view is fed just now."""
-        wall = time.time_ns() if wall_ns is None else wall_ns
-        peers = [peer for peer in self.peers.values() if peer.known]
+        now = self.keeping.now_us() if now_us is None else now_us
+        wall = self._wall.wall_ns(now, time.time_ns()) if wall_ns is None else wall_ns
         return Moment(
-            now_us=self.keeping.now_us() if now_us is None else now_us,
+            now_us=now,
             wall_ns=wall,
             storage_ns=self.keeping.fold.lag.watermark(wall),
             heard_us=self.heard_us,
-            stale=not any(peer.root_proven for peer in peers),
+            stale=not any(peer.known and peer.root_proven for peer in self.peers.values()),
             epoch=self.leadership.epoch,
             watched_since_us=self._watched_since_us,
             hot_us=int(self.options.hot_s * 1e6),

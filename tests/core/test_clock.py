@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from fustor_core.clock import FusionClock, LogicalClock, OffsetBounds, SavedClock
+from fustor_core.clock import FusionClock, LogicalClock, OffsetBounds, SavedClock, WallDistance
 
 S = 1_000_000
 
@@ -80,3 +80,20 @@ def test_storage_time_forgets_what_left_its_window() -> None:
         clock.sample(10 * 10**9, 9 * 10**9)
     assert clock.watermark(0) == -1 * 10**9
     assert len(clock.samples()) == LogicalClock.WINDOW
+
+
+def test_an_instant_has_the_same_wall_time_whenever_it_is_told() -> None:
+    distance = WallDistance()
+    told = set()
+    for now_us in range(0, 100_000_000, 997_001):
+        jitter_ns = now_us % 7_919  # both clocks cannot be read at once
+        wall_ns = distance.wall_ns(now_us, 10**18 + now_us * 1000 + jitter_ns)
+        told.add(wall_ns - now_us * 1000)
+    assert told == {10**18}
+
+
+def test_a_wall_clock_that_was_set_is_followed() -> None:
+    distance = WallDistance()
+    distance.wall_ns(5, 10**18 + 5_000)
+    assert distance.wall_ns(7, 10**18 + 3_600 * 10**9) == 10**18 + 3_600 * 10**9
+    assert distance.wall_ns(8, 10**18 - 10**12) == 10**18 - 10**12, "back, too"
