@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from fustor_core.errors import FustorError
 
@@ -13,8 +14,34 @@ Sleep = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 
 
+class LoopSleep:
+    """A sleep by the event loop's own clock, whose deadlines then do instead of a task that sleeps.
+
+    Args:
+        wakes: awaited after each sleep, before the sleeper goes on.
+    """
+
+    def __init__(self, wakes: Callable[[], Awaitable[None]]) -> None:
+        self.wakes = wakes
+
+    def __repr__(self) -> str:
+        return f"<LoopSleep {self.wakes!r}>"
+
+    async def __call__(self, seconds: float) -> None:
+        """Sleep."""
+        await anyio.sleep(seconds)
+        await self.wakes()
+
+
 async def sleep_until(event: anyio.Event, sleep: Sleep, seconds: float) -> None:
     """Sleep, but no longer than until the event is set."""
+    seconds = max(0.0, seconds)  # what was due a moment ago is due now
+    if _by_loop(sleep):
+        with anyio.move_on_after(seconds):
+            await event.wait()
+        await _woken(sleep)
+        await checkpoint_if_cancelled()  # as below
+        return
     async with anyio.create_task_group() as group:
 
         async def hear() -> None:
@@ -22,7 +49,7 @@ async def sleep_until(event: anyio.Event, sleep: Sleep, seconds: float) -> None:
             group.cancel_scope.cancel()
 
         group.start_soon(hear)
-        await sleep(max(0.0, seconds))  # what was due a moment ago is due now
+        await sleep(seconds)
         group.cancel_scope.cancel()
 
 
@@ -34,6 +61,13 @@ async def within(
     Args:
         late: raised when it is not over after so many seconds.
     """
+    if _by_loop(sleep):
+        with anyio.move_on_after(seconds):
+            result = await act()
+            await checkpoint_if_cancelled()  # who is cancelled meanwhile does not go on
+            return result
+        await _woken(sleep)
+        raise late
     results: list[T] = []
     error: OSError | FustorError = late
     async with anyio.create_task_group() as group:
@@ -51,3 +85,12 @@ async def within(
     if results:
         return results[0]
     raise error
+
+
+def _by_loop(sleep: Sleep) -> bool:
+    return sleep is anyio.sleep or isinstance(sleep, LoopSleep)
+
+
+async def _woken(sleep: Sleep) -> None:
+    if isinstance(sleep, LoopSleep):
+        await sleep.wakes()

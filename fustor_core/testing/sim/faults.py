@@ -159,8 +159,10 @@ class Faults:
         world = self.world
         machine = world.agents[fault.who].machine if fault.who >= 0 else world.server.machine
         machine.stop()
-        await self._pass(fault)
-        machine.go_on()
+        try:
+            await self._pass(fault)
+        finally:
+            machine.go_on()  # else a world that breaks just now never ends
 
     def _strike(self, fault: Fault) -> bool:
         """What ends at once, in the middle of what it does; False: there is nothing to end."""
@@ -211,8 +213,10 @@ class Faults:
         """The storage does not answer."""
         mount = self.world.agents[fault.who].mount
         mount.hang()
-        await self._pass(fault)
-        mount.answer()
+        try:
+            await self._pass(fault)
+        finally:
+            mount.answer()
 
     async def _wall(self, fault: Fault) -> None:
         """Somebody sets a wall clock. An agent's that is ahead of its storage by more than the

@@ -5,9 +5,9 @@ from __future__ import annotations
 from random import Random
 
 import anyio
-import anyio.lowlevel
 
 from fustor_core.testing.sim.loop import Clock
+from fustor_core.waiting import LoopSleep
 
 
 class Machine:
@@ -19,6 +19,7 @@ class Machine:
 
     Attributes:
         boot: number of the operating system's boot. stopped: its process does not run (SIGSTOP).
+        sleep: by the raw clock; a stopped process does not wake.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Machine:
         self.boot = 1
         self.stopped = False
         self._goes_on = anyio.Event()
+        self.sleep = LoopSleep(self.gate)
 
     def __repr__(self) -> str:
         return f"<Machine {self.name}>"
@@ -63,14 +65,6 @@ class Machine:
     def boot_id(self) -> str:
         """Of this boot of the operating system."""
         return f"{self.name}-{self.boot}"
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep by the raw clock; a stopped process does not wake."""
-        if seconds <= 0:
-            await anyio.lowlevel.checkpoint()
-        else:
-            await anyio.sleep(seconds)
-        await self.gate()
 
     async def gate(self) -> None:
         """Pass when the process runs."""
