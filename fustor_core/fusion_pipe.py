@@ -156,7 +156,7 @@ class FusionPipeline:
             async with keeping.commits, anyio.create_task_group() as tasks:
                 tasks.start_soon(self.standing.sweep, self._settle, name="sessions")
                 loose = self.options.loose_age_s
-                tasks.start_soon(keeping.write_back, loose, self.on_alarm, name="write-back")
+                tasks.start_soon(keeping.upkeep.run, loose, self.on_alarm, name="write-back")
                 self._move("ready")
                 task_status.started()
         finally:
@@ -323,7 +323,7 @@ class FusionPipeline:
             for text in self._seeking.alarms():
                 self.on_alarm(text)
         self._settle()
-        self.keeping.hurry()
+        self.keeping.upkeep.hurry()
         fed, self.fed = self.fed, anyio.Event()
         fed.set()
 

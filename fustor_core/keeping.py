@@ -19,9 +19,9 @@ import anyio.to_thread
 
 from fustor_core import frames
 from fustor_core.admission import without_skipped
-from fustor_core.claims import Ack, Batch, Root
+from fustor_core.claims import Ack, Batch, Key, Root
 from fustor_core.clock import FusionClock, SavedClock
-from fustor_core.contracts import Durable, Seeking, View, boottime_us
+from fustor_core.contracts import Durable, View, boottime_us
 from fustor_core.contracts.view import Locating
 from fustor_core.engine import attempt, attempted, sentence
 from fustor_core.errands import WatchLists, Where
@@ -33,12 +33,10 @@ from fustor_core.journal import GroupCommit, Journal, Payload
 from fustor_core.lines import LineRow, Lines, aged
 from fustor_core.replay import OF_VIEW, Replay, Taken
 from fustor_core.roll import Roll
+from fustor_core.upkeep import Upkeep
 
 T = TypeVar("T")
 
-CHECKPOINT_S = 2.0
-CHECKPOINT_DIRECTORIES = 5000
-FORGET_AT_ONCE = 1000
 FIRST_BOOT = -(1 << 62)  # fusion time has no beginning before its first boot
 
 
@@ -57,6 +55,7 @@ class Keeping:
     Attributes:
         clock: fusion time. roll: the sessions that outlive this process. lines: their clocks.
         replay: how frames get into the fold. jobs, watches: what agents are asked for.
+        upkeep: checkpoints, and what is forgotten.
         disk_full: the last write found no room.
     """
 
@@ -72,7 +71,6 @@ class Keeping:
         on_alarm: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.view = view
-        self._durable = view if isinstance(view, Durable) else None
         self.fold = fold
         self.folder = folder
         self.boot = boot
@@ -91,7 +89,7 @@ class Keeping:
         self.disk_full, self._told = False, True
         self._turn = anyio.Event()  # passed on; set while nothing is being applied
         self._turn.set()
-        self._wanted = anyio.Event()
+        self.upkeep = Upkeep(view, self.now_us, self._forget, self.checkpoint)
         self._checkpointing, self._writing = anyio.Lock(), anyio.Lock()
 
     def open(self, name: str) -> None:
@@ -321,32 +319,11 @@ class Keeping:
 
     # ---- checkpoints
 
-    async def write_back(self, loose_age_s: float, on_full: Callable[[str], None]) -> None:
-        """Checkpoint what is dirty, forget what is loose; until cancelled."""
-        while True:
-            with anyio.move_on_after(CHECKPOINT_S):
-                await self._wanted.wait()
-            self._wanted = anyio.Event()
-            await self._forget_loose(loose_age_s)
-            if isinstance(self.view, Durable) and self.view.dirty():
-                await self.checkpoint(on_full)
+    async def _forget(self, keys: list[Key]) -> None:
+        async def forget() -> None:
+            self.fold.forget(keys)
 
-    def hurry(self) -> None:
-        """A batch was applied: so much may be dirty that a checkpoint should not wait."""
-        if self._durable is not None and self._durable.dirty() >= CHECKPOINT_DIRECTORIES:
-            self._wanted.set()
-
-    async def _forget_loose(self, loose_age_s: float) -> None:
-        if not isinstance(self.view, Seeking):
-            return
-        keys = self.view.forgettable(self.now_us() - int(loose_age_s * 1e6), FORGET_AT_ONCE)
-        if keys:
-
-            async def forget() -> None:
-                self.fold.forget(keys)
-
-            with suppress(DiskFull):  # later, then
-                await self.fold_in(frames.FORGET, frames.encode(frames.Forget(keys)), forget)
+        await self.fold_in(frames.FORGET, frames.encode(frames.Forget(keys)), forget)
 
     async def checkpoint(self, on_full: Callable[[str], None]) -> None:
         """Make the fold up to the last applied batch durable in the view's store."""

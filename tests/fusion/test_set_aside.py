@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +303,37 @@ async def test_what_a_person_asks_for_fails_for_that_person_alone(tmp_path: Path
         site.kill()
     async with site.running():
         assert "/x" in site.paths()
+
+
+async def test_what_cannot_be_forgotten_stays_and_the_rest_goes_on(tmp_path: Path) -> None:
+    class Clinging(FileView):
+        tried = 0
+
+        def forget(self, keys: Sequence[Key]) -> None:
+            type(self).tried += 1
+            super().forget(keys)
+            raise KeyError("half way through")
+
+    class Faulty(Site):
+        drivers = Clinging, FSArbitrator
+
+    site = Faulty(tmp_path / "v")
+    async with site.running() as pipeline:
+        one = await site.agent()
+        await one.send(*one.tree())
+        await one.send(one.event(b"d", None))
+        upkeep = pipeline.keeping.upkeep
+        for _ in range(3):
+            site.clock.tick(10_000_000)
+            await upkeep.forget_loose(1.0)
+        assert Clinging.tried == 1, "each try costs as much as a start"
+        assert len(site.alarms) == 1
+        assert pipeline.view.place(b"/a") is not None  # type: ignore[attr-defined]
+        assert TOP in pipeline.view.registers.tree.dirs  # type: ignore[attr-defined]
+        assert (await one.send(one.event(b"x", file()))).acked == 3
+        site.clock.tick(2 * 3_600_000_000)
+        await upkeep.forget_loose(1.0)
+        assert Clinging.tried == 2
 
 
 async def test_a_view_that_keeps_nothing_owes_everything(tmp_path: Path) -> None:

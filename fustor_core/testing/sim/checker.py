@@ -6,6 +6,7 @@ instant of its interval, in the directory with that key.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,7 @@ class Checker:
         self._last: tuple[BatchHead, Batch, Moment] | None = None
         self._fold: Callable[..., Iterator[Folded]]
         self._rng = Random(f"checker {world.options.seed}")
+        self._heard = 0
         self.duties = Duties(world, self._fail)
 
     def __repr__(self) -> str:
@@ -166,6 +168,7 @@ class Checker:
 
     def step(self) -> None:
         """Something was answered: all that was judged since the last step holds."""
+        self._applied()
         tree = self._tree()
         touched, self._touched = self._touched, {}
         if tree is None or not touched:
@@ -187,6 +190,16 @@ class Checker:
         if self.world.options.has("again") and self._rng.random() < AGAIN:
             self._redelivered()
         self.world.note("step", *(f"{k.ino}.{k.birth}" for k in touched))
+
+    def _applied(self) -> None:
+        """Nothing is set aside: what the core cannot apply is a crash that it survived."""
+        alarms = self.world.server.alarms
+        heard, self._heard = self._heard, len(alarms)
+        for text in alarms[heard:]:
+            if "could not be applied" in text:
+                notes = sorted((self.world.server.folder / "quarantine").glob("*.json"))
+                trace = json.loads(notes[-1].read_bytes())["trace"] if notes else ""
+                self._fail("applied", f"{text}\n{trace}")
 
     def _states(self, tree: Any) -> None:
         """What a view can be in the middle of."""

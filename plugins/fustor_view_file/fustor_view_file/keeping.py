@@ -16,7 +16,7 @@ from fustor_view_file.feed import Change
 from fustor_view_file.pack import Pack
 from fustor_view_file.records import Damaged, directory_of, record_of
 from fustor_view_file.sightings import Sighting
-from fustor_view_file.tally import GAPS, SUMS
+from fustor_view_file.tally import GAPS, LEFT_OUT, NEWEST_NS, SUMS, TOUCHED_NS
 
 COPIED_AT_ONCE = 50
 
@@ -197,11 +197,16 @@ class Keeper:
         tree = self.registers.tree
         empty = Pack()
         directory.pack = empty
-        below = [d for d in tree.dirs.values() if d.parent is directory]
-        for child in below:
-            tree.drop_claim(child.key, (directory.key, child.name))
-        own = [(i, -directory.count[i]) for i in range(SUMS) if i != GAPS and directory.count[i]]
+        below = [(d.key, d.name) for d in tree.dirs.values() if d.parent is directory]
+        hidden = [(k, n) for k, places in tree.contested().items() for p, n in places
+                  if p == directory.key]  # fmt: skip
+        for key, name in sorted({*below, *hidden}):
+            tree.drop_claim(key, (directory.key, name))
+        count, by_itself = directory.count, (GAPS, LEFT_OUT)  # these two are its own state
+        own = [(i, -count[i]) for i in range(SUMS) if i not in by_itself and count[i]]
         tree.sums.push(directory, own)
+        for index in (NEWEST_NS, TOUCHED_NS):
+            tree.sums.shrink(directory, index, count[index])
         directory.base, directory.owed, directory.silent = None, None, None
         directory.drop_marks()
         directory.reason, directory.blind, directory.frozen = "io_error", None, None

@@ -221,7 +221,10 @@ class Tree:
 
     def _remember(self, directory: Directory, claims: set[Place], chosen: Place | None) -> None:
         key = directory.key
-        if claims == ({chosen} if chosen else set()):
+        plain = claims == ({chosen} if chosen else set())
+        if not plain or key in self._contested:
+            self.dirty.add(key)  # its record tells who names it, even where its seat stays
+        if plain:
             self._contested.pop(key, None)
         else:
             self._contested[key] = claims

@@ -68,6 +68,44 @@ def test_a_damaged_pack_is_unknown_and_owed(world: World, tmp_path: Path) -> Non
     check(again)
 
 
+def test_what_a_forgotten_directory_named_is_named_no_longer(world: World, tmp_path: Path) -> None:
+    view = world.view
+    view.open(tmp_path, "v")
+    world.tell(cell(2, b"twin", edge(3)), cell(1, b"d", None))
+    world.tell(cell(1, b"other", edge(3)))
+    list(view.checkpoint(1, b""))[-1]()
+    view.forget([Key(0, 2, 0)])
+    list(view.checkpoint(2, b""))[-1]()
+    view.close()
+    again = FileView(view.config)
+    again.open(tmp_path, "v")
+    assert state(again) == state(view)
+    assert again.registers.tree.claimants(Key(0, 3, 0)) == {(Key(0, 1, 0), b"other")}
+    check(again)
+
+
+def test_a_damaged_pack_names_nothing(world: World, tmp_path: Path) -> None:
+    import sqlite3
+
+    view = world.view
+    view.open(tmp_path, "v")
+    world.tell(cell(2, b"twin", edge(3)))  # hidden: the edge below has the same directory
+    world.tell(cell(1, b"other", edge(3)))
+    list(view.checkpoint(1, b""))[-1]()
+    place = view.registers.tree.dirs[Key(0, 2, 0)].place
+    view.close()
+    with sqlite3.connect(tmp_path / "packs.sqlite") as db:
+        db.execute("UPDATE pack SET record=? WHERE place=?", (b"nonsense", place))
+    db.close()
+    again = FileView(view.config)
+    again.open(tmp_path, "v")
+    tree = again.registers.tree
+    assert len(tree.dirs[Key(0, 2, 0)].pack) == 0
+    assert tree.claimants(Key(0, 3, 0)) == {(Key(0, 1, 0), b"other")}
+    assert list(tree.hidden()) == []
+    check(again)
+
+
 def test_an_unreadable_store_is_set_aside_and_said(world: World, tmp_path: Path) -> None:
     view = world.view
     view.open(tmp_path, "v")

@@ -1,0 +1,83 @@
+"""What a view's state needs by itself: checkpoints, and to forget what hangs nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from fustor_core.claims import Key
+from fustor_core.contracts import Durable, Seeking, View
+from fustor_core.errors import DiskFull, StateError
+from fustor_core.journal import JournalFailed
+
+CHECKPOINT_S = 2.0
+CHECKPOINT_DIRECTORIES = 5000
+FORGET_AT_ONCE = 1000
+FORGET_AGAIN_US = 3_600_000_000
+"""After forgetting has failed: it can wait, and each failure costs as much as a start."""
+
+
+class Upkeep:
+    """Of one view, beside all that is asked of it.
+
+    Args:
+        view: the driver. now_us: fusion time. forget: drops directories, as a journalled decision.
+        checkpoint: makes the state durable; given what to tell when the disk is full.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        now_us: Callable[[], int],
+        forget: Callable[[list[Key]], Awaitable[None]],
+        checkpoint: Callable[[Callable[[str], None]], Awaitable[None]],
+    ) -> None:
+        self._seeking = view if isinstance(view, Seeking) else None
+        self._durable = view if isinstance(view, Durable) else None
+        self._now_us, self._forget, self._checkpoint = now_us, forget, checkpoint
+        self._wanted = anyio.Event()
+        self._forgets_us = 0
+
+    def __repr__(self) -> str:
+        return f"<Upkeep of {self._durable!r}>"
+
+    async def run(self, loose_age_s: float, on_full: Callable[[str], None]) -> None:
+        """Checkpoint what is dirty, forget what is loose; until cancelled.
+
+        Raises:
+            JournalFailed: the disk failed.
+        """
+        while True:
+            with anyio.move_on_after(CHECKPOINT_S):
+                await self._wanted.wait()
+            self._wanted = anyio.Event()
+            await self.forget_loose(loose_age_s)
+            if self._durable is not None and self._durable.dirty():
+                await self._checkpoint(on_full)
+
+    def hurry(self) -> None:
+        """A batch was applied: so much may be dirty that a checkpoint should not wait."""
+        if self._durable is not None and self._durable.dirty() >= CHECKPOINT_DIRECTORIES:
+            self._wanted.set()
+
+    async def forget_loose(self, loose_age_s: float) -> None:
+        """Forget what has hung nowhere for so long. A fault in it costs memory, and no more.
+
+        Raises:
+            JournalFailed: the disk failed.
+        """
+        now = self._now_us()
+        if self._seeking is None or now < self._forgets_us:
+            return
+        keys = self._seeking.forgettable(now - int(loose_age_s * 1e6), FORGET_AT_ONCE)
+        if not keys:
+            return
+        try:
+            await self._forget(keys)
+        except DiskFull:
+            return  # later, then
+        except JournalFailed:
+            raise
+        except StateError:  # it is set aside, and people were told
+            self._forgets_us = now + FORGET_AGAIN_US
