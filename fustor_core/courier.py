@@ -9,7 +9,7 @@ import anyio
 
 from fustor_core.claims import LEADER_ONLY, Ack, Batch, Owe
 from fustor_core.documents import stamp_text
-from fustor_core.errors import PipeError, SlowDown, StaleEpochError, TooLarge
+from fustor_core.errors import FustorError, SlowDown, StaleEpochError, TooLarge
 from fustor_core.link import Link
 from fustor_core.post import Post
 from fustor_core.trouble import Trouble
@@ -65,7 +65,7 @@ class Courier:
                     outbox.strip()
                 except SlowDown as slow:
                     await self._post.sleep(slow.retry_after_s)
-                except PipeError as error:
+                except (OSError, FustorError) as error:
                     self._trouble.last_error = str(error)
                     return
 
@@ -74,7 +74,7 @@ class Courier:
         with anyio.move_on_after(CLOSE_S):
             try:
                 await self._link.close()
-            except PipeError as error:
+            except (OSError, FustorError) as error:  # of whoever answers, in this process too
                 self._trouble.last_error = str(error)
 
     def _acknowledged(self, batch: Batch, ack: Ack) -> None:

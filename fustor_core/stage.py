@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.lowlevel
 
 from fustor_core.errors import FustorError
 from fustor_core.machine import Move
@@ -62,9 +63,13 @@ class Stage:
         self._changed = anyio.Event()
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        """Wait; asked again after each move and each `signal`."""
+        """Wait; asked again after each move and each `signal`.
+
+        Whoever was cancelled meanwhile does not pass: what it waited for concerns others now.
+        """
         while not reached():
             await self._changed.wait()
+        await anyio.lowlevel.checkpoint_if_cancelled()
 
     def collapse(self) -> None:
         """Nothing runs any more, by cancellation or by a bug: the state says so."""
@@ -85,6 +90,7 @@ class Stage:
         Yields:
             The scope that cancels the phase alone.
         """
+        await anyio.lowlevel.checkpoint_if_cancelled()  # its turn came as its session broke
         begin, end = _PHASES[bit]
         self.move(begin)
         whole = False

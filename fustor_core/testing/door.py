@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -74,7 +75,7 @@ class MemoryDoor:
         self._guests: dict[str, Guest] = {}
         self._gone: dict[str, str] = {}
         self._leads = leads
-        self._faults: dict[str, list[Exception]] = {"open": [], "beat": [], "push": []}
+        self._faults: dict[str, list[Exception]] = defaultdict(list)
         self._cut: Exception | None = None
         self._count = 0
         self._news = anyio.Event()
@@ -156,7 +157,7 @@ class MemoryDoor:
 
     async def close(self, session_id: str, caller: Caller = HERE) -> None:
         """The session is over; unknown ones do nothing."""
-        await anyio.lowlevel.checkpoint()
+        await self._arrive("close")
         self.closed.append(session_id)
         self.end(session_id, "unknown")
         self._tell()
@@ -184,7 +185,7 @@ class MemoryDoor:
         return {claim.origin for claim in self.claims if isinstance(claim, Listing)}
 
     def fail(self, where: str, *errors: Exception) -> None:
-        """The next calls of `where` (``open``, ``beat``, ``push``) raise, one error each."""
+        """The next calls (``open``, ``beat``, ``push``, ``close``) raise, one error each."""
         self._faults[where].extend(errors)
 
     def cut(self, error: Exception | None = None) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import anyio
+import pytest
+
 from fustor_core.admission import admit
 from fustor_core.claims import PROTOCOL, Batch, Cell, Key, Origin, Owe, Root, Row, Stamp, edge_row
 from fustor_core.clock import OffsetBounds, PastBounds
 from fustor_core.config.model import Pipe
-from fustor_core.errors import Unreachable
+from fustor_core.errors import StateError, Unreachable
 from fustor_core.lines import LineName, LineRow, aged
 from fustor_core.registry import Registry
+from fustor_core.stage import Stage
+from fustor_core.states.pipeline import PipelineState
+from fustor_core.testing import Rig
 from fustor_core.testing.clock import ManualClock
 from fustor_core.trouble import Trouble
 
@@ -62,3 +68,31 @@ def test_attributes_of_a_directory_are_compared_whole() -> None:
     assert not arbitrator.equal(old, new), "the same key, were they edges"
     edges = [edge_row(Key(0, 9, 5), mode) for mode in (0o40755, 0o40700)]
     assert arbitrator.equal(*edges)
+
+
+async def test_no_phase_begins_for_who_was_cancelled() -> None:
+    """Seeds 1761 and 3941: an audit was due at the instant at which its session broke."""
+    stage = Stage("pipe", lambda move: None)
+    for event in ("start", "ready", "session_lost"):
+        stage.move(event)
+    state = stage.state
+    with anyio.CancelScope() as work:
+        work.cancel()
+        async with stage.phase(PipelineState.AUDIT_PHASE, pytest.fail):
+            pytest.fail("it has begun")
+    assert work.cancelled_caught
+    assert stage.state is state
+    with anyio.CancelScope() as work:
+        work.cancel()
+        await stage.until(lambda: True)
+        pytest.fail("it went on")
+
+
+async def test_a_session_that_fusion_cannot_end_is_no_failure_of_its_pipe() -> None:
+    """Seed 2419: the disk of fusion failed as an agent said goodbye."""
+    rig = Rig()
+    rig.door.fail("close", StateError("the disk failed"))
+    async with rig.running():
+        await rig.reach(66)
+    assert int(rig.pipe.state) == 0
+    assert "the disk failed" in rig.pipe.document()["last_error"]
