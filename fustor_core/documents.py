@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from fustor_core.contracts import Moment
@@ -28,8 +29,12 @@ __all__ = [
 def stamp_text(wall_ns: int) -> str:
     """RFC 3339, UTC, microseconds."""
     seconds, rest = divmod(wall_ns, 1_000_000_000)
-    base = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{base}.{rest // 1000:06d}Z"
+    return f"{_second_text(seconds)}.{rest // 1000:06d}Z"
+
+
+@lru_cache(4096)  # as many sessions tell their times again and again
+def _second_text(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def wall_at(at_us: int, moment: Moment) -> str:

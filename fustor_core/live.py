@@ -1,6 +1,6 @@
 """Live state: which fields of a document have changed, and what a reader has missed. Pure.
 
-The document is nested mappings with text keys; whatever is no mapping is one field, lists too. A
+The document is nested dictionaries with text keys; whatever is none is one field, lists too. A
 change names fields by their paths (the mask) and gives the new values of those that still exist
 (the payload). So a reader that is behind by any number of updates catches up with one: the union
 of the masks that it missed, and the values of now. Only masks are kept, and nobody needs a queue.
@@ -45,8 +45,9 @@ def live_document(
         "process": _unclocked(process),
         "views": {str(view["view"]): _unclocked(view) for view in status.get("views") or ()},
         "pipes": {str(pipe["id"]): _unclocked(pipe) for pipe in status.get("pipes") or ()},
-        "sessions": {str(one["session_id"]): _unclocked(one) for one in sessions},
-        "jobs": {str(job["id"]): _unclocked(job) for job in jobs},
+        # Nothing in these is clocked, and there may be thousands of them.
+        "sessions": {str(one["session_id"]): one for one in sessions},
+        "jobs": {str(job["id"]): job for job in jobs},
     }
 
 
@@ -218,7 +219,7 @@ def _compare(old: Document, new: Document, path: Path, found: list[Path]) -> Non
         before = old.get(name, _NOTHING)
         if before is value:
             continue
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
+        if isinstance(before, dict) and isinstance(value, dict):
             _compare(before, value, (*path, name), found)
         elif before != value or type(before) is not type(value):
             found.append((*path, name))
@@ -226,7 +227,7 @@ def _compare(old: Document, new: Document, path: Path, found: list[Path]) -> Non
 
 def _unclocked(document: Document) -> dict[str, Any]:
     return {
-        name: _unclocked(value) if isinstance(value, Mapping) else value
+        name: _unclocked(value) if isinstance(value, dict) else value
         for name, value in document.items()
         if name not in CLOCKED
     }

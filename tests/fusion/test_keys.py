@@ -9,6 +9,7 @@ from fustor_core.contracts import Access, Caller
 from fustor_core.errors import Forbidden, SessionObsoletedError
 from fustor_core.fusion import Fusion
 from fustor_core.key_store import KeyStore
+from fustor_core.live import CLOCKED
 
 from .party import Agent, Party, file
 
@@ -104,5 +105,6 @@ async def test_a_key_that_was_rotated_or_is_unknown_holds_no_agent(party: Party)
         assert [d["key_id"] for d in documents] == [new]
         assert documents[0]["client_ip"] == "10.0.0.2"
         assert len(documents[0]["offset_us"]) == 2
+        assert not CLOCKED & set(documents[0]), "watchers are told sessions as they are"
         await keys.revoke(new)
         await fusion.open(hello, caller((await keys.create(rights))["id"]))
