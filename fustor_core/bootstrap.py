@@ -155,7 +155,7 @@ class House:
             premises.page = f"#code={self.fusion.link(PAGE_RIGHTS)}"
         self.fusion.consent = self.recording.allowed
         forests = Forests(lambda: self.loaded.config.forests, self.fusion.query)
-        self.fusion.outer |= forests.commands()
+        self.fusion.outer |= {**forests.commands(), "runs": self.recording.runs}
         for name in config.views:
             premises.add_view(name)
         for name in config.receivers:
@@ -165,7 +165,7 @@ class House:
         for name, pipe in config.pipes.items():
             if not pipe.disabled:
                 premises.add_pipe(name)
-        self.recording.open(secrets=frozenset({premises.key}))
+        self.recording.open(secrets=frozenset({premises.key}), stir=self.fusion.stir)
 
     def _begin_recording(self) -> None:
         """What happens from now on belongs to the state of this run.

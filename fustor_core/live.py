@@ -22,23 +22,28 @@ CLOCKED = frozenset({"age_s", "fusion_time_us", "logical_time", "uptime_s"})
 
 SAMPLED = frozenset(
     """acked as_of as_of_us backoff_s bytes debts dirs entries files journal_bytes last_ack_at
-    last_active_at memory_bytes offset_us others progress queue suspects unacked_bytes
+    last_active_at memory_bytes offset_us others packs progress queue suspects unacked_bytes
     watched_dirs""".split()
 )
 """Fields of a node that flow; every other one is a discrete fact, which is told soon."""
 
+RUNS = "runs"
 NODE_DEPTH = 2  # ("views", "projects"): from here on a path names fields, not things
 UPDATES_KEPT = 1024
 PATHS_KEPT = 65536
 
 
 def live_document(
-    status: Document, sessions: Iterable[Document], jobs: Iterable[Document]
+    status: Document,
+    sessions: Iterable[Document],
+    jobs: Iterable[Document],
+    runs: Iterable[Document] = (),
 ) -> dict[str, Any]:
     """Everything that lives in a process, things by their names.
 
     Args:
         status: as `fustor status` has it. sessions, jobs: as their lists have them.
+        runs: as `run_document` makes them.
     """
     process = {key: value for key, value in status.items() if key not in ("views", "pipes")}
     return {
@@ -48,6 +53,7 @@ def live_document(
         # Nothing in these is clocked, and there may be thousands of them.
         "sessions": {str(one["session_id"]): one for one in sessions},
         "jobs": {str(job["id"]): job for job in jobs},
+        RUNS: {str(run["id"]): run for run in runs},
     }
 
 
@@ -114,6 +120,8 @@ def spelled(path: Path) -> str:
 
 def is_sampled(path: Path) -> bool:
     """Whether a change there may wait for the next tick."""
+    if path[0] == RUNS:  # names below it are of nodes and of what they made
+        return path[-1] == "execution_time"
     return any(part in SAMPLED for part in path[NODE_DEPTH:])
 
 

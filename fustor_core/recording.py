@@ -28,7 +28,7 @@ from fustor_core.state_runs.hook_files import hooks_in, hooks_in_file
 from fustor_core.state_runs.hooking import Hooks, Listener
 from fustor_core.state_runs.journal import RunJournal, header_after, header_at
 from fustor_core.state_runs.ledger import Fact, Ledger
-from fustor_core.state_runs.records import ExecutionContext, RunState
+from fustor_core.state_runs.records import ExecutionContext, RunState, run_document
 from fustor_core.state_runs.sealing import Keyring, read_keyring
 
 LOOK_S = 5.0
@@ -127,13 +127,20 @@ class Recording:
         """
         await self._opened().allowed(what, arguments)
 
+    async def runs(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The runs that live in this process: one, as watchers are told of it."""
+        ledger = self.ledger
+        return {"runs": [] if ledger is None else [run_document(ledger.state, str(ledger.phase))]}
+
     # ---- life
 
-    def open(self, *, secrets: frozenset[str] = frozenset()) -> None:
+    def open(
+        self, *, secrets: frozenset[str] = frozenset(), stir: Callable[[], None] = lambda: None
+    ) -> None:
         """Everything is built: the run's header and context are made, and its folder.
 
         Args:
-            secrets: more texts that are told nobody.
+            secrets: more texts that are told nobody. stir: called after each change.
 
         Raises:
             StateError: the history cannot be kept where it should be.
@@ -159,6 +166,7 @@ class Recording:
             warn=self._warn,
             on_move=self._on_move,
         )
+        self.ledger.on_commit.append(lambda commit, moved: stir())
         for fact in self._early:
             self.ledger.note(fact)
         self._early.clear()

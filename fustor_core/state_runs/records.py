@@ -71,6 +71,9 @@ class ExecutionContext(msgspec.Struct, frozen=True):
     artifacts: Mapping[str, str] = {}
 
 
+UNTOLD = ("environment_vars",)
+"""Of the context, what watchers have no use for: it stands in the history."""
+
 NODE_FIELDS = NodeState.__struct_fields__
 CONTEXT_FIELDS = ExecutionContext.__struct_fields__
 
@@ -149,3 +152,18 @@ class Mutation:
 def dotted(path: Field) -> str:
     """A field as people see it."""
     return ".".join(path)
+
+
+def run_document(state: RunState, phase: str) -> dict[str, Any]:
+    """A run as watchers of the live state are told of it.
+
+    Args:
+        phase: of its life.
+    """
+    context: dict[str, Any] = msgspec.to_builtins(state.context)
+    return {
+        **msgspec.to_builtins(state.header),
+        "phase": phase,
+        "nodes": {name: msgspec.to_builtins(node) for name, node in state.nodes.items()},
+        "context": {name: value for name, value in context.items() if name not in UNTOLD},
+    }

@@ -84,6 +84,19 @@ def test_only_fields_that_differ_are_named() -> None:
     assert picked(later, difference(live, later)) == {"views": {"v": {"state": 8}}}
 
 
+def test_of_a_run_only_the_time_of_its_nodes_flows() -> None:
+    node = {"status": "executing", "execution_time": 0.5, "output_payload": None}
+    run = {"id": "pipeline_1", "nodes": {"snapshot_files": node}}
+    live = live_document(STATUS, [], [], [run])
+    place = ("runs", "pipeline_1", "nodes", "snapshot_files")
+    done = {**node, "status": "succeeded", "execution_time": 2.0, "output_payload": {"files": 3}}
+    later = live_document(STATUS, [], [], [{**run, "nodes": {"snapshot_files": done}}])
+    mask = difference(live, later)
+    assert set(mask) == {(*place, field) for field in node}
+    assert [path[-1] for path in mask if is_sampled(path)] == ["execution_time"]
+    assert not is_sampled((*place, "output_payload", "files")), "a result is a fact"
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [({"a": 1}, {"a": True}), ({"a": 0}, {"a": None}), ({"a": {}}, {"a": []})]
 )

@@ -26,7 +26,7 @@ from fustor_core.contracts import Access, Ask
 from fustor_core.errors import FustorError
 from fustor_core.live import Reel, live_document
 from fustor_receiver_http.problems import refuse
-from fustor_receiver_http.scopes import access_of, covered_of
+from fustor_receiver_http.scopes import access_of, covered_of, everything
 from fustor_receiver_http.streams import Streams
 
 SOCKET = f"{BASE}/state/ws"
@@ -132,10 +132,11 @@ class Live:
             status = self._ask.status()
             listed = await self._ask.command("sessions", {"view": None})
             jobs = await self._ask.command("jobs", {"brief": True})
+            runs = await self._ask.command("runs", {})
         except FustorError:
             return  # what cannot be said now is said at the next look
         for hall in halls:
-            hall.turn(_seen(hall.access, status, listed, jobs), sampled=sampled)
+            hall.turn(_seen(hall.access, status, listed, jobs, runs), sampled=sampled)
 
     # ---- watching
 
@@ -266,14 +267,19 @@ class Watcher:
 
 
 def _seen(
-    access: Access, status: dict[str, Any], listed: dict[str, Any], jobs: dict[str, Any]
+    access: Access,
+    status: dict[str, Any],
+    listed: dict[str, Any],
+    jobs: dict[str, Any],
+    runs: dict[str, Any],
 ) -> dict[str, Any]:
-    """The live document as the holder of a key may see it."""
+    """The live document as the holder of a key may see it; a run is about all views and pipes."""
     views = covered_of(access, "read", status.get("views") or ())
     pipes = covered_of(access, "read", status.get("pipes") or (), pipe="id")
     sessions = covered_of(access, "read", listed.get("sessions") or (), pipe="pipe")
     asked_for = covered_of(access, "scan", jobs.get("jobs") or ())
-    return live_document({**status, "views": views, "pipes": pipes}, sessions, asked_for)
+    lived = runs.get("runs") or () if everything(access) and "read" in access.rights else ()
+    return live_document({**status, "views": views, "pipes": pipes}, sessions, asked_for, lived)
 
 
 def _place(query: bytes) -> Resume:

@@ -88,7 +88,7 @@ async def test_the_first_frame_is_the_whole_state(served: Any) -> None:
     async with watching(served) as reader:
         frame = await reader.take()
     assert frame["base_seq"] == 0
-    assert frame["update_mask"] == ["process", "views", "pipes", "sessions", "jobs"]
+    assert frame["update_mask"] == ["process", "views", "pipes", "sessions", "jobs", "runs"]
     assert reader.state["views"]["v"]["quality"]["complete"] is True
     assert "age_s" not in reader.state["views"]["v"]["quality"]
     assert reader.state["pipes"] == {"p": {"id": "p", "state": 66, "queue": 4}}
@@ -170,7 +170,7 @@ async def test_who_cannot_resume_begins_anew(served: Any, query: str) -> None:
         await first.take()
     async with watching(served, query.replace("R", first.run)) as second:
         assert (await second.take())["base_seq"] == 0
-        assert set(second.state) == {"process", "views", "pipes", "sessions", "jobs"}
+        assert set(second.state) == {"process", "views", "pipes", "sessions", "jobs", "runs"}
 
 
 async def test_a_reader_may_ask_again(served: Any) -> None:
@@ -210,6 +210,23 @@ async def test_a_key_that_ends_closes_its_socket_alone(served: Any) -> None:
         served.ask.pipes[0]["state"] = 8
         served.ask.stir()
         await other.until(lambda state: state["pipes"]["p"]["state"] == 8)
+
+
+async def test_a_run_is_seen_with_a_key_that_holds_for_all(served: Any) -> None:
+    node = {"status": "executing"}
+    served.ask.lists["runs"] = {"runs": [{"id": "r", "nodes": {"snapshot_v": node}}]}
+    async with watching(served) as reader:
+        await reader.take()
+        assert reader.state["runs"]["r"]["nodes"] == {"snapshot_v": {"status": "executing"}}
+        done = {"id": "r", "nodes": {"snapshot_v": {"status": "succeeded"}}}
+        served.ask.lists["runs"] = {"runs": [done]}
+        served.ask.stir()
+        assert (await reader.take())["update_mask"] == ["runs.r.nodes.snapshot_v.status"]
+    made = await served.ask.keys.create(keys.asked(["read"], ["v"]))
+    limited = {"additional_headers": {"Authorization": f"Bearer {made['key']}"}}
+    async with watching(served, **limited) as reader:
+        await reader.take()
+        assert reader.state["runs"] == {}
 
 
 async def test_a_watcher_sees_what_its_key_covers(served: Any) -> None:
