@@ -10,11 +10,14 @@ import pytest
 
 from fustor_core.claims import Key
 from fustor_core.testing.sim.campaign import run_seed, smaller
+from fustor_core.testing.sim.faults import Fault
 from fustor_core.testing.sim.loop import Clock, Standstill, VirtualLoop
 from fustor_core.testing.sim.mount import Mount
+from fustor_core.testing.sim.options import draw
 from fustor_core.testing.sim.runs import Ledger, Part
 from fustor_core.testing.sim.storage import Storage
 from fustor_core.testing.sim.times import Times
+from fustor_core.testing.sim.world import run_world
 
 
 def storage() -> Storage:
@@ -103,3 +106,27 @@ def test_a_bound_that_is_understated_is_found() -> None:
 
 def test_histories_are_by_key() -> None:
     assert storage().story(Key(0, 1, 1), b"a") == []
+
+
+def test_what_was_gone_for_an_instant_was_gone() -> None:
+    """The kernel tells both halves of `rm x; mkdir x`, however quick it was."""
+    tree = storage()
+    tree.begin(100)
+    tree.create(tree.root, b"a")
+    tree.begin(200)
+    tree.remove(tree.root, b"a")
+    tree.create(tree.root, b"a")
+    again = (tree.root.kids or {})[b"a"].value
+    key = tree.root.key
+    assert tree.held(key, b"a", None, 150, 250) is not None
+    assert tree.held(key, b"a", None, 101, 199) is None
+    assert tree.held(key, b"a", None, 201, 250) is None
+    assert tree.held(key, b"a", again, 201, 250) is not None
+
+
+def test_an_agent_that_is_killed_twice_starts_once_more() -> None:
+    options = draw(0, hosts=1, length_s=4.0, features=frozenset({"kill"}))
+    kills = [Fault(1_000_000, "kill", 0, 900_000, "", 1)] * 2
+    world = run_world(options, [], kills)
+    assert world.counts["fault.kill"] == 2
+    assert world.agents[0].starts == 2

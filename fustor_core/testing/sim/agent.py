@@ -33,7 +33,8 @@ class Agent:
         number: which one. point, count: see `Server`. promised: told what fusion has promised.
 
     Attributes:
-        pipe: of the running process, None while there is none.
+        pipe: of the running process, None while there is none. over: its process has ended; whoever
+            starts the next one, makes a new event of it.
     """
 
     def __init__(
@@ -107,7 +108,6 @@ class Agent:
         """One process, until it is killed or stopped."""
         options, rng = self.options, self.machine.rng
         self.starts += 1
-        self.over = anyio.Event()
         self.source = source = SimSource(
             self.eyes,
             watches=True,

@@ -233,7 +233,11 @@ class Storage:
             self._names.setdefault(key, []).append(name)
         times, values = story
         if self._noted.get((key, name)) is not None and times:
-            values[-1] = value  # no look falls into the middle of an operation
+            if values[-1] is None and value is not None:  # gone and back: the kernel tells both
+                times.append(self.now_us)
+                values.append(value)
+            else:
+                values[-1] = value  # no look falls into the middle of an operation
         elif not values or values[-1] != value:
             times.append(self.now_us)
             values.append(value)

@@ -283,10 +283,12 @@ class World:
                 await anyio.sleep(AGAIN_S)  # its disk may fail at the start, too
 
     async def restart_agent(self, agent: Agent, after_s: float) -> None:
-        """An agent starts again."""
+        """An agent starts again, if nobody else has started it meanwhile."""
         await agent.over.wait()
         await anyio.sleep(after_s)
-        self.group.start_soon(agent.run)
+        if agent.over.is_set():
+            agent.over = anyio.Event()
+            self.group.start_soon(agent.run)
 
 
 def run_world(
