@@ -22,6 +22,8 @@ ALLOWED = frozenset(
 SECRET_NAME = re.compile(
     r"(^|_)(key|password|passwd|pwd|secret|token|credentials?|passphrase|auth)(_|$)", re.IGNORECASE
 )
+PLACE_NAME = re.compile(r"^(OLD)?PWD$|_(file|path|dir|sock)$", re.IGNORECASE)
+"""Named like a secret, but a place: where a shell stands, where a key lies."""
 LEAST_SECRET = 6
 """What is shorter is no secret, and would be found in every second word."""
 _URL_SECRET = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]*)@")
@@ -54,7 +56,10 @@ def secrets_of(environ: Mapping[str, str], more: Iterable[str] = ()) -> frozense
     return frozenset(
         value
         for name, value in environ.items()
-        if name not in allowed and SECRET_NAME.search(name) and len(value) >= LEAST_SECRET
+        if name not in allowed
+        and SECRET_NAME.search(name)
+        and not PLACE_NAME.search(name)
+        and len(value) >= LEAST_SECRET
     )
 
 

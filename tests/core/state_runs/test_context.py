@@ -41,6 +41,14 @@ def test_what_is_named_like_a_secret_is_one() -> None:
     assert secrets_of(environ, ["API_TOKEN"]) == {"abcdefgh"}
 
 
+def test_a_place_is_no_secret() -> None:
+    """Else a directory that `fustor up` was started in would be masked wherever it is told."""
+    places = {"PWD": "/srv/data", "OLDPWD": "/srv/data", "FUSTOR_KEY_FILE": "/etc/fustor/key"}
+    assert secrets_of({**places, "SSH_AUTH_SOCK": "/run/agent", "DB_PWD": "hunter22"}) == {
+        "hunter22"
+    }
+
+
 def test_a_secret_is_found_in_each_form() -> None:
     scrub = Scrubber([SECRET])
     for form in (
