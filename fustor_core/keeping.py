@@ -33,6 +33,7 @@ from fustor_core.journal import GroupCommit, Journal, Payload
 from fustor_core.lines import LineRow, Lines, aged
 from fustor_core.replay import OF_VIEW, Replay, Taken
 from fustor_core.roll import Roll
+from fustor_core.state.files import make_folder
 from fustor_core.upkeep import Upkeep
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class Keeping:
             StateError: the state is of a newer version, or its disk failed.
         """
         lsn, raw = 0, b""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.folder)
         if isinstance(self.view, Durable):
             lsn, raw = self.view.open(self.folder, name)
         meta = frames.decode(raw, Meta) if raw else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hmac
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,10 +40,16 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Stored(msgspec.Struct):
-    """The file `keys.json`."""
+    """The file `keys.json`; `check` is over all else, under the pepper."""
 
     format: int
+    check: str = ""
     keys: list[Row] = []
+
+    def checked(self, pepper: bytes) -> str:
+        """What `check` must be."""
+        content = msgspec.json.encode(Stored(self.format, "", self.keys))
+        return hmac.new(pepper, content, "sha256").hexdigest()
 
 
 def read_keys(folder: Path) -> tuple[bytes | None, dict[str, Key]]:
@@ -59,15 +66,21 @@ def read_keys(folder: Path) -> tuple[bytes | None, dict[str, Key]]:
         content, pepper = _read(folder / TABLE), _read(folder / PEPPER)
     except OSError as error:
         raise StateError(f"{error.filename}: {error.strerror or error}") from error
-    table = {} if content is None else _decoded(folder / TABLE, content)
-    if pepper is None and not table:
-        return None, table
+    stored = None if content is None else _decoded(folder / TABLE, content)
+    if pepper is None and (stored is None or not stored.keys):
+        return None, {}
     if pepper is None or len(pepper) != PEPPER_BYTES:
         raise StateError(
             f"{folder / PEPPER} is missing or damaged: no key can be checked without it",
             remedy=f"put it back from a copy, or move {folder / 'keys.*'} away: all keys end then",
         )
-    return pepper, table
+    if stored is not None and not _same(stored, pepper):
+        both = folder / "keys.*"
+        raise StateError(
+            f"{folder / TABLE} or {folder / PEPPER} is damaged: they do not belong together",
+            remedy=f"put both back from a copy, or move {both} away: all keys end then",
+        )
+    return pepper, {} if stored is None else _table(stored)
 
 
 def write_keys(folder: Path, pepper: bytes, keys: Iterable[Key]) -> None:
@@ -90,7 +103,9 @@ def write_keys(folder: Path, pepper: bytes, keys: Iterable[Key]) -> None:
         )
         for key in keys
     ]
-    content = msgspec.json.format(msgspec.json.encode(Stored(FORMAT, rows)), indent=1) + b"\n"
+    stored = Stored(FORMAT, "", rows)
+    stored.check = stored.checked(pepper)
+    content = msgspec.json.format(msgspec.json.encode(stored), indent=1) + b"\n"
     try:
         if not (folder / PEPPER).exists():
             write_atomic(folder / PEPPER, pepper)
@@ -132,7 +147,7 @@ def _read(path: Path) -> bytes | None:
         return file.read()
 
 
-def _decoded(path: Path, content: bytes) -> dict[str, Key]:
+def _decoded(path: Path, content: bytes) -> Stored:
     remedy = f"put it back from a copy, or move {path} away: all keys end then"
     try:
         found = msgspec.json.decode(content, type=Stored)
@@ -143,6 +158,15 @@ def _decoded(path: Path, content: bytes) -> dict[str, Key]:
             f"{path} has format {found.format}; this version reads up to {FORMAT}",
             remedy="use the version that wrote it, or a newer one",
         )
+    return found
+
+
+def _same(stored: Stored, pepper: bytes) -> bool:
+    """Whether the table was written with this pepper, and as it is."""
+    return hmac.compare_digest(stored.check.encode(), stored.checked(pepper).encode())
+
+
+def _table(stored: Stored) -> dict[str, Key]:
     return {
         row.id: Key(
             id=row.id,
@@ -155,5 +179,5 @@ def _decoded(path: Path, content: bytes) -> dict[str, Key]:
             revoked_us=row.revoked_us,
             last_used_us=row.last_used_us,
         )
-        for row in found.keys
+        for row in stored.keys
     }

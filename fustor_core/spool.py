@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from fustor_core.claims import Owe, Owed
-from fustor_core.state.files import FOLDER_MODE, write_atomic
+from fustor_core.state.files import make_folder, write_atomic
 
 FORMAT = 1
 DIGEST_BYTES = 16
@@ -113,7 +113,8 @@ class Spool:
         return found.left if found.format == FORMAT else _RUNNING
 
     def _write(self, path: Path, left: Left) -> None:
-        path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        if not path.parent.exists():
+            make_folder(path.parent)
         body = msgspec.msgpack.encode(_File(FORMAT, left))
         write_atomic(path, _digest(body) + body)
 

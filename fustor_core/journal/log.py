@@ -13,6 +13,7 @@ from typing import NoReturn, Self
 from fustor_core.errors import DiskFull, StateError
 from fustor_core.journal.frames import Segment, create_segment, frame_head, read_frames
 from fustor_core.journal.recovery import Recovery, recover
+from fustor_core.state.files import make_folder
 
 SEGMENT_BYTES = 64 << 20
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -88,7 +89,7 @@ class Journal:
             StateError: the directory cannot be used, or a newer version wrote it.
         """
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder)
             segments, highest, recovery = recover(folder, after, fdatasync)
             if segments:  # what a killed process wrote is counted now, and may be acknowledged
                 _harden(segments[-1].path, fdatasync)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fustor_core.state.files import is_inside, sync_folder, write_atomic
+from fustor_core.state.files import is_inside, make_folder, sync_folder, write_atomic
 from fustor_core.state.home import AgentIdentity, StateDirectory, resolve_home
 from fustor_core.state.locks import Holder, Lock, lock_holder, take_lock
 from fustor_core.state.mounts import Mount, mount_of, parse_mountinfo
@@ -18,6 +18,7 @@ __all__ = [
     "connect_socket",
     "is_inside",
     "lock_holder",
+    "make_folder",
     "mount_of",
     "parse_mountinfo",
     "resolve_home",

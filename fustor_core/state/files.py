@@ -37,6 +37,22 @@ def write_atomic(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(folder: Path, *, mode: int = FOLDER_MODE) -> None:
+    """Make a folder and those above it, if missing, and their names durable.
+
+    Its own name is made durable also when it is there: who made it may have been killed.
+
+    Raises:
+        OSError: it cannot be made, or something else stands there.
+    """
+    missing = [folder]
+    while not os.path.lexists(missing[-1].parent):
+        missing.append(missing[-1].parent)
+    for one in reversed(missing):
+        one.mkdir(mode=mode, exist_ok=True)
+        sync_folder(one.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

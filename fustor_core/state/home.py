@@ -11,12 +11,12 @@ import secrets
 import socket
 import stat
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from fustor_core.errors import StateError
-from fustor_core.state.files import FOLDER_MODE, sync_folder, write_atomic
+from fustor_core.state.files import FOLDER_MODE, make_folder, write_atomic
 from fustor_core.state.locks import Holder, Lock, lock_holder, take_lock
 from fustor_core.state.mounts import MOUNTINFO, mount_of
 
@@ -202,15 +202,8 @@ class StateDirectory:
 
     def _make_folder(self, folder: Path, *, tighten: bool) -> None:
         """Make `folder` 0700 when it is missing; one that is there must belong to us."""
-        missing = []
-        place = folder
-        while not os.path.lexists(place):
-            missing.append(place)
-            place = place.parent
-        for one in reversed(missing):
-            with suppress(FileExistsError):  # agent and fusion may start at the same moment
-                one.mkdir(mode=FOLDER_MODE)
-            sync_folder(one.parent)
+        if not os.path.lexists(folder):
+            make_folder(folder)  # agent and fusion may start at the same moment
         facts = folder.stat()
         if not stat.S_ISDIR(facts.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))

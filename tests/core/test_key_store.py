@@ -242,6 +242,7 @@ DAMAGES: list[tuple[str, bytes | None, str]] = [
     (TABLE, b'{"format": 2}', "reads up to 1"),
     (PEPPER, None, "missing or damaged"),
     (PEPPER, b"short", "missing or damaged"),
+    (PEPPER, b"another".ljust(32), "do not belong together"),
 ]
 
 
@@ -257,6 +258,23 @@ async def test_damage_is_said_with_a_remedy(
     with pytest.raises(StateError, match=words) as caught:
         opened(tmp_path)
     assert caught.value.remedy
+
+
+async def test_a_single_bit_of_either_file_is_noticed(tmp_path: Path) -> None:
+    await opened(tmp_path).create(READ)
+    for path in (tmp_path / TABLE, tmp_path / PEPPER):
+        whole = path.read_bytes()
+        for place in range(len(whole)):
+            harmed = bytearray(whole)
+            harmed[place] ^= 1 << place % 7
+            path.write_bytes(harmed)
+            try:
+                known = opened(tmp_path).documents()
+            except StateError:
+                continue
+            assert chr(whole[place]).isspace(), f"{path.name}: byte {place}: {known}"
+        path.write_bytes(whole)
+    assert len(opened(tmp_path).documents()) == 1
 
 
 # A process that kills itself before its N-th call that touches the disk.

@@ -14,6 +14,7 @@ from .machine import Machine
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=1000, help="kill -9 of the fusion server")
+    parser.addoption("--cuts", type=int, default=300, help="power cuts of the fusion server")
     parser.addoption("--agent-kills", type=int, default=60, help="kill -9 of an agent")
     parser.addoption("--trials", type=int, default=100, help="vanished mounts and wrong disks")
     parser.addoption("--crowd", type=int, default=10_000, help="sessions at the same time")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,6 +39,7 @@ class Pusher:
     Attributes:
         lists_root: its first batch has a listing of the root, which is empty.
         sure: what was acknowledged, view path → size. under_way: what was not answered yet.
+        told_at: each acknowledged batch, and when that was known, in seconds of the wall clock.
     """
 
     def __init__(self, port: int, key: str, name: str) -> None:
@@ -46,6 +49,7 @@ class Pusher:
         self.sure: dict[str, int | None] = {}
         self.under_way: Batch | None = None
         self.acked = 0
+        self.told_at: list[tuple[float, Batch]] = []
         self.told: Counter[str] = Counter()
         """How often: sessions, cut off, sent again, refused with a status."""
         self._rng = random.Random(name)
@@ -85,6 +89,7 @@ class Pusher:
         assert reply.status_code == 200, f"{self.name}: {reply.status_code} {reply.text[:500]}"
         assert not reply.json()["quarantined"], reply.text
         self.acked += 1
+        self.told_at.append((time.time(), self.under_way))
         self.sure.update(self.under_way.changes)
         self.under_way = None
 
@@ -128,20 +133,29 @@ class Pusher:
 
     # ---- what must be there
 
-    def faults(self, view: dict[str, int]) -> list[str]:
-        """What of its acknowledged batches the view lacks, or has otherwise; [] when nothing.
+    def known(self, at: float) -> tuple[dict[str, int | None], dict[str, int | None]]:
+        """What was acknowledged by then, and what may have been under way."""
+        sure: dict[str, int | None] = {}
+        for when, batch in self.told_at:
+            if when >= at:
+                return sure, batch.changes
+            sure.update(batch.changes)
+        return sure, self.under_way.changes if self.under_way else {}
+
+    def faults(self, view: dict[str, int], at: float = math.inf) -> list[str]:
+        """What of its batches the view lacks that were acknowledged, by then; [] when nothing.
 
         The batch that was under way is there whole, or not at all.
         """
-        new = self.under_way.changes if self.under_way else {}
+        sure, new = self.known(at)
         found = [
             f"{path}: acknowledged {size}, the view has {view.get(path)}"
-            for path, size in self.sure.items()
+            for path, size in sure.items()
             if path not in new and view.get(path) != size
         ]
-        differ = {path for path, size in new.items() if self.sure.get(path) != size}
+        differ = {path for path, size in new.items() if sure.get(path) != size}
         there = {path for path in differ if view.get(path) == new[path]}
-        was = {path for path in differ if view.get(path) == self.sure.get(path)}
+        was = {path for path in differ if view.get(path) == sure.get(path)}
         if (there and was) or there | was != differ:
             found.append(f"half a batch is there: {sorted(there)} of {sorted(differ)}")
         return found

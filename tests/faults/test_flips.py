@@ -13,7 +13,7 @@ import pytest
 
 from tests.hosts.conftest import place as place  # noqa: PLC0414
 from tests.hosts.conftest import times as times  # noqa: PLC0414
-from tests.hosts.world import END_S, VIEW, AgentHost, Site, until
+from tests.hosts.world import END_S, AgentHost, Site, until
 
 from .campaign import Campaign
 from .ledger import Ledger
@@ -71,21 +71,6 @@ def harms(home: Path, flips: int) -> Iterator[Harm]:
         yield Harm(file, "cut", 0)
 
 
-def started(home: Path, words: tuple[str, ...], part: str, pristine: WarmHost) -> WarmHost:
-    """A program on that home, with the process that forks it."""
-    host = WarmHost(home, *words, part=part)
-    host.starter = pristine.starter
-    return host
-
-
-def seen(host: WarmHost) -> dict[str, int]:
-    """Path → size of every file; nothing, when the view does not even know its root."""
-    if host.ask(f"/views/{VIEW}/stat", path="/") is None:
-        return {}
-    entries, _ = host.entries(VIEW)
-    return {e["path"]: e["size"] for e in entries if e["type"] == "file"}
-
-
 def judged(host: WarmHost, harm: Harm, true: dict[str, int], *, unnoticed: bool) -> str:
     """What became of a server that was started on a harmed home."""
     process = host.launch()
@@ -96,7 +81,7 @@ def judged(host: WarmHost, harm: Harm, true: dict[str, int], *, unnoticed: bool)
         assert process.returncode == STATE_ERROR, f"{harm}: {said}"
         assert "remedy" in said, f"{harm}: {said}"
         return "refused"
-    view = seen(host)
+    view = host.files()
     noticed = any(word in host.tail() for word in DAMAGED)
     if view != true and not unnoticed:
         lost = sorted(set(true.items()) ^ set(view.items()))[:4]
@@ -123,7 +108,7 @@ def test_harm_to_the_servers_state(tmp_path: Path, amount: int, ledger: Ledger) 
             shutil.copytree(campaign.host.home, home, ignore=shutil.ignore_patterns("*.sock"))
             unnoticed = harm.hides(home)
             harm.do(home)
-            host = started(home, campaign.host.words, "fusion", campaign.host)
+            host = campaign.host.on(home)
             try:
                 with ledger.telling("flips") as noted:
                     outcome = judged(host, harm, true, unnoticed=unnoticed)

@@ -17,6 +17,7 @@ KINDS = (
     *("read", "accept4", "openat", "close", "epoll_wait", "futex"),
 )
 """System calls that make something durable, or tell it to somebody; and those between them."""
+WATCHED = ("-e", f"trace={','.join(KINDS)}")
 _CALL = re.compile(r"^(\d+) +([a-z_0-9]+)\(")
 
 
@@ -37,12 +38,13 @@ class Traced:
     """strace beside a program of `Host`: from its first call on, or once it has started.
 
     Args:
-        host: not started. trace: where strace writes what it saw.
+        host: not started. trace: where strace writes what it saw. watched: what it shall see.
     """
 
-    def __init__(self, host: Host, trace: Path) -> None:
+    def __init__(self, host: Host, trace: Path, watched: tuple[str, ...] = WATCHED) -> None:
         self.host = host
         self.trace = trace
+        self._watched = watched
         self._plain = host.command
         self._tracer: subprocess.Popen[bytes] | None = None
 
@@ -67,8 +69,7 @@ class Traced:
         assert b"attached" in said or not self.runs, said
 
     def _strace(self, words: tuple[str, ...]) -> tuple[str | Path, ...]:
-        kinds = ["-e", f"trace={','.join(KINDS)}", "-e", "signal=none"]
-        return ("strace", "-f", "-o", self.trace, *kinds, *words)
+        return ("strace", "-f", "-o", self.trace, *self._watched, "-e", "signal=none", *words)
 
     @property
     def runs(self) -> bool:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 
-from tests.hosts.world import Host
+from tests.hosts.world import VIEW, Host
 
 PR_SET_PDEATHSIG = 1
 ROOT = Path(__file__).parents[2]
@@ -93,6 +93,20 @@ class WarmHost(Host):
         self.starter.stdin.write(json.dumps([words, str(self.log)]).encode() + b"\n")
         self.process = Forked(self.starter, int(self.starter.stdout.readline()))  # type: ignore[assignment]
         return self.process  # type: ignore[return-value]
+
+    def on(self, home: Path) -> WarmHost:
+        """The same program on another home, started by the same process; not started."""
+        host = WarmHost(home, *self.words, part=self.part)
+        host.starter = self.starter
+        return host
+
+    def files(self) -> dict[str, int]:
+        """Path → size of every file; nothing, when the view does not even know its root."""
+        top = self.ask(f"/views/{VIEW}/stat", path="/")
+        if top is None or top["entry"] is None:
+            return {}
+        entries, _ = self.entries(VIEW)
+        return {e["path"]: e["size"] for e in entries if e["type"] == "file"}
 
     def close(self) -> None:
         """End the program, then what has started it."""

@@ -84,6 +84,8 @@ class Book:
         """
         with self._writing:
             self._folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+            with suppress(PermissionError):  # who may not read what stands above may not sync it
+                sync_folder(self._folder.parent)
             if self._lock < 0:
                 self._take()
             self._last = 0
