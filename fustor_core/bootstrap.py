@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from fustor_core.building import Builder
 from fustor_core.config import AGENT, FUSION, ROLES, Loaded
-from fustor_core.contracts import Access, Asset
+from fustor_core.contracts import ASKER, Access, Asker, Asset
 from fustor_core.desk import Desk, problem
 from fustor_core.drift import Drift
 from fustor_core.driven import NAME, Driven
@@ -29,6 +29,7 @@ from fustor_core.fusion import Fusion
 from fustor_core.fusion_pipe import FusionPipeline
 from fustor_core.key_store import KeyStore
 from fustor_core.machine import Move
+from fustor_core.minutes import Minutes
 from fustor_core.notice import Notice
 from fustor_core.pipeline import AgentPipeline
 from fustor_core.premises import Premises
@@ -88,6 +89,7 @@ class House:
         builder = Builder(
             loaded, self.registry, self.state, part, warn=self._warn, moved=self._moved
         )
+        self.minutes = Minutes(loaded, self.state, self._warn)
         socket = str(self.state.socket(part))
         self.premises = Premises(builder, self.engine, tell, socket)
         self._drift = Drift(
@@ -125,9 +127,10 @@ class House:
         self.state.prepare(version=version("fustor"))
         role = "up" if self.roles == ROLES else self.roles[0]
         held.enter_context(self.state.lock(role, self.roles))
+        self._begin_recording()
+        self.minutes.open(held, self._secrets)
         for plugin in self.registry.load_hooks():
             self._warn(f"plugin {plugin.name} could not be loaded: {plugin.error}")
-        self._begin_recording()
         premises, config = self.premises, self.loaded.config
         desk = Desk(
             lambda: self.loaded,
@@ -150,6 +153,7 @@ class House:
             keys=keys,
             assets=self._assets,
             vis_update_rate=lambda: self.loaded.config.state.vis_update_rate,
+            clerk=self.minutes.clerk,
         )
         if premises.key and self._assets():
             premises.page = f"#code={self.fusion.link(PAGE_RIGHTS)}"
@@ -174,6 +178,7 @@ class House:
             ConfigError: a key, or a file of hooks, cannot be used.
         """
         plans = plans_of(self.loaded, self.state.executions, os.environ)
+        self._secrets = plans.secrets
         self.recording = Recording(
             self.loaded, plans, self.registry, warn=self._warn, on_move=self._driven.record
         )
@@ -196,6 +201,7 @@ class House:
             ends.start_soon(_pass_on, stop, self.stopping)
             ends.start_soon(self._notice.live, self.premises.serving, self.stopping)
             ends.start_soon(self.fusion.keep_keys, name="keys")
+            ends.start_soon(self.minutes.clerk.live, name="audit log")
             ends.start_soon(self.reloading.live, name="reloading")
             ends.start_soon(self._drift.watch, name="drift")
             reason = "failed"
@@ -203,6 +209,7 @@ class House:
                 await self.premises.live(self.stopping)
                 reason = "stopped"
             finally:
+                self.minutes.end(reason)
                 with anyio.CancelScope(shield=True):
                     await self._end_recording(reason)
             ends.cancel_scope.cancel()
@@ -220,7 +227,8 @@ class House:
             return
         try:
             with self._notice.reloading():
-                await self.reloading.reload({})
+                ASKER.set(Asker("signal"))
+                await self.fusion.command("reload", {"role": None, "restart": True})
         except Problem as problem:
             place = {key: problem.document.get(key) for key in ("file", "line", "column")}
             where = ":".join(str(part) for part in place.values() if part)
@@ -236,6 +244,7 @@ class House:
             "roles": list(self.roles),
             "ready": self.premises.scanned >= pipes.keys(),
             "urls": self.premises.urls(),
+            "audit_log": self.minutes.document(),
             "pipes": [pipe.document() for pipe in pipes.values()],
         }
 
@@ -263,10 +272,13 @@ class House:
 
     def _warn(self, text: str, **fields: Any) -> None:
         kind = "frozen" if "second look or a person" in text else "warning"
+        if kind == "frozen":
+            self.minutes.frozen(text, str(fields.get("view") or ""))
         self._tell(event(kind, message=text, **fields))
 
     def _moved(self, move: Move[Any]) -> None:
         self._driven.record(move)
+        self.minutes.moved(move)
         self.fusion.stir()
         self.premises.moved(move)
         self._witness.moved(move)

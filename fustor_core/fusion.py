@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from fustor_core import sights
+from fustor_core.acts import Act, Clerk
 from fustor_core.claims import Ack, Batch
 from fustor_core.config import State
 from fustor_core.contracts import (
@@ -63,6 +65,7 @@ class Fusion:
         keys: who may come in over a network; opened. None: nobody.
         assets: gives the files that plugins have for browsers.
         vis_update_rate: gives the configured one, in Hz.
+        clerk: writes down who did what.
     """
 
     def __init__(
@@ -74,10 +77,12 @@ class Fusion:
         keys: KeyStore | None = None,
         assets: Callable[[], Sequence[Asset]] = tuple,
         vis_update_rate: Callable[[], float] = lambda: State().vis_update_rate,
+        clerk: Clerk | None = None,
     ) -> None:
         self.pipelines = dict(pipelines)
         self.outer = dict(outer or {})
         self.keys = keys or KeyStore()
+        self.clerk = clerk or Clerk()
         self._about, self._assets, self._vis_update_rate = about, assets, vis_update_rate
         self.consent: Callable[[str, Mapping[str, Any]], Awaitable[None]] = _no_objection
         self._links: Vouchers[Access] = Vouchers(LINK_S)
@@ -110,7 +115,11 @@ class Fusion:
         bound = pipeline.keeping.roll.key_of(hello.agent_id)
         if bound and not self.keys.lasts(bound):
             pipeline.standing.release(bound)  # else no key could ever take the place of another
-        return await pipeline.open_session(hello, caller)
+        grant = await pipeline.open_session(hello, caller)
+        if caller.access.key_id:
+            about = {"view": hello.view, "agent": hello.agent_id, "pipe": hello.pipe}
+            self.clerk.noted(Act("session-open", about))
+        return grant
 
     async def beat(self, session_id: str, pulse: Pulse, caller: Caller = HERE) -> Answer:
         """A heartbeat."""
@@ -172,6 +181,7 @@ class Fusion:
 
     async def revoke(self, key_id: str) -> None:
         """A key is good no longer: its sessions end in every view."""
+        self.clerk.note("key-end", id=key_id)
         for pipeline in list(self.pipelines.values()):
             await pipeline.revoke(key_id)
 
@@ -234,6 +244,9 @@ class Fusion:
         Raises:
             QueryError: there is no such command here. Vetoed: a hook does not want it.
         """
+        return await self.clerk.attend(name, arguments, partial(self._do, name, arguments))
+
+    async def _do(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         act = self._own.get(name) or self.outer.get(name)
         if act is None:
             raise QueryError(f"{name} cannot be asked for here")
@@ -243,6 +256,10 @@ class Fusion:
         if name in STIRRING:
             self.stir()
         return done
+
+    def refused(self, request: str, why: str) -> None:
+        """A receiver has refused a request."""
+        self.clerk.refused(request, why)
 
     def assets(self) -> Sequence[Asset]:
         """The files that plugins have for browsers."""

@@ -26,6 +26,7 @@ CHOSEN = ("audit_interval_sec", "sentinel_interval_sec")
 
 PROGRAM_LIVE: Mapping[str, tuple[str, ...]] = {
     "agent": (),
+    "audit_log": (),
     "log": ("level",),
     "state": ("vis_update_rate",),
 }

@@ -34,6 +34,7 @@ def export(ctx: typer.Context, file: File) -> int:
     call: Call = ctx.obj
     with _Bar(call, "exporting") as bar:
         contents = export_state(call.settings.home, Path(file), bar.more)
+    _write_down(call, "state-export", file)
     return _tell(call, "exported", Path(file), contents.files, contents.bytes)
 
 
@@ -48,7 +49,19 @@ def import_(ctx: typer.Context, file: File) -> int:
     call: Call = ctx.obj
     with _Bar(call, "importing") as bar:
         contents = import_state(Path(file), call.settings.home, bar.more)
+    _write_down(call, "state-import", file)
     return _tell(call, "imported", call.settings.home, contents.files, contents.bytes)
+
+
+def _write_down(call: Call, act: str, file: str) -> None:
+    """The act stands in the audit log of the state directory."""
+    from fustor_core.acts import by_hand
+    from fustor_core.state import StateDirectory
+
+    directory = StateDirectory(call.settings.home)
+    part = "fusion" if directory.fusion.is_dir() else "agent"
+    with directory.lock("audit", (part,)):
+        by_hand(call.settings.home / part, act, {"file": file})
 
 
 def _tell(call: Call, done: str, place: Path, files: int, size: int) -> int:

@@ -19,7 +19,7 @@ from fustor_core.cli.names import safe
 from fustor_core.cli.options import seconds
 from fustor_core.cli.screen import Cell
 from fustor_core.client import TimedOut
-from fustor_core.errors import Unreachable
+from fustor_core.errors import FustorError, Unreachable
 
 if TYPE_CHECKING:
     from fustor_core.key_store import KeyStore
@@ -80,7 +80,12 @@ def create(
         "expires": lives_s,
     }
     made = _asked(
-        call, "POST", "/keys", body, lambda store: store.create(access, lives_s=lives_s), make=True
+        call,
+        "POST",
+        "/keys",
+        body,
+        lambda store: store.create(access, lives_s=lives_s),
+        told=("key-create", body),
     )
     return _tell_new(call, made, f"key {made['id']} may {', '.join(scopes)}")
 
@@ -112,7 +117,14 @@ def revoke(ctx: typer.Context, key_id: Id) -> int:
     """End a key now, with the sessions and streams that it opened."""
     call: Call = ctx.obj
     path = f"/keys/{_quoted(key_id)}"
-    told = _asked(call, "DELETE", path, None, lambda store: store.revoke(key_id))
+    told = _asked(
+        call,
+        "DELETE",
+        path,
+        None,
+        lambda store: store.revoke(key_id),
+        told=("key-revoke", {"id": key_id}),
+    )
     if call.settings.documents:
         call.screen.document(told)
     else:
@@ -139,6 +151,7 @@ def rotate(
         f"/keys/{_quoted(key_id)}/rotate",
         {"overlap": overlap_s},
         lambda store: store.rotate(key_id, overlap_s=overlap_s),
+        told=("key-rotate", {"id": key_id, "overlap_s": overlap_s}),
     )
     return _tell_new(call, made, f"key {made['id']} takes the place of {key_id}")
 
@@ -181,12 +194,18 @@ def link(
 
 
 def _asked(
-    call: Call, method: str, path: str, body: Document | None, act: Act, *, make: bool = False
+    call: Call,
+    method: str,
+    path: str,
+    body: Document | None,
+    act: Act,
+    *,
+    told: tuple[str, Document] | None = None,
 ) -> Document:
     """The document of the server, or of the files where none runs.
 
     Args:
-        act: the same on the files. make: make a state directory where there is none.
+        act: the same on the files. told: name of the act and what it is about, for the audit log.
     """
     from fustor_core.state import StateDirectory
 
@@ -199,11 +218,13 @@ def _asked(
         except Unreachable:
             if not call.local:
                 raise  # else: what a process has left that was killed
-    return _direct(state, act, make=make)
+    return _direct(state, act, told)
 
 
-def _direct(state: Any, act: Act, *, make: bool) -> Document:
+def _direct(state: Any, act: Act, told: tuple[str, Document] | None) -> Document:
     """What an act on the files gives; nobody else may use them meanwhile.
+
+    A first key makes the state directory.
 
     Raises:
         StateInUse: a server runs, but cannot be asked. StateError: the files cannot be used.
@@ -213,16 +234,33 @@ def _direct(state: Any, act: Act, *, make: bool) -> Document:
 
     import anyio
 
+    from fustor_core.acts import by_hand
     from fustor_core.key_store import KeyStore
 
+    name, about = told or ("", {})
     with ExitStack() as held:
         store = KeyStore()
-        if make or state.fusion.is_dir():
+        kept = name == "key-create" or state.fusion.is_dir()
+        if kept:
             state.prepare(version=version("fustor"))
             held.enter_context(state.lock("key", ("fusion",)))
             store = KeyStore(state.fusion)
             store.open()
-        return dict(anyio.run(_awaited, act, store))
+        try:
+            done = dict(anyio.run(_awaited, act, store))
+        except FustorError as error:
+            if name and kept:
+                by_hand(state.fusion, name, about, error.message)
+            raise
+        if name and kept:
+            by_hand(state.fusion, name, {**about, **_new_id(name, done)})
+        return done
+
+
+def _new_id(name: str, done: Document) -> Document:
+    """What of the answer is written down."""
+    field = {"key-create": "id", "key-rotate": "new_id"}.get(name)
+    return {field: done["id"]} if field else {}
 
 
 async def _awaited(act: Act, store: KeyStore) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ import typer
 from typer.main import get_command
 
 from fustor_core.cli import (
+    acts,
     archives,
     benches,
     completion,
@@ -48,7 +49,10 @@ from fustor_core.errors import FustorError
 SUBJECTS = (
     ("Main job", ("up", "run", "agent", "fusion", "init", "validate")),
     ("Questions", ("view", "status", "top")),
-    ("Operation", ("stop", "reload", "pipe", "session", "key", "config", "service", "state")),
+    (
+        "Operation",
+        ("stop", "reload", "pipe", "session", "key", "audit", "config", "service", "state"),
+    ),
     ("Inside", ("history", "machines", "plugin", "doctor", "bench", "completion")),
 )
 
@@ -84,7 +88,7 @@ def build() -> Any:
         part.join(app)
     program: Any = get_command(app)
     program.add_command(Later("view", view))
-    for part in (pipes, keys, inside, configuring, units, archives, history):
+    for part in (pipes, keys, inside, configuring, units, archives, history, acts):
         for name, made in part.groups().items():
             program.add_command(Later(name, made))
     program.add_command(benches.bench())

@@ -208,6 +208,20 @@ class Log(Section):
     )
 
 
+class AuditLog(Section):
+    """The log of who did what, below the state directory; see `fustor audit`."""
+
+    enabled: bool | None = Field(
+        default=None, description="null: where views are served; an agent alone keeps none"
+    )
+    rotate_bytes: Size = Field(
+        default=16 << 20, ge=64 << 10, description="a file that is larger is followed by another"
+    )
+    keep_age: Seconds = Field(
+        default=730 * 86400.0, description="files go whose newest record is older; 0 = never"
+    )
+
+
 def is_key_reference(text: str) -> bool:
     """Whether a text says where a key is, and is not the key itself."""
     return re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+", text, re.DOTALL) is not None
@@ -269,6 +283,7 @@ class Config(Section):
         default_factory=_default_receivers
     )
     log: Log = Field(default_factory=Log)
+    audit_log: AuditLog = Field(default_factory=AuditLog)
     state: State = Field(default_factory=State)
     hooks: list[str] = Field(
         default_factory=list,

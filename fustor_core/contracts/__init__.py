@@ -15,6 +15,7 @@ from fustor_core.contracts.arbitrator import (
     Verdict,
     Write,
 )
+from fustor_core.contracts.asking import ASKER, Asker
 from fustor_core.contracts.receiver import (
     HERE,
     RIGHTS,
@@ -68,6 +69,7 @@ from fustor_core.contracts.view import (
 )
 
 __all__ = [
+    "ASKER",
     "HERE",
     "RIGHTS",
     "Accept",
@@ -76,6 +78,7 @@ __all__ = [
     "Applied",
     "Arbitrator",
     "Ask",
+    "Asker",
     "Asset",
     "Attached",
     "Bearing",

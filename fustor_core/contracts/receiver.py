@@ -130,6 +130,14 @@ class Ask(Protocol):
 
     async def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]: ...
 
+    def refused(self, request: str, why: str) -> None:
+        """A receiver has refused a request: for the audit log. Who it was stands in `ASKER`.
+
+        Args:
+            request: method and path, without its query. why: one word.
+        """
+        ...
+
     async def stirred(self, since: int) -> int:
         """Return when something has happened that people watch for: a machine has moved, a batch
         was taken, somebody asked for something.

@@ -91,6 +91,9 @@ class NoAnswers:
         """Says the command back."""
         return {"name": name, **arguments}
 
+    def refused(self, request: str, why: str) -> None:
+        """Nobody writes it down."""
+
     async def stirred(self, since: int) -> int:
         """Nothing ever happens."""
         await anyio.sleep_forever()

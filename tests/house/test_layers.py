@@ -20,7 +20,7 @@ LAYERS = {
     "L0 words": "errors claims soundness salvage registers clock machine recall",
     "L1 promises": """
         contracts.source contracts.sink contracts.arbitrator contracts.view contracts.receiver
-        contracts.adjusting
+        contracts.adjusting contracts.asking
         contracts hookspecs units wire
         config.interpolation config.document config.model config.merging config.faults
         config.roles config.loading config.roots config.schema config.effective config.up config
@@ -30,7 +30,7 @@ LAYERS = {
         fustor_core
     """,
     "L2 decisions": """
-        pacing sequence sessions leadership arbitration lines admission frames roll
+        acts.chain pacing sequence sessions leadership arbitration lines admission frames roll
         telling owing courses fold keys queues reconcile rounds tempo live shelf
         state_runs.limits state_runs.transactions state_runs.replicas state_runs.context
         state_runs.projection state_runs.chronicle state_runs.replaying
@@ -43,6 +43,7 @@ LAYERS = {
         journal.frames journal.recovery journal.log journal.group journal
         lane client registry jobs waiting outbox errands orders peers documents sights quarantine
         replay upkeep keeping
+        acts.reading acts.book acts.clerk acts
         summons standing fusion_pipe key_files key_store vouchers
         fusion post phases audits trouble spool remains link stage courier heart lookout pipe_words
         opening pipeline berth reporting driven
@@ -50,7 +51,7 @@ LAYERS = {
         state_runs.hooking state_runs.ledger state_runs.access state_runs.hearsay
         state_runs.job_steps state_runs.journal
     """,
-    "L4 wiring": "witness recording "
+    "L4 wiring": "witness recording minutes "
     "desk forests building kept premises drift reloading notice heap bootstrap doctor",
     "L5 door": """
         bench.children bench.connection bench.crowd bench.state_ws bench
@@ -64,6 +65,7 @@ LAYERS = {
         cli.runs cli.history cli.measuring cli.bench_state_ws cli.benches
         cli.program cli __main__
     """,
+        cli.acts
 }
 # Kits, fakes and clocks for tests and authors: sees up to L3, is seen by nobody below.
 SIDE_ROOM = "testing"

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fustor_core.contracts import Access, Ask
 from fustor_core.errors import Unauthorized
+from fustor_receiver_http.askers import address_of, keyed
 from fustor_receiver_http.problems import refuse
 from fustor_receiver_http.scopes import ACCESS, NOBODY, OPEN
 from fustor_receiver_http.throttle import Throttle
@@ -106,15 +107,16 @@ class Guard:
             access = self._tickets.take(ticket)
             if access is not None:
                 scope[ACCESS] = access
+                keyed(scope, access.key_id)
                 return await self._app(scope, receive, send)
         # Two keys are no key: a proxy and the application might look at different ones.
         if len(given) == 1:
             try:
                 scope[ACCESS] = self._ask.access(given[0].decode("latin-1"))
             except Unauthorized:
-                client = scope.get("client")
-                wait_s = self._throttle.wrong(client[0] if client else "")
+                wait_s = self._throttle.wrong(address_of(scope))
             else:
+                keyed(scope, scope[ACCESS].key_id)
                 return await self._app(scope, receive, send)
         if wait_s:
             return await refuse(

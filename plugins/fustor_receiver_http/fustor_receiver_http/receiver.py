@@ -160,6 +160,7 @@ class HttpReceiver:
         """
         # what only a running server needs: configuration is read without it
         from fustor_receiver_http.app import build
+        from fustor_receiver_http.askers import Askers
         from fustor_receiver_http.bodies import Limits
         from fustor_receiver_http.files import Files
         from fustor_receiver_http.guard import Guard, Owner
@@ -196,7 +197,7 @@ class HttpReceiver:
                     tickets=tickets,
                 )
             server = Server(
-                app,
+                Askers(app, ask, local=place.path is not None),
                 listening,
                 behind_proxy=config.behind_proxy,
                 grace_s=config.grace,

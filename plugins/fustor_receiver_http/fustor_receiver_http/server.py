@@ -13,6 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from fustor_receiver_http.askers import UID, user_of
+
 HEAD_BYTES_MAX = 128 << 10
 HEAD_S = 15.0  # how long the head of a request may take, and how long a new connection be silent
 IDLE_CONNECTION_S = 75  # longer than the pause between two heartbeats of an agent
@@ -25,10 +27,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _unused_bytes = 0  # received since a head ended or a part of a body came
     _patience: asyncio.TimerHandle | None = None  # until a head is over
+    _user: int | None = None  # at the other end of a Unix socket
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has connected: a head should come."""
         super().connection_made(transport)
+        self._user = user_of(transport)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -39,6 +43,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
+        self.scope[UID] = self._user  # type: ignore[literal-required]
         self._await_head()
 
     def _await_head(self) -> None:

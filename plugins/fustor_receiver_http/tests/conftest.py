@@ -15,7 +15,7 @@ import httpx
 import pytest
 from fustor_receiver_http import HttpReceiver
 
-from fustor_core.contracts import Access, Asset, Page, Query
+from fustor_core.contracts import ASKER, Access, Asker, Asset, Page, Query
 from fustor_core.errors import CursorTooOld, FustorError, NoSuchView, QueryError
 from fustor_core.key_store import KeyStore
 from fustor_core.problems import Problem
@@ -38,7 +38,8 @@ class MemoryAsk:
 
     Attributes:
         keys: those that are known beside `KEY`. lists: what a command lists, else it is said back.
-        asked: every question. told: every command. following: how many follow now.
+        asked: every question. told: every command. askers: who gave it. refusals: what receivers
+            have refused. following: how many follow now.
         wakes: how often a follower went on. faults: verb or command → what it raises.
         given: how many pages of lists were made.
         pipes: as the status has them. statuses: how often it was asked for. rate_hz: of ticks.
@@ -56,6 +57,8 @@ class MemoryAsk:
         """Forgets everything."""
         self.asked: list[Query] = []
         self.told: list[tuple[str, dict[str, Any]]] = []
+        self.askers: list[Asker] = []
+        self.refusals: list[tuple[str, str, Asker]] = []
         self.faults: dict[str, FustorError | Exception] = {}
         self.entries = [entry(f"/{number}", number) for number in range(5)]
         self.page_items = 2
@@ -154,8 +157,13 @@ class MemoryAsk:
     async def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Writes the command down and says it back."""
         self.told.append((name, dict(arguments)))
+        self.askers.append(ASKER.get())
         self._raise(name)
         return self.lists.get(name) or {"id": "7", "did": name}
+
+    def refused(self, request: str, why: str) -> None:
+        """Remembers who was refused what."""
+        self.refusals.append((request, why, ASKER.get()))
 
     async def stirred(self, since: int) -> int:
         """Returns when `stir` was called since."""

@@ -16,7 +16,7 @@ import anyio
 import anyio.abc
 import msgspec
 
-from fustor_core.contracts import Access, Ask, Command
+from fustor_core.contracts import ASKER, Access, Ask, Asker, Command
 from fustor_core.errors import (
     AccessError,
     DiskFull,
@@ -38,6 +38,7 @@ BASE = "/api/v1/pipe"
 WISHES_AT_ONCE = 50
 LOOK = "look"
 SMALL_BYTES_MAX = 64 << 10
+REQUEST_MAX = 200  # characters of a request that are told of
 log = logging.getLogger("fustor.receiver.v08")
 
 Message = MutableMapping[str, Any]
@@ -146,6 +147,7 @@ class Application:
         if scope["type"] != "http":
             return
         request = Request(scope, receive, self._most, self._patience_s)
+        ASKER.set(Asker("network", address=request.client_ip))
         headers: list[tuple[bytes, bytes]] = []
         try:
             status, document = 200, await self._answer(request)
@@ -153,6 +155,9 @@ class Application:
             return
         except FustorError as error:
             status, document = _refused(error)
+            if isinstance(error, AccessError):
+                why = "unauthorized" if status == 401 else "forbidden"
+                self._ask.refused(f"{request.method} {request.path}"[:REQUEST_MAX], why)
             if status == 503:
                 pause_s = error.retry_after_s if isinstance(error, SlowDown) else 1.0
                 headers.append((b"retry-after", b"%d" % max(1, round(pause_s))))
@@ -184,6 +189,7 @@ class Application:
         if not request.path.startswith(f"{BASE}/"):
             raise Refusal(404, "Not Found")
         access = self.access(request)
+        ASKER.set(Asker("key", access.key_id, request.client_ip))
         method = request.method
         match request.path.removeprefix(f"{BASE}/").rstrip("/").split("/"):
             case ["session"] if method == "GET":
