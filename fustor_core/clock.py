@@ -57,7 +57,9 @@ class FusionClock:
             return cls(boot, -raw_us)
         if saved.boot == boot and raw_us + saved.offset_us >= saved.high_us:
             return cls(boot, saved.offset_us)
-        elapsed = max(0, wall_us - saved.wall_us)  # a guess: the wall is all that spans a reboot
+        # A guess: the wall is all that spans a reboot. The gap is never without length: looks that
+        # were made in it could not be told from each other, and one would pass for later.
+        elapsed = max(1, wall_us - saved.wall_us)
         return cls(boot, saved.high_us + elapsed - raw_us)
 
     def at(self, raw_us: int) -> int:

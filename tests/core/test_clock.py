@@ -6,7 +6,16 @@ import random
 
 import pytest
 
-from fustor_core.clock import FusionClock, LogicalClock, OffsetBounds, SavedClock, WallDistance
+from fustor_core.arbitration import order
+from fustor_core.clock import (
+    FusionClock,
+    LogicalClock,
+    OffsetBounds,
+    PastBounds,
+    SavedClock,
+    WallDistance,
+)
+from fustor_core.registers import NO_LINE, Seen
 
 S = 1_000_000
 
@@ -26,7 +35,22 @@ def test_fusion_time_is_exact_within_one_boot() -> None:
 def test_fusion_time_advances_by_the_wall_over_a_reboot_and_never_back() -> None:
     saved = SavedClock("a", offset_us=-500, high_us=9_000, wall_us=1_000)
     assert FusionClock.resume(saved, boot="b", raw_us=40, wall_us=401_000).at(40) == 409_000
-    assert FusionClock.resume(saved, boot="b", raw_us=40, wall_us=0).at(40) == 9_000
+    assert FusionClock.resume(saved, boot="b", raw_us=40, wall_us=0).at(40) == 9_001
+
+
+def test_looks_made_while_fusion_rebooted_are_not_ordered_by_it() -> None:
+    """Its wall clock went back: the gap had no length, so that all looks in it touched."""
+    saved = SavedClock("a", offset_us=0, high_us=9_000, wall_us=700_000)
+    clock = FusionClock.resume(saved, boot="b", raw_us=40, wall_us=0)
+    known = [(0, 50_000)]
+    looks = []
+    for f in (12_000, 14_000):
+        bounds = OffsetBounds(start_us=clock.at(40), floor_us=saved.high_us)
+        bounds.past.append(PastBounds(0, saved.high_us, known, known))
+        bounds.request(sent_raw_us=20_000, received_us=clock.at(200))
+        lo, hi = bounds.map(f, f + 10, clock.at(300))
+        looks.append(Seen(lo, hi, NO_LINE, 0, 0, 0, "m"))
+    assert order(looks[0], looks[1]) == order(looks[1], looks[0]) == 0, looks
 
 
 def test_a_raw_clock_that_went_back_is_another_boot() -> None:
