@@ -19,9 +19,10 @@ TESTED_WITH = {
     "plugins/fustor_sink_fusion": ["./plugins/fustor_receiver_http"],
     "plugins/fustor_receiver_v08": ["./plugins/fustor_arbitrator_fs", "./plugins/fustor_view_file"],
 }
-# The earlier system's agent; its watcher needs an inner class that newer watchdogs have not.
+# The earlier system; its agent's watcher needs an inner class that newer watchdogs have not.
 EARLIER = [
     "fustor-agent==0.8.17",
+    "fustor-fusion==0.8.17",
     "fustor-source-fs==0.8.17",
     "fustor-sender-http==0.8.17",
     "watchdog==6.0.0",
@@ -144,18 +145,24 @@ def browser(session: nox.Session) -> None:
 def compat(session: nox.Session) -> None:
     """The real agent of Fustor 0.8.17 pushes into a fusion of ours; the agent has a venv alone."""
     _install(session)
-    folder = Path(session.create_tmp()) / "earlier"
-    session.run("python", "-m", "venv", str(folder))
-    session.run(str(folder / "bin" / "pip"), "install", "-q", *EARLIER, external=True)
-    env = {"FUSTOR_OLD_AGENT": str(folder / "bin" / "fustor-agent")}
+    env = {"FUSTOR_OLD_AGENT": str(_earlier(session) / "fustor-agent")}
     session.run("pytest", "-q", "-m", "compat", "tests/compat", *session.posargs, env=env)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Prints the figures as ratios against the peers that are measured in the same run."""
+    """Figures beside those of their peers, Fustor 0.8.17 too; `-- --long` adds how cost grows."""
     _install(session)
-    session.run("python", "benchmarks/run.py", *session.posargs)
+    kept = ["--keep", "--history", "docs/bench", "--earlier", str(_earlier(session))]
+    session.run("fustor", "bench", "all", *kept, *session.posargs)
+
+
+def _earlier(session: nox.Session) -> Path:
+    """The commands of the earlier system, in an environment of its own."""
+    folder = Path(session.create_tmp()).absolute() / "earlier"
+    session.run("python", "-m", "venv", str(folder))
+    session.run(str(folder / "bin" / "pip"), "install", "-q", *EARLIER, external=True)
+    return folder / "bin"
 
 
 def _install(session: nox.Session, *more: str) -> None:

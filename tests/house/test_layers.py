@@ -55,6 +55,9 @@ LAYERS = {
     "desk forests building kept premises drift reloading notice heap bootstrap doctor",
     "L5 door": """
         bench.children bench.connection bench.crowd bench.state_ws bench
+        bench.gauges bench.report bench.goals bench.plots bench.asker bench.hello bench.corpus
+        bench.program bench.yardsticks bench.synthetic bench.ends bench.answers bench.sessions
+        bench.ingest bench.scans bench.audits bench.events bench.failover bench.earlier bench.growth
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting
         cli.view_entries cli.view_find cli.view_stable cli.view_changes cli.view_explain
@@ -62,7 +65,8 @@ LAYERS = {
         cli.templates
         cli.shells cli.completion cli.systemd cli.units cli.archives cli.configuring cli.keys
         cli.roots cli.display cli.aside cli.glance cli.top_page cli.top cli.up
-        cli.runs cli.history cli.measuring cli.bench_state_ws cli.benches
+        cli.runs cli.history cli.measuring cli.bench_state_ws
+        bench.waiters bench.suite cli.bench_parts cli.benches
         cli.program cli __main__
     """,
         cli.acts

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
-PLACES = ("fustor_core", "plugins", "tests", "contrib", "docs", "benchmarks")
+PLACES = ("fustor_core", "plugins", "tests", "contrib", "docs")
 
 
 def sources(root: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLACES = ("fustor_core", "plugins", "tests", "contrib", "docs", "benchmarks")
+PLACES = ("fustor_core", "plugins", "tests", "contrib", "docs")
 BANNED = {
     "manager", "service", "handler", "bridge", "adapter", "helper", "util", "base", "common",
 }  # fmt: skip

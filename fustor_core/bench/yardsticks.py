@@ -1,8 +1,7 @@
 """What the program is measured against, on the same tree in the same run.
 
 `find -printf` with every field that a view holds is the reference for scanning; a server that
-answers with constant bytes is the floor of any answer. As a script: ``peers.py walk ROOT`` and
-``peers.py hello SOCKET``.
+answers with constant bytes is the floor of any answer. As a module: ``… walk ROOT``.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import httpx
-from gauges import Cost
+from fustor_core.bench.asker import Asker, Broken
+from fustor_core.bench.gauges import Cost
 
 PRINTED = r"%p\0%s\0%T@\0%C@\0%i\0%m\0%U\0%G\0%n\0"
 READY_S_MAX = 20.0
@@ -66,14 +64,14 @@ def du_all(path: bytes, pin: str | None = None) -> Cost:
 
 def walk_in_python(root: Path, pin: str | None = None) -> Cost:
     """`os.scandir` and a stat of every entry, in a process of its own; start-up not counted."""
-    words = [sys.executable, __file__, "walk", os.fspath(root)]
+    words = [sys.executable, "-P", "-m", "fustor_core.bench.yardsticks", "walk", os.fspath(root)]
     command = [*(["taskset", "-c", pin] if pin else []), *words]
     told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return Cost(told["cpu_s"], told["wall_s"])
 
 
 @contextmanager
-def hello(folder: Path, pin: str | None = None) -> Iterator[httpx.Client]:
+def hello(folder: Path, pin: str | None = None) -> Iterator[Asker]:
     """A server that answers every request with as many constant bytes as ``?bytes=`` says.
 
     It runs on the same event loop, HTTP parser and kind of socket as the program.
@@ -81,27 +79,30 @@ def hello(folder: Path, pin: str | None = None) -> Iterator[httpx.Client]:
     Args:
         folder: for its socket; the path is short enough for an address.
     """
-    socket = folder / "hello.sock"
-    words = [sys.executable, __file__, "hello", os.fspath(socket)]
+    socket = os.fspath(folder / "hello.sock")
+    words = [sys.executable, "-P", "-m", "uvicorn", "fustor_core.bench.hello:answer"]
+    words += ["--uds", socket, "--loop", "uvloop", "--http", "httptools", "--lifespan", "off"]
+    words += ["--log-level", "warning", "--no-access-log"]
     process = subprocess.Popen([*(["taskset", "-c", pin] if pin else []), *words])
     try:
-        client = httpx.Client(
-            transport=httpx.HTTPTransport(uds=os.fspath(socket)), base_url="http://localhost"
-        )
-        with client:
-            deadline = time.monotonic() + READY_S_MAX
-            while True:
-                try:
-                    client.get("/", params={"bytes": 1}).raise_for_status()
-                    break
-                except httpx.TransportError:
-                    if time.monotonic() > deadline or process.poll() is not None:
-                        raise
-                    time.sleep(0.02)
+        with Asker(socket) as client:
+            _wait_for(client, process)
             yield client
     finally:
         process.terminate()
         process.wait()
+
+
+def _wait_for(client: Asker, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_S_MAX
+    while True:
+        try:
+            client.get("/", {"bytes": "1"}).good()
+            return
+        except Broken:
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise
+            time.sleep(0.02)
 
 
 def _walk(root: str) -> int:
@@ -117,30 +118,13 @@ def _walk(root: str) -> int:
     return count
 
 
-async def _answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """The smallest ASGI application that does what it must."""
-    if scope["type"] != "http":
-        return
-    size = int(scope["query_string"].rpartition(b"=")[2])
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % size)]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"x" * size})
-
-
 def main(verb: str, argument: str) -> None:
     """The part that runs in a process of its own."""
-    if verb == "walk":
-        began, cpu = time.perf_counter(), time.process_time()
-        count = _walk(argument)
-        used = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - began}
-        print(json.dumps({"entries": count, **used}))
-        return
-    import uvicorn
-
-    uvicorn.run(
-        _answer, uds=argument, loop="uvloop", http="httptools", lifespan="off",
-        log_level="warning", access_log=False,
-    )  # fmt: skip
+    assert verb == "walk"
+    began, cpu = time.perf_counter(), time.process_time()
+    count = _walk(argument)
+    used = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - began}
+    print(json.dumps({"entries": count, **used}))
 
 
 if __name__ == "__main__":

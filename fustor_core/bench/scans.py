@@ -10,19 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import answers
-import gauges
-import httpx
-import peers
-from corpus import Corpus
-from gauges import Cost
-from program import Program
-from report import Figure, Goal, Report
+from fustor_core.bench import answers, gauges, yardsticks
+from fustor_core.bench.asker import Asker
+from fustor_core.bench.corpus import Corpus
+from fustor_core.bench.gauges import Cost
+from fustor_core.bench.ingest import first_right
+from fustor_core.bench.program import Program
+from fustor_core.bench.report import Figure, Goal, Report
 
 NAME = "bench"
+READY = "scan → view ready, by CPU time"
 SAMPLES = 50  # entries of a view that are compared with lstat, beside its totals
 ROW_BYTES = 48  # what the fields of an entry take, with its name the least that a view can hold
-RESTART_S_MAX = 120.0
 K = 1e3
 DOUBT_MAX = 0.15
 TURNS_MIN = 3  # with fewer empty starts their spread says nothing
@@ -79,8 +78,8 @@ class Scans:
         Returns:
             The program on the tree, which goes on and is the caller's to end.
         """
-        self.find.append(peers.find_all(self.corpus.root, self._pin))
-        self.python.append(peers.walk_in_python(self.corpus.root, self._pin))
+        self.find.append(yardsticks.find_all(self.corpus.root, self._pin))
+        self.python.append(yardsticks.walk_in_python(self.corpus.root, self._pin))
         start, program = self._start(self._empty)
         program.stop()
         self.bare.append(start)
@@ -137,9 +136,10 @@ def scan(
     find_cpu = [cost.cpu_s for cost in scans.find]
     find_wall = [cost.wall_s for cost in scans.find]
     python = [cost.cpu_s for cost in scans.python]
-    ready = "scan → view ready, by CPU time"
-    _tell_rate(report, section, scans, ready, "cpu_s", ("find -printf", find_cpu), goal)
-    _tell_rate(report, section, scans, ready, "cpu_s", ("scandir + stat", python))
+    _tell_rate(
+        report, section, scans, READY, "cpu_s", ("find -printf", find_cpu), goal, "scan-view"
+    )
+    _tell_rate(report, section, scans, READY, "cpu_s", ("scandir + stat", python))
     rest = "scan → at rest, by CPU time"
     _tell_rate(report, section, scans, rest, "settled_cpu_s", ("find -printf", find_cpu))
     wall = "scan → view ready, by wall time"
@@ -165,11 +165,12 @@ def _tell_rate(
     name: str,
     peer: tuple[str, list[float]],
     goal: Goal | None = None,
+    row: str = "",
 ) -> None:
     """Entries in a second beside a peer; no verdict where the start-up drowns the scan.
 
     Args:
-        name: field of `Start`. peer: its name and its times in s.
+        name: field of `Start`. peer: its name and its times in s. row: of the table of goals.
     """
     entries = scans.corpus.plan.whole.files + scans.corpus.plan.whole.dirs
     doubt = scans.doubt(name)
@@ -184,7 +185,7 @@ def _tell_rate(
         )
     rates = [entries / max(taken, 1e-6) / K for taken in scans.taken(name)]
     theirs = [entries / seconds / K for seconds in peer[1]]
-    report.add(section, Figure(what, "k entries/s", rates, peer[0], theirs, goal))
+    report.add(section, Figure(what, "k entries/s", rates, peer[0], theirs, goal, row))
 
 
 def restart(
@@ -195,7 +196,7 @@ def restart(
     stored = _read_back(program.home)
     dice = random.Random(corpus.plan.seed)
     full = [folder for folder in corpus.plan.folders if folder.names]
-    rescan = peers.find_all(corpus.root, pin).wall_s
+    rescan = yardsticks.find_all(corpus.root, pin).wall_s
     for what, end in (("kill -9", program.kill), ("a stop", program.stop)):
         times_s = []
         for _ in range(repeats):
@@ -203,7 +204,7 @@ def restart(
             folder = dice.choice(full)
             question = answers.stat_of(corpus, folder.below(dice.choice(folder.names)))
             program.start()
-            times_s.append(_first_right(report, program, question) - program.began_s)
+            times_s.append(first_right(report, program, NAME, question) - program.began_s)
             program.wait_for("ready")
             require_right(report, program, corpus)
             program.settle()
@@ -235,39 +236,11 @@ def require_right(report: Report, program: Program, corpus: Corpus) -> None:
         _compare(report, client, questions)
 
 
-def _compare(report: Report, client: httpx.Client, questions: list[answers.Question]) -> None:
+def _compare(report: Report, client: Asker, questions: list[answers.Question]) -> None:
     _, bodies = answers.asked(client, questions, warm_up=0)
     for question, lines in zip(questions, bodies, strict=True):
         fault = question.fault(lines)
         report.check(not fault, f"{question}: {fault}")
-
-
-def _first_right(report: Report, program: Program, question: answers.Question) -> float:
-    """When the first right answer came, by `time.perf_counter`.
-
-    Before it the program may be silent or say that it does not know; "absent" would be a lie.
-
-    Raises:
-        RuntimeError: none came.
-    """
-    deadline = time.perf_counter() + RESTART_S_MAX
-    why = "no answer"
-    while time.perf_counter() < deadline:
-        with program.client(NAME) as client:
-            try:
-                reply = client.get(question.verb, params=question.params)
-            except httpx.TransportError:
-                time.sleep(0.005)
-                continue
-        at_s = time.perf_counter()
-        why = f"status {reply.status_code}"
-        if reply.status_code == httpx.codes.OK:
-            why = question.fault([reply.content])
-            report.check(b'"absent"' not in reply.content, f"{question} after a restart: absent")
-            if not why:
-                return at_s
-        time.sleep(0.005)
-    raise RuntimeError(f"no right answer to {question} after a restart: {why}")
 
 
 def _read_back(home: Path) -> float:

@@ -181,6 +181,12 @@ def written(cache: Path, plan: Plan) -> Path:
     return place
 
 
+def remove(cache: Path) -> None:
+    """Takes every tree away again."""
+    for place in cache.glob(f"tree-*-v{VERSION}"):
+        shutil.rmtree(place)
+
+
 def _folders(files: int, dice: random.Random) -> Iterator[Folder]:
     """Directories of a random tree with their files, parents first."""
     folders = [Folder(b"/")]

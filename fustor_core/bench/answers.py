@@ -18,11 +18,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import gauges
-import httpx
-import peers
-from corpus import NEWEST_NS, Corpus, Folder, Totals
-from report import Figure, Goal, Report
+from fustor_core.bench import gauges, yardsticks
+from fustor_core.bench.asker import Asker
+from fustor_core.bench.corpus import NEWEST_NS, Corpus, Folder, Totals
+from fustor_core.bench.report import Figure, Goal, Report
 
 FIELDS = ("size", "mtime_ns", "ctime_ns", "ino", "mode", "uid", "gid", "nlink")
 TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "dir"}
@@ -61,19 +60,21 @@ class Kind:
     Args:
         peer: what is measured beside them: the name and a run of it in ms; None: the server that
             answers with constant bytes.
+        row: of the table of goals.
     """
 
     what: str
     questions: list[Question]
     goal: Goal | None = None
     peer: tuple[str, Callable[[], float]] | None = None
+    row: str = ""
 
 
 def measure(
     report: Report,
     section: str,
     corpus: Corpus,
-    client: httpx.Client,
+    client: Asker,
     folder: Path,
     *,
     requests: int,
@@ -86,7 +87,7 @@ def measure(
         client: of the view that holds the corpus. folder: for the socket of the constant server.
         requests: of each quick kind. finds: of each that reads the whole view.
     """
-    with peers.hello(folder, pin) as floor:
+    with yardsticks.hello(folder, pin) as floor:
         for kind in kinds(corpus, requests, finds, pin):
             times_ms, bodies = asked(client, kind.questions)
             for question, lines in zip(kind.questions, bodies, strict=True):
@@ -103,7 +104,13 @@ def measure(
             report.add(
                 section,
                 Figure(
-                    f"{kind.what}, p50", "ms", [middle], name, [gauges.median(theirs)], kind.goal
+                    f"{kind.what}, p50",
+                    "ms",
+                    [middle],
+                    name,
+                    [gauges.median(theirs)],
+                    kind.goal,
+                    row=kind.row,
                 ),
             )
             slow = [] if kind.peer else [gauges.percentile(theirs, 99)]
@@ -111,7 +118,7 @@ def measure(
 
 
 def asked(
-    client: httpx.Client, questions: list[Question], *, warm_up: int = WARM_UP
+    client: Asker, questions: list[Question], *, warm_up: int = WARM_UP
 ) -> tuple[list[float], list[list[bytes]]]:
     """Sends every question on one connection.
 
@@ -122,28 +129,27 @@ def asked(
         Time until the whole body was there in ms, and the body's lines, of each.
 
     Raises:
-        httpx.HTTPError: no answer, or one that is no answer.
+        OSError, HTTPException, BadStatus: no answer, or one that is no answer.
     """
     times_ms, bodies = [], []
     for question in questions[:warm_up]:
-        client.get(question.verb, params=question.params, headers=NDJSON).raise_for_status()
+        client.get(question.verb, question.params, NDJSON).good()
     for question in questions:
         headers = NDJSON if question.verb == "find" else {}
         began = time.perf_counter()
-        reply = client.get(question.verb, params=question.params, headers=headers)
+        reply = client.get(question.verb, question.params, headers)
         times_ms.append((time.perf_counter() - began) * MS)
-        reply.raise_for_status()
-        bodies.append(reply.content.splitlines(keepends=True))
+        bodies.append(reply.good().content.splitlines(keepends=True))
     return times_ms, bodies
 
 
-def constant(floor: httpx.Client, size: int, requests: int) -> list[float]:
+def constant(floor: Asker, size: int, requests: int) -> list[float]:
     """Times in ms of requests for as many bytes at the server that only sends them."""
     times_ms = []
     params = {"path": "/a/path/of/usual/length", "bytes": str(size)}
     for number in range(-WARM_UP, requests):
         began = time.perf_counter()
-        floor.get("/", params=params)
+        floor.get("/", params)
         if number >= 0:
             times_ms.append((time.perf_counter() - began) * MS)
     return times_ms
@@ -156,14 +162,16 @@ def kinds(corpus: Corpus, requests: int, finds: int, pin: str | None) -> Iterato
     full = [folder for folder in folders if folder.names]
     places = [folder.below(dice.choice(folder.names)) for folder in dice.choices(full, k=requests)]
     floor_goal = Goal("≤", 1.0)
-    yield Kind("stat of a file", [stat_of(corpus, path) for path in places], floor_goal)
+    yield Kind("stat of a file", [stat_of(corpus, path) for path in places], floor_goal, row="stat")
     around = sorted(full, key=lambda folder: abs(len(_children(folder)) - LISTED))
     listed = dice.choices(around[: max(10, len(full) // 50)], k=max(requests // 4, 20))
     mean = sum(len(_children(folder)) for folder in listed) / len(listed)
-    yield Kind(f"ls of {mean:.0f} entries", [ls_of(corpus, f) for f in listed], floor_goal)
+    yield Kind(
+        f"ls of {mean:.0f} entries", [ls_of(corpus, f) for f in listed], floor_goal, row="ls"
+    )
     yield Kind(
         "du of /", [du_of(corpus, b"/")] * max(requests // 4, 20), floor_goal,
-        ("du -s", lambda: peers.du_all(corpus.place(b"/"), pin).wall_s * MS),
+        ("du -s", lambda: yardsticks.du_all(corpus.place(b"/"), pin).wall_s * MS), "du",
     )  # fmt: skip
     deep = sorted(folders, key=lambda folder: -folder.path.count(b"/"))[: max(20, requests // 20)]
     picked = dice.choices(deep, k=max(requests // 4, 20))
@@ -180,12 +188,12 @@ def _finds(corpus: Corpus, dice: random.Random, finds: int, pin: str | None) -> 
     root = corpus.root
 
     def beside(*tests: str) -> tuple[str, Callable[[], float]]:
-        return f"find {tests[0]}", lambda: peers.find_where(root, *tests, pin=pin).wall_s * MS
+        return f"find {tests[0]}", lambda: yardsticks.find_where(root, *tests, pin=pin).wall_s * MS
 
     nothing = "*.no-such-suffix"
     yield Kind(
         "find *.suffix, no match", [find_of({"pattern": nothing}, set())] * finds, glob_goal,
-        beside("-name", nothing),
+        beside("-name", nothing), "glob",
     )  # fmt: skip
     suffix, matches = _by_suffix(corpus)
     pattern = f"*{suffix.decode()}"
@@ -216,15 +224,21 @@ def _finds(corpus: Corpus, dice: random.Random, finds: int, pin: str | None) -> 
     )  # fmt: skip
 
 
+def document(lines: list[bytes]) -> dict[str, Any]:
+    """The one document that an answer consists of."""
+    found: dict[str, Any] = json.loads(b"".join(lines))
+    return found
+
+
 def stat_of(corpus: Corpus, path: bytes) -> Question:
     """Every field of one entry against lstat."""
     true = os.lstat(corpus.place(path))
 
     def fault(lines: list[bytes]) -> str:
-        document = json.loads(b"".join(lines))
-        if document["existence"] != "present":
-            return f"existence is {document['existence']}"
-        return entry_fault(document["entry"], path, true)
+        told = document(lines)
+        if told["existence"] != "present":
+            return f"existence is {told['existence']}"
+        return entry_fault(told["entry"], path, true)
 
     return Question("stat", {"path": path.decode()}, fault)
 
@@ -235,7 +249,7 @@ def ls_of(corpus: Corpus, folder: Folder) -> Question:
     true = {name: os.lstat(corpus.place(folder.below(name))) for name in names}
 
     def fault(lines: list[bytes]) -> str:
-        entries = json.loads(b"".join(lines))["entries"]
+        entries = document(lines)["entries"]
         told = [str(entry["name"]).encode() for entry in entries]
         if told != names[: len(told)] or len(told) != min(len(names), 1000):
             return f"{len(told)} names where {len(names)} are"
@@ -253,11 +267,11 @@ def du_of(corpus: Corpus, path: bytes) -> Question:
     true = corpus.plan.totals[path]
 
     def fault(lines: list[bytes]) -> str:
-        document = json.loads(b"".join(lines))
-        told = totals_of(document["rollup"])
-        if told != true or document["rollup"]["others"]:
+        answer = document(lines)
+        told = totals_of(answer["rollup"])
+        if told != true or answer["rollup"]["others"]:
             return f"{told} where {true} is"
-        return "" if document["quality"]["complete"] else "it calls itself incomplete"
+        return "" if answer["quality"]["complete"] else "it calls itself incomplete"
 
     return Question("du", {"path": path.decode()}, fault)
 

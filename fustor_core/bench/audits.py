@@ -8,77 +8,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 import anyio
-from corpus import Corpus
-from fustor_arbitrator_fs import FSArbitrator
-from fustor_source_fs import FsConfig, FsSource
-from fustor_view_file import FileView
-from report import Figure, Goal, Report
 
-from fustor_core.claims import Batch, Calm, Listing, Same, encode_batch
-from fustor_core.contracts import Hello, Query, boottime_us
-from fustor_core.fusion_pipe import FusionPipeline
-from fustor_core.outbox import Limits, Outbox
-from fustor_core.peers import FusionOptions
+from fustor_core.bench import yardsticks
+from fustor_core.bench.corpus import Corpus
+from fustor_core.bench.ends import Ends
+from fustor_core.bench.report import Figure, Goal, Report
+from fustor_core.claims import Batch, Calm, Listing, Same
+from fustor_core.contracts import Query
 from fustor_core.phases import audit, snapshot
-from fustor_core.post import Post
 
 TIERS = ("directories", "names", "full")
 WITHIN = Goal("≤", 1.3, ratio=True)
 MICRO = 1e6
-OPTIONS = FusionOptions("bench", 3600.0, 600.0, 120.0, 10)
-
-
-class Ends:
-    """An agent's half of a pipe and a view, without a wire between."""
-
-    def __init__(self, root: Path, folder: Path) -> None:
-        source = FsSource(FsConfig(root=os.fspath(root), watch="off"))
-        self.post = Post(source, Outbox(Limits(), boottime_us), boottime_us, anyio.sleep)
-        view, arbitrator = FileView(FileView.Config()), FSArbitrator(FSArbitrator.Config())
-        self.server = FusionPipeline(OPTIONS, view, arbitrator, folder, boot="bench")
-        self.session = ""
-        self.owed = 0
-
-    async def open(self) -> None:
-        """A session that leads."""
-        line = {"boot": "bench", "process": "1", "mount": "m", "cache_bound_s": 0}
-        hello = Hello("bench", "p", "bench", {}, line, {"realtime": True, "scan": True})
-        grant = await self.server.open_session(hello)
-        self.session, self.post.outbox.epoch = grant.session_id, grant.epoch
-
-    async def collect(
-        self, act: Callable[[], Awaitable[object]]
-    ) -> tuple[float, list[tuple[Batch, bytes]]]:
-        """(CPU seconds of the agent, its batches as they go onto the wire)."""
-        sent: list[tuple[Batch, bytes]] = []
-        outbox = self.post.outbox
-
-        async def send() -> None:
-            while True:
-                batch = await outbox.take()
-                sent.append((batch, encode_batch(batch)))
-                outbox.acknowledged()
-
-        began = time.process_time()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(send)
-            await act()
-            tasks.cancel_scope.cancel()
-        return time.process_time() - began, sent
-
-    async def deliver(self, sent: list[tuple[Batch, bytes]]) -> float:
-        """CPU seconds of the server, until it is at rest; what it asks for again is counted."""
-        began = time.process_time()
-        for batch, body in sent:
-            ack = await self.server.push(self.session, batch, body)
-            self.owed += len(ack.owed)
-        await self.server.keeping.checkpoint(lambda text: None)
-        return time.process_time() - began
 
 
 def measure(report: Report, section: str, corpus: Corpus, folder: Path, repeats: int) -> None:
@@ -95,8 +40,9 @@ async def _measure(
     async with anyio.create_task_group() as tasks:
         await tasks.start(ends.server.run)
         await ends.open()
-        _, sent = await ends.collect(lambda: snapshot(ends.post, owe=True))
+        cpu_s, sent = await ends.collect(lambda: snapshot(ends.post, owe=True))
         await ends.deliver(sent)
+        await _tell_send(report, section, corpus, cpu_s, ends, repeats)
         ends.owed = 0  # a batch may end between the root's debt and its listing
         for tier in TIERS:
             agent, server, wire, theirs = [], [], [], []
@@ -115,6 +61,23 @@ async def _measure(
                 Figure(f"audit {tier}, wire a file", "B", wire),
             )
         tasks.cancel_scope.cancel()
+
+
+async def _tell_send(
+    report: Report, section: str, corpus: Corpus, first_s: float, ends: Ends, repeats: int
+) -> None:
+    """The scan and its batches as they go onto the wire, beside `find`."""
+    entries = (corpus.plan.whole.files + corpus.plan.whole.dirs) / 1000
+    ours, theirs = [entries / first_s], []
+    for number in range(repeats):
+        theirs.append(entries / yardsticks.find_all(corpus.root).cpu_s)
+        if number:
+            cpu_s, _ = await ends.collect(lambda: snapshot(ends.post, owe=True))
+            ours.append(entries / cpu_s)
+    goal = Goal("≥", 0.85, ratio=True)
+    peer = "find -printf"
+    what = "scan + send, by CPU of the agent"
+    report.add(section, Figure(what, "k entries/s", ours, peer, theirs, goal, "scan-send"))
 
 
 def _check(

@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import gauges
-import httpx
+from fustor_core.bench import gauges
+from fustor_core.bench.asker import Asker
 
 EVENT_S_MAX = 900.0
 STOP_S_MAX = 120.0
@@ -161,18 +161,14 @@ class Program:
         """Where it listens."""
         return self.home / "fusion" / "api.sock"
 
-    def client(self, view: str = "") -> httpx.Client:
+    def client(self, view: str = "") -> Asker:
         """A keep-alive connection to its socket.
 
         Args:
             view: requests are relative to this view when it is given.
         """
         place = f"/api/v1/views/{view}" if view else "/api/v1"
-        return httpx.Client(
-            transport=httpx.HTTPTransport(uds=os.fspath(self.socket)),
-            base_url=f"http://localhost{place}",
-            timeout=60.0,
-        )
+        return Asker(os.fspath(self.socket), place)
 
     def state_bytes(self) -> int:
         """Disk space of its home."""

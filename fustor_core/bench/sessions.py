@@ -2,8 +2,8 @@
 
 One process holds the sessions, each on its own connection with a heartbeat whenever one is due;
 another pushes whole listings as fast as they are acknowledged. Both speak the protocol themselves.
-As a script: ``sessions.py beat SOCKET NUMBER`` and ``sessions.py push SOCKET``, until their stdin
-is closed; then they print what they saw.
+As a module: ``… beat SOCKET NUMBER`` and ``… push SOCKET FILES FILES_A_FOLDER ROUNDS``, until
+their stdin is closed; then they print what they saw.
 """
 
 from __future__ import annotations
@@ -19,25 +19,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import gauges
-from program import Program
-from report import Figure, Report
-
 from fustor_core import wire
+from fustor_core.bench import gauges, synthetic
+from fustor_core.bench.program import Program
+from fustor_core.bench.report import Figure, Report
 from fustor_core.claims import (
     MEDIA_TYPE,
     PROTOCOL,
     Batch,
-    Claim,
-    Key,
-    Listing,
-    Origin,
-    Root,
-    Row,
-    Stamp,
-    edge_row,
     encode_batch,
-    pack_rows,
 )
 from fustor_core.contracts import Grant, Hello, Pulse
 
@@ -45,36 +35,44 @@ VIEW = "bench"
 TIMEOUT_S = 6.0  # of a session: short, so that a server that stands still is found out
 FOLDERS = 10_000
 FILES = 100  # in each folder
-LISTINGS = 100  # in each batch: as many rows as an agent sends
+FOR_EVER = 1 << 30
 OPEN_AT_ONCE = 50
 START_S = 60.0
 GONE = 419
+MODULE = [sys.executable, "-P", "-m", "fustor_core.bench.sessions"]
 SESSIONS = "/api/v1/pipe/sessions/"
 CONFIG = f"""version: 1
 views: {{{VIEW}: {{session_timeout_seconds: {TIMEOUT_S}}}}}
 """
 
 
-def measure(report: Report, folder: Path, sessions: int, seconds: float, pin: str | None) -> None:
+def measure(
+    report: Report, folder: Path, sessions: int, seconds: float, pin: str | None
+) -> dict[str, float]:
     """Latencies of heartbeats without a load, then beside a snapshot.
 
     Args:
         folder: for the home. sessions: how many beat. seconds: for how long, each time.
+
+    Returns:
+        The figures by name.
     """
     file = folder / "sessions.yaml"
     file.write_text(CONFIG, "utf-8")
     with Program(folder / "home", ["run", "-c", os.fspath(file)], pin) as program:
         program.wait_for("ready")
-        with _script("beat", program, str(sessions)) as beating:
-            standing = _line(beating)["sessions"]
+        with script("beat", program, str(sessions)) as beating:
+            standing = told(beating)["sessions"]
+            used_s = program.cpu_s()
             time.sleep(seconds)
+            used_s = program.cpu_s() - used_s
             loaded_from = _now()
-            with _script("push", program) as pushing:
+            with script("push", program, str(FOLDERS * FILES), str(FILES), "0") as pushing:
                 time.sleep(seconds)
-                pushed = _end(pushing)
+                pushed = end(pushing)
             loaded_to = _now()
             listed = _listed(program)
-            beats = _end(beating)
+            beats = end(beating)
     idle = [ms for at, ms, _ in beats["beats"] if at < loaded_from]
     busy = [ms for at, ms, _ in beats["beats"] if loaded_from <= at < loaded_to]
     gone = sum(status == GONE for _, _, status in beats["beats"])
@@ -96,7 +94,15 @@ def measure(report: Report, folder: Path, sessions: int, seconds: float, pin: st
         *(_latency(name, busy, idle, share) for name, share in SHARES),
         Figure("sessions that expired", "", [float(gone + max(0, sessions - listed))]),
         Figure("rows of the snapshot", "k/s", [rate / 1000]),
+        Figure("CPU of the server without it", "% of a core", [100 * used_s / seconds]),
     )
+    return {
+        "sessions": sessions,
+        "idle_p99_ms": gauges.percentile(idle or [0.0], 99),
+        "busy_p99_ms": gauges.percentile(busy or [0.0], 99),
+        "idle_cpu_percent": 100 * used_s / seconds,
+        "rows_per_s": rate,
+    }
 
 
 SHARES = (("p50", 50.0), ("p99", 99.0), ("longest", 100.0))
@@ -108,9 +114,17 @@ def _latency(name: str, busy: list[float], idle: list[float], share: float) -> F
 
 
 @contextmanager
-def _script(word: str, program: Program, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+def script(word: str, program: Program, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     """One of the other processes; its end is waited for."""
-    command = [sys.executable, __file__, word, os.fspath(program.socket), *more]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "fustor_core.bench.sessions",
+        word,
+        os.fspath(program.socket),
+        *more,
+    ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         yield process
@@ -122,7 +136,7 @@ def _script(word: str, program: Program, *more: str) -> Iterator[subprocess.Pope
             stream.close()
 
 
-def _line(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+def told(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     """What the process tells next.
 
     Raises:
@@ -136,17 +150,17 @@ def _line(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     return found
 
 
-def _end(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+def end(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     """Lets the process end, and takes what it saw."""
     assert process.stdin is not None
     process.stdin.close()
-    return _line(process)
+    return told(process)
 
 
 def _listed(program: Program) -> int:
     """How many of the sessions that beat are live, as the server says."""
     with program.client() as client:
-        found = client.get("/sessions").json()["sessions"]
+        found = client.get("sessions").json()["sessions"]
     return sum(session["pipe"].startswith("beat") for session in found)
 
 
@@ -242,73 +256,44 @@ async def beat(socket: str, number: int) -> None:
     os._exit(0)  # the connections end with the process
 
 
-async def push(socket: str) -> None:
-    """Pushes listings as the leader, again and again with other times; prints how many rows."""
+async def push(socket: str, files: int, per_folder: int, rounds: int) -> None:
+    """Pushes a tree as its leader, again and again with other times; prints how many rows.
+
+    Args:
+        rounds: how often; 0: until stdin is closed. The last of several is sent by digests.
+    """
     connection = Connection(socket)
     grant = await connection.open("push", scan=True)
     path = f"{SESSIONS}{grant.session_id}/batches"
-    tree = Tree()
-    seen = {"rows": 0, "batches": 0, "refused": 0}
-    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    for seq, claims in enumerate(tree.batches(), 1):
-        body = encode_batch(Batch(PROTOCOL, seq, grant.epoch, claims))
-        status, _ = await connection.post(path, body, MEDIA_TYPE)
-        seen["batches"] += 1
-        if status == 200:
-            seen["rows"] += FILES * sum(isinstance(claim, Listing) for claim in claims)
-        else:
-            seen["refused"] += 1
-            break
-        if ended.done():
+    tree = synthetic.Tree(files, per_folder)
+    seen = {"rows": 0, "batches": 0, "refused": 0, "wire_bytes": 0}
+    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read) if not rounds else None
+    seq = 0
+    for number in range(rounds or FOR_EVER):
+        if rounds:  # the server's figures are read between two rounds
+            print(json.dumps(seen), flush=True)
+            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        for claims in tree.batches(number, digests=bool(rounds) and number > 0):
+            seq += 1
+            body = encode_batch(Batch(PROTOCOL, seq, grant.epoch, claims))
+            status, _ = await connection.post(path, body, MEDIA_TYPE)
+            seen["batches"] += 1
+            seen["wire_bytes"] += len(body)
+            if status != 200:
+                seen["refused"] += 1
+                break
+            seen["rows"] += synthetic.rows_of(claims, per_folder)
+            if ended is not None and ended.done():
+                break
+        if seen["refused"] or (ended is not None and ended.done()):
             break
     print(json.dumps(seen), flush=True)
     os._exit(0)
 
 
-class Tree:
-    """A tree that exists nowhere: a root with many folders, each full of files."""
-
-    def __init__(self) -> None:
-        self.root = Key(1, 1, 1)
-        self.keys = [Key(1, n + 2, 1) for n in range(FOLDERS)]
-        self._now_ns = time.time_ns() - 3600 * 10**9
-        # two versions of every file: a listing that says the same would cost less
-        self._versions = [self._files(second) for second in (0, 1)]
-
-    def _files(self, second: int) -> tuple[bytes, bytes]:
-        at_ns = self._now_ns + second * 10**9
-        return pack_rows(
-            {
-                f"file-{n:06}.dat".encode(): Row(1000 + n, at_ns, at_ns, 10**6 + n)
-                for n in range(FILES)
-            }
-        )
-
-    def batches(self) -> Iterator[list[Claim]]:
-        """The tree, for ever."""
-        edges = {f"folder-{n:06}".encode(): edge_row(key) for n, key in enumerate(self.keys)}
-        yield [
-            Root(key=self.root, identity=VIEW, stamp=_stamp(), origin=Origin.SNAPSHOT),
-            self._listing(self.root, *pack_rows(edges)),
-        ]
-        while True:
-            for names, rows in self._versions:
-                for begin in range(0, FOLDERS, LISTINGS):
-                    some = self.keys[begin : begin + LISTINGS]
-                    yield [self._listing(key, names, rows) for key in some]
-
-    def _listing(self, key: Key, names: bytes, rows: bytes) -> Listing:
-        stamp, origin = _stamp(), Origin.SNAPSHOT
-        return Listing(dir=key, names=names, rows=rows, stamp=stamp, origin=origin)
-
-
-def _stamp() -> Stamp:
-    now_us = int(_now() * 1e6)
-    return Stamp(now_us, now_us, now_us, "l")
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "beat":
-        asyncio.run(beat(sys.argv[2], int(sys.argv[3])))
+    verb, at, *numbers = sys.argv[1:]
+    if verb == "beat":
+        asyncio.run(beat(at, int(numbers[0])))
     else:
-        asyncio.run(push(sys.argv[2]))
+        asyncio.run(push(at, *(int(number) for number in numbers)))

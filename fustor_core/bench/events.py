@@ -2,7 +2,7 @@
 
 A writer creates, writes and closes files on time; a reader follows the changes over the socket and
 stamps what comes without looking at it. Both clocks are `CLOCK_BOOTTIME` of one machine. As a
-script: ``events.py write ROOT RATE SECONDS OUT`` and ``events.py read SOCKET VIEW OUT``.
+module: ``… write ROOT RATE SECONDS OUT`` and ``… read SOCKET VIEW OUT``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import answers
-import gauges
-import httpx
-import ours
-from program import Program
-from report import Figure, Goal, Report
+from fustor_core.bench import answers, gauges, scans
+from fustor_core.bench.asker import Asker
+from fustor_core.bench.program import Program
+from fustor_core.bench.report import Figure, Goal, Report
 
 FOLDERS = 200
+GOAL_RATE = 5000
 STEP_S = 0.001
 QUIET_S = 2.0  # nothing came for this long after the last close: nothing more will
 GRACE_S = 60.0
@@ -32,6 +31,7 @@ LATE_SHARE = 0.95  # a writer below this share of its rate measured something el
 IDLE_S = 2.0
 MS_NS = 1e6
 HEAD = struct.Struct("<QI")
+MODULE = [sys.executable, "-P", "-m", "fustor_core.bench.events"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +52,52 @@ class Seen:
 
 def measure(
     report: Report, folder: Path, rates: list[int], seconds: float, repeats: int, pin: str | None
-) -> None:
+) -> dict[int, list[Seen]]:
     """Runs every rate on one program and reports delays, losses and CPU time.
 
     Args:
         folder: for the tree and the home. rates: files in a second.
+
+    Returns:
+        Every run by its rate.
     """
+    found = {}
     root = folder / "busy"
     for number in range(FOLDERS):
         (root / f"d{number:03d}").mkdir(parents=True)
-    with ours.started(folder / "home", root, pin) as program:
+    with scans.started(folder / "home", root, pin) as program:
         program.wait_for("ready")
         program.settle()
         for rate in rates:
-            runs = [_run(program, folder, rate, seconds) for _ in range(repeats)]
-            _tell(report, rate, runs)
+            found[rate] = [_run(program, folder, rate, seconds) for _ in range(repeats)]
+            _tell(report, rate, found[rate])
             program.settle()
         _require_whole_view(report, program, root)
+    return found
 
 
 def _tell(report: Report, rate: int, runs: list[Seen]) -> None:
     section = f"close → visible, {rate:,} files/s"
+    late, lost = ("events-p99", "events-lost") if rate == GOAL_RATE else ("", "")
     delays = [run.delays_ms for run in runs]
     report.add(
         section,
         Figure("p50", "ms", [gauges.percentile(d, 50) for d in delays]),
-        Figure("p99", "ms", [gauges.percentile(d, 99) for d in delays], goal=Goal("≤", 50.0)),
+        Figure(
+            "p99",
+            "ms",
+            [gauges.percentile(d, 99) for d in delays],
+            goal=Goal("≤", 50.0),
+            row=late,
+        ),
         Figure("longest", "ms", [max(d) for d in delays]),
-        Figure("lost", "files", [len(run.lost) for run in runs], goal=Goal("≤", 0)),
+        Figure(
+            "lost",
+            "files",
+            [len(run.lost) for run in runs],
+            goal=Goal("≤", 0),
+            row=lost,
+        ),
         Figure("CPU for each file", "µs", [run.cpu_us for run in runs]),
         Figure("rate of the writer", "files/s", [run.rate for run in runs]),
     )
@@ -93,7 +111,7 @@ def _run(program: Program, folder: Path, rate: int, seconds: float) -> Seen:
     """One writer and one reader beside the program."""
     arrivals, closes = folder / "arrivals", folder / "closes"
     arrivals.unlink(missing_ok=True)
-    read = [sys.executable, __file__, "read", program.socket, ours.NAME, arrivals]
+    read = [*MODULE, "read", program.socket, scans.NAME, arrivals]
     reader = subprocess.Popen([str(word) for word in read])
     try:
         _wait_for_bytes(arrivals, reader)
@@ -101,7 +119,7 @@ def _run(program: Program, folder: Path, rate: int, seconds: float) -> Seen:
         time.sleep(IDLE_S)
         idle = (program.cpu_s() - before) / (time.perf_counter() - began)
         before, began = program.cpu_s(), time.perf_counter()
-        write = [sys.executable, __file__, "write", folder / "busy", rate, seconds, closes]
+        write = [*MODULE, "write", folder / "busy", rate, seconds, closes]
         subprocess.run([str(word) for word in write], check=True)
         _wait_for_quiet(program, arrivals)
         used = program.cpu_s() - before - idle * (time.perf_counter() - began)
@@ -164,11 +182,11 @@ def _wait_for_quiet(program: Program, arrivals: Path) -> None:
     """
     deadline = time.monotonic() + GRACE_S
     size, since = arrivals.stat().st_size, time.monotonic()
-    with program.client(ours.NAME) as client:
+    with program.client(scans.NAME) as client:
         while time.monotonic() < deadline and time.monotonic() - since < QUIET_S:
             time.sleep(0.05)
             now = arrivals.stat().st_size
-            if now > size + 2 * HEAD.size or not client.get("/du").json()["quality"]["complete"]:
+            if now > size + 2 * HEAD.size or not client.get("du").json()["quality"]["complete"]:
                 size, since = now, time.monotonic()
 
 
@@ -181,9 +199,8 @@ def _require_whole_view(report: Report, program: Program, root: Path) -> None:
             path = os.path.join(at, name)
             true[path[len(top) :]] = os.lstat(path)
     time.sleep(0.2)
-    with program.client(ours.NAME) as client:
-        reply = client.get("find", params={"pattern": "*"}, headers=answers.NDJSON)
-    reply.raise_for_status()
+    with program.client(scans.NAME) as client:
+        reply = client.get("find", {"pattern": "*"}, answers.NDJSON).good()
     entries = [json.loads(line) for line in reply.content.splitlines() if line.strip()][:-1]
     told = {str(entry["path"]).encode(): entry for entry in entries}
     report.check(set(told) == set(true), f"{len(told)} paths in the view, {len(true)} in the tree")
@@ -218,15 +235,9 @@ def write(root: Path, rate: int, seconds: float, out: Path) -> None:
 
 def read(socket: str, view: str, out: Path) -> None:
     """Follows the changes of a view and stamps what comes, until it is ended."""
-    transport = httpx.HTTPTransport(uds=socket)
-    address = f"http://localhost/api/v1/views/{view}/changes"
-    with (
-        out.open("wb", buffering=0) as stream,
-        httpx.Client(transport=transport, timeout=None) as client,
-        client.stream("GET", address, params={"follow": "true"}, headers=answers.NDJSON) as reply,
-    ):
-        reply.raise_for_status()
-        for chunk in reply.iter_raw():
+    place = f"/api/v1/views/{view}"
+    with out.open("wb", buffering=0) as stream, Asker(socket, place, None) as client:
+        for chunk in client.follow("changes", {"follow": "true"}, answers.NDJSON):
             at_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             stream.write(HEAD.pack(at_ns, len(chunk)) + chunk)
 

@@ -2,7 +2,7 @@
 
 Most clients run the code of the command, each with its own connection, in one process; a few are
 the command itself. At the end what half of them wait for comes true, and they must notice.
-As a script: ``waiters.py wait SOCKET VIEW NUMBER LIMIT_S``, with the paths on stdin.
+As a module: ``… wait SOCKET VIEW NUMBER LIMIT_S``, with the paths on stdin.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import threading
 import time
 from pathlib import Path
 
-import corpus
-import gauges
-import ours
-from program import Program
-from report import Figure, Goal, Report
+from fustor_core.bench import corpus, gauges, scans
+from fustor_core.bench.program import Program
+from fustor_core.bench.report import Figure, Goal, Report
 
+MODULE = [sys.executable, "-P", "-m", "fustor_core.bench.waiters"]
 FILES = 2500
 COMMANDS = 3
 # Longer than any file is old: such a wait ends by its time limit only.
@@ -43,7 +42,7 @@ def measure(
     """
     remove_new(cache)
     tree = corpus.prepared(cache, FILES)
-    with ours.started(folder / "home", tree.root, pin) as program:
+    with scans.started(folder / "home", tree.root, pin) as program:
         program.wait_for("ready")
         program.settle()
         open_before = gauges.sockets(program.pid)
@@ -89,7 +88,16 @@ class Waiting:
             for n in range(most)
         ]
         self._many = subprocess.Popen(
-            [sys.executable, __file__, "wait", program.socket, ours.NAME, str(limit_s)],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "fustor_core.bench.waiters",
+                "wait",
+                program.socket,
+                scans.NAME,
+                str(limit_s),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

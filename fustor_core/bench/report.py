@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import gauges
+from fustor_core.bench import gauges
 
 Values = Sequence[float]
 HEAD = ("what", "ours", "spread", "peer", "measured", "ours ÷ peer", "goal", "")
@@ -44,6 +44,7 @@ class Figure:
     Args:
         what: the thing measured. unit: of ours and the peer's. ours: a value for each repeat.
         peer: what it is compared with. theirs: values of the peer in the same unit.
+        row: of the table of goals in which it stands.
     """
 
     what: str
@@ -52,6 +53,7 @@ class Figure:
     peer: str = ""
     theirs: Values = ()
     goal: Goal | None = None
+    row: str = ""
 
     @property
     def value(self) -> float:
@@ -59,21 +61,26 @@ class Figure:
         return gauges.median(self.ours)
 
     @property
+    def against(self) -> float | None:
+        """Median of the peer; None: there is none."""
+        return gauges.median(self.theirs) if self.theirs else None
+
+    @property
     def ratio(self) -> float | None:
         """Ours ÷ peer, of the medians."""
-        against = gauges.median(self.theirs) if self.theirs else 0.0
-        return self.value / against if against else None
+        return self.value / self.against if self.against else None
 
     def document(self) -> dict[str, Any]:
         """For JSON, every repeat included."""
         goal = self.goal
         return {
             "what": self.what,
+            "row": self.row or None,
             "unit": self.unit,
             "ours": self.value,
             "ours_all": list(self.ours),
             "peer": self.peer or None,
-            "theirs": gauges.median(self.theirs) if self.theirs else None,
+            "theirs": self.against,
             "theirs_all": list(self.theirs),
             "ratio": self.ratio,
             "goal": None if goal is None else str(goal),
@@ -84,16 +91,16 @@ class Figure:
         """One line of the table."""
         spread = ""
         if len(self.ours) > 1:
-            spread = f"{_number(min(self.ours))}–{_number(max(self.ours))}"
+            spread = f"{number(min(self.ours))}–{number(max(self.ours))}"
         ratio = self.ratio
         met = self.goal.met(self.value, ratio) if self.goal else None
         return (
             self.what,
-            f"{_number(self.value)} {self.unit}",
+            f"{number(self.value)} {self.unit}",
             spread,
             self.peer,
-            f"{_number(gauges.median(self.theirs))} {self.unit}" if self.theirs else "",
-            "" if ratio is None else _number(ratio),
+            f"{number(gauges.median(self.theirs))} {self.unit}" if self.theirs else "",
+            "" if ratio is None else number(ratio),
             str(self.goal or ""),
             {True: "met", False: "missed", None: ""}[met],
         )
@@ -105,6 +112,9 @@ class Report:
 
     Args:
         aloud: what comes in is shown on stderr at once.
+
+    Attributes:
+        earlier: what Fustor 0.8.17 reaches, by row of the table of goals.
     """
 
     sections: dict[str, list[Figure]] = field(default_factory=dict)
@@ -112,6 +122,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     checked: int = 0
     aloud: bool = True
+    earlier: dict[str, str] = field(default_factory=dict)
 
     def add(self, section: str, *figures: Figure) -> None:
         """Takes figures in."""
@@ -144,10 +155,7 @@ class Report:
         lines = [", ".join(f"{name} {value}" for name, value in machine.items()), ""]
         for section, figures in self.sections.items():
             rows = [HEAD, *(figure.cells() for figure in figures)]
-            widths = [max(len(row[at]) for row in rows) for at in range(len(HEAD))]
-            lines.append(section)
-            lines += ["  " + _line(row, widths) for row in rows]
-            lines.append("")
+            lines += [section, aligned(rows, left={0, 3, 6, 7}), ""]
         lines += [f"note: {text}" for text in self.notes]
         lines.append(f"{self.checked:,} answers checked, {len(self.wrong):,} wrong")
         lines += [f"WRONG: {text}" for text in self.wrong[:20]]
@@ -158,23 +166,31 @@ class Report:
         return {
             "machine": machine,
             "sections": {name: [f.document() for f in fs] for name, fs in self.sections.items()},
+            "earlier": self.earlier,
             "notes": self.notes,
             "checked": self.checked,
             "wrong": self.wrong,
         }
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    """Words to the left, figures to the right."""
-    left = {0, 3, 6, 7}
-    cells = [
-        cell.ljust(width) if at in left else cell.rjust(width)
-        for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(cells).rstrip()
+def aligned(rows: Sequence[Sequence[str]], *, left: Collection[int]) -> str:
+    """A table for people.
+
+    Args:
+        rows: the first one is the head. left: columns of words; the others hold figures.
+    """
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if at in left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return "\n".join(lines)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three digits that count."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
