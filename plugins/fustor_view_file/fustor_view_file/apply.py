@@ -102,8 +102,7 @@ class Registers:
     def commit(self) -> Applied:
         """End a batch: halves of moves that found no other half are deletions after all."""
         self.teller.end_batch()
-        if self.links.wanted and not self._scanning:
-            self.links.search()  # while a whole scan runs, it comes by the other names itself
+        self.links.settle(scanning=self._scanning)
         self._scanning = False
         root = self.tree.root
         if not self.ready and root is not None and (self.whole or not root.count[tally.GAPS]):
@@ -348,6 +347,13 @@ class Registers:
                 quiet = verdict.rule in QUIET
                 tree.owe(directory, stamp, deep=deep, reason=reason, errno=errno, quiet=quiet)
         tree.sums.set_gap(directory)
+
+    def forget(self, key: Key) -> None:
+        """Drop an unseated directory that nothing names."""
+        directory = self.tree.dirs.get(key)
+        if directory is not None and self.tree.forgets(directory):
+            self.links.forget(directory)
+            self.tree.forget(key)
 
     # ---- a person's word
 

@@ -31,6 +31,7 @@ class Life(msgspec.Struct, array_like=True, frozen=True):
     next_place: int
     lsn: int
     sightings: list[tuple[int, Sighting]] = []
+    sought: bool = True  # see `HardLinks`
 
 
 class Keeper:
@@ -97,6 +98,7 @@ class Keeper:
             self._next_place,
             lsn,
             registers.sightings.rows(),
+            registers.links.sought,
         )
         image.meta["life"] = msgspec.msgpack.encode(life)
         yield image
@@ -149,6 +151,7 @@ class Keeper:
         parents = self._directories()
         tree.root = tree.dirs.get(life.root) if life.root is not None else None
         self._seat(parents)
+        registers.links.restored(sought=life.sought)
         registers.feed.restore(
             [msgspec.msgpack.decode(raw, type=Change) for raw in self.cold.feed()]
         )

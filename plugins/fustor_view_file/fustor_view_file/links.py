@@ -1,18 +1,21 @@
 """Names that share an inode: a change seen through one name makes the others stale.
 
-The kernel tells of a write, chmod, link or unlink only under the name that was used. Rows with more
-than one link are indexed by inode, so that the directories of the other names are owed a listing.
+The kernel tells of a write, chmod, link or unlink only under the name that was used. So when a
+batch told of an inode with several links, its rows are compared: of two that differ, the one that
+was looked at earlier is owed a listing of its directory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
+from fustor_core.arbitration import order
 from fustor_core.claims import ROW_BYTES, Key, Row, is_dir, split_names, unpack_row
 from fustor_core.contracts import Write
-from fustor_core.registers import NO_LINE, Seen
+from fustor_core.registers import Seen
 from fustor_view_file.directory import Directory
 from fustor_view_file.tree import Tree
 
@@ -20,143 +23,220 @@ Place = tuple[Key, bytes]
 _ONCE = (1).to_bytes(4, "little")  # the last column of a row: how many links
 
 
+class News(NamedTuple):
+    """What a batch told of one name: when, of how many links, whether that is a new number."""
+
+    seen: Seen
+    links: int
+    fresh: bool
+
+
+class Look(NamedTuple):
+    """What is known of one name: its row, None when it is not the inode's any more."""
+
+    place: Place
+    row: bytes | None
+    seen: Seen
+
+
 class HardLinks:
     """Inode → the names in this view whose row says that it has more than one link.
 
-    Attributes:
-        wanted: inodes with more links than names known; `search` finds the missing ones, once.
+    These are what the rows say and nothing else, hence the same after a restart: they are taken
+    from the packs again when they are needed.
     """
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._places: dict[int, set[Place]] = {}
+        self._cold, self._searches = False, True
         self._searched: dict[int, int] = {}  # inode → for how many links it was searched
-        self.wanted: set[int] = set()
+        self._wanted: dict[int, Look] = {}  # inodes with more links than names known
+        self._news: dict[int, dict[Place, News]] = {}  # of the batch that is applied
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def add(self, ino: int, place: Place, links: int) -> None:
-        """A row with more than one link stands here."""
-        places = self._places.setdefault(ino, set())
-        places.add(place)
-        stale = [p for p in places if p != place and not self._stands(ino, p)]
-        if stale:
-            places.difference_update(stale)
-            self._searched.pop(ino, None)
-        if len(places) < links and self._searched.get(ino) != links:
-            self._searched[ino] = links  # once: those that are not found lie outside
-            self.wanted.add(ino)
-        elif len(places) >= links:
-            self.wanted.discard(ino)
+    def restored(self, *, sought: bool) -> None:
+        """A state was read back; `sought` as it was then."""
+        self._cold, self._searches = True, sought
 
-    def _stands(self, ino: int, place: Place) -> bool:
-        """Whether a name is still seen, with that inode: inodes are used again."""
-        directory = self._tree.dirs.get(place[0])
-        if directory is None or not self._tree.visible(directory):
-            return False
-        row = _file(directory.pack.get(place[1]))
-        return row is not None and row.ino == ino
+    @property
+    def sought(self) -> bool:
+        """Whether all names were searched for that rows speak of."""
+        return self._searches and not self._wanted
 
-    def want(self, ino: int) -> None:
-        """Other names of this inode are to be found, should none be known."""
-        if ino not in self._places:
-            self.wanted.add(ino)
-
-    def drop(self, ino: int, place: Place) -> None:
-        """The name no longer has that inode, or the inode no other link."""
-        places = self._places.get(ino)
-        if places is None:
-            return
-        places.discard(place)
-        if not places:
-            del self._places[ino]
-            self._searched.pop(ino, None)
-            self.wanted.discard(ino)
-
-    def others(self, ino: int, place: Place) -> list[Place]:
-        """The other names of the inode."""
-        return sorted(self._places.get(ino, set()) - {place})
+    # ---- what rows say
 
     def index(self, directory: Directory, seen: Seen) -> None:
         """Note every row of a first listing that says it has more than one link."""
-        for part in directory.pack.parts:
-            rows = part.rows
-            if _single(rows):
-                continue
-            counts = memoryview(rows).cast("I")[11::12].tolist()
-            if max(counts) > 1:
-                names = split_names(part.names)
-                for i, count in enumerate(counts):
-                    if count > 1:
-                        row = bytes(part.rows[i * ROW_BYTES : (i + 1) * ROW_BYTES])
-                        ino = unpack_row(row).ino
-                        place = (directory.key, names[i])
-                        self.add(ino, place, count)
-                        self._owe(set(self.others(ino, place)), row, seen)
+        for ino, place, links in _linked(directory):
+            self._places.setdefault(ino, set()).add(place)
+            self._tell(ino, place, News(seen, links, fresh=True))
 
     def changed(self, directory: Directory, write: Write, seen: Seen | None) -> None:
-        """Other names of an inode whose row this change made stale are owed a look.
+        """A register has changed.
 
         Args:
-            seen: when the change was seen; None owes nothing.
+            seen: when that was seen; None owes nothing.
         """
         new = write.new.value
         old = write.old.value if write.old is not None else None
         if (old is None or old[44:] == _ONCE) and (new is None or new[44:] == _ONCE):
             return  # a directory's edge has 0 there
         place = (directory.key, write.name)
-        before = _file(old)
-        after = _file(new)
-        others: set[Place] = set()
+        before, after = _file(old), _file(new)
+        same = before is not None and after is not None and before.ino == after.ino
+        fresh = not same or old is None or new is None or old[44:] != new[44:]
         if before is not None and before.nlink > 1:
-            self.want(before.ino)
-            others.update(self.others(before.ino, place))
-            if after is None or after.ino != before.ino or after.nlink == 1:
-                self.drop(before.ino, place)
+            if not same or after is None or after.nlink == 1:
+                self._drop(before.ino, place)
+            if seen is not None:
+                self._tell(before.ino, place, News(seen, before.nlink, fresh))
         if after is not None and after.nlink > 1:
-            self.add(after.ino, place, after.nlink)
-            others.update(self.others(after.ino, place))
-        if seen is not None:
-            self._owe(others, new, seen)
+            self._places.setdefault(after.ino, set()).add(place)
+            if seen is not None:
+                self._tell(after.ino, place, News(seen, after.nlink, fresh))
 
-    def _owe(self, others: set[Place], row: bytes | None, seen: Seen) -> None:
-        """The names that show another row than this one are owed a look."""
-        for key, name in sorted(others):
-            sibling = self._tree.dirs.get(key)
-            if sibling is not None and sibling.pack.get(name) != row:
-                self._tree.owe(sibling, seen, deep=False, reason="not_yet")
+    def forget(self, directory: Directory) -> None:
+        """Nothing is known of a directory any more."""
+        for ino, place, _ in () if self._cold else _linked(directory):
+            self._drop(ino, place)
 
-    def search(self) -> None:
-        """Find the names of the wanted inodes in all packs; their directories are owed a look."""
-        tree, now = self._tree, self._tree.now_us
-        late = Seen(now, now, NO_LINE, 0, 0, 0, "m")
-        for key, _ in self._find(list(tree.dirs.values())):
-            tree.owe(tree.dirs[key], late, deep=False, reason="not_yet")
+    def _tell(self, ino: int, place: Place, news: News) -> None:
+        self._news.setdefault(ino, {})[place] = news
 
-    def _find(self, directories: Iterable[Directory]) -> list[Place]:
-        """The names of the wanted inodes that were not known."""
-        wanted, self.wanted = self.wanted, set()
-        targets = np.fromiter(sorted(wanted), np.uint64, len(wanted))
-        found: list[Place] = []
+    def _drop(self, ino: int, place: Place) -> None:
+        places = self._places.get(ino, set())
+        places.discard(place)
+        if not places:
+            self._places.pop(ino, None)
+            self._searched.pop(ino, None)
+
+    def _warm(self) -> None:
+        """All packs of a state that was read back are gone through."""
+        self._cold = False
+        missing: dict[int, tuple[Place, int]] = {}
+        for directory in list(self._tree.dirs.values()):
+            for ino, place, links in _linked(directory):
+                places = self._places.setdefault(ino, set())
+                places.add(place)
+                missing[ino] = place, links
+                if len(places) >= links:
+                    del missing[ino]
+        for ino, (place, links) in missing.items():
+            if any(news.fresh for news in self._news.get(ino, {}).values()):
+                continue  # nobody has searched for these
+            self._searched[ino] = links
+            if not self._searches:
+                for look in self._looks(ino, [place]):
+                    self._wanted[ino] = look
+        self._searches = True
+
+    # ---- what is owed
+
+    def settle(self, *, scanning: bool) -> None:
+        """A batch is over.
+
+        Args:
+            scanning: a whole scan runs: it comes by the names that are not known by itself.
+        """
+        if self._cold and (self._news or not (self._searches or scanning)):
+            self._warm()
+        for ino, news in sorted(self._news.items()):
+            self._compare(ino, news)
+        self._news.clear()
+        if self._wanted and not scanning:
+            self._search()
+
+    def _compare(self, ino: int, news: dict[Place, News]) -> None:
+        """Who shows another row than the one that was looked at last is owed a look."""
+        looks = self._looks(ino, {*self._places.get(ino, ()), *news})
+        if not looks:
+            return
+        last = looks[0]
+        for look in looks:
+            last = look if order(last.seen, look.seen) > 0 else last
+        for look in looks:
+            if look.row == last.row:
+                continue
+            self._owe(look, last.seen)
+            if order(look.seen, last.seen) <= 0:  # who knows which of both is the later one
+                self._owe(last, look.seen)
+        links = max(one.links for one in news.values())
+        if len(looks) >= links:
+            self._wanted.pop(ino, None)
+            self._searched.pop(ino, None)
+        elif self._searched.get(ino) != links:  # once: those that are not found lie outside
+            self._wanted[ino] = last
+            if ino in self._places:
+                self._searched[ino] = links
+
+    def _looks(self, ino: int, places: Iterable[Place]) -> list[Look]:
+        """What is known of these names, as far as they are shown."""
+        looks = []
+        for place in sorted(places):
+            directory = self._tree.dirs.get(place[0])
+            if directory is None or not self._tree.visible(directory):
+                continue
+            register = directory.get(place[1])
+            if register is not None:
+                row = _file(register.value)
+                there = row is not None and row.ino == ino
+                looks.append(Look(place, register.value if there else None, register.seen))
+        return looks
+
+    def _owe(self, look: Look, seen: Seen) -> None:
+        """Its directory is listed again, later than that, where it shows the inode at all."""
+        directory = self._tree.dirs.get(look.place[0])
+        if directory is not None and look.row is not None:
+            self._tree.owe(directory, seen, deep=False, reason="not_yet")
+
+    def _search(self) -> None:
+        """Find the names of the wanted inodes whose rows are from before they had several links."""
+        wanted, self._wanted = self._wanted, {}
+        for ino, place in self._find(list(self._tree.dirs.values()), sorted(wanted)):
+            last = wanted[ino]
+            for look in self._looks(ino, [place]):
+                told = order(last.seen, look.seen)
+                if told <= 0:
+                    self._owe(look, last.seen)
+                if told >= 0:  # it was looked at later, and has but one link: so the others have
+                    for other in self._looks(ino, self._places.get(ino, ())):
+                        self._owe(other, look.seen)
+
+    def _find(self, directories: Iterable[Directory], inodes: list[int]) -> list[tuple[int, Place]]:
+        """The names of these inodes that are not known: those with rows of one link."""
+        targets = np.fromiter(inodes, np.uint64, len(inodes))
+        found: list[tuple[int, Place]] = []
         for directory in directories:
             for part in directory.pack.parts:
                 if not part.rows:
                     continue
-                inodes = np.frombuffer(bytes(part.rows), np.uint64)[3::6]
-                hits = np.flatnonzero(np.isin(inodes, targets))
+                numbers = np.frombuffer(bytes(part.rows), np.uint64)[3::6]
+                hits = np.flatnonzero(np.isin(numbers, targets))
                 if not len(hits):
                     continue
                 names = split_names(part.names)
                 for i in hits.tolist():
                     if part.rows[i * 48 + 33] & 0xF0 == 0x40:
                         continue  # an edge: its inode column means a directory
-                    place = (directory.key, names[i])
-                    known = self._places.setdefault(int(inodes[i]), set())
-                    if place not in known:
-                        known.add(place)
-                        found.append(place)
+                    ino, place = int(numbers[i]), (directory.key, names[i])
+                    if place not in self._places.get(ino, ()):
+                        found.append((ino, place))
         return found
+
+
+def _linked(directory: Directory) -> Iterator[tuple[int, Place, int]]:
+    """(inode, place, links) of each row of a directory that says it has more than one link."""
+    packed, rows = directory.blobs()
+    if _single(rows):
+        return
+    names = split_names(packed)
+    for i, links in enumerate(memoryview(rows).cast("I")[11::12].tolist()):
+        if links > 1:
+            row = unpack_row(rows[i * ROW_BYTES : (i + 1) * ROW_BYTES])
+            yield row.ino, (directory.key, names[i]), links
 
 
 def _single(rows: bytes | bytearray) -> bool:

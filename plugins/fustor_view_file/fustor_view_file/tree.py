@@ -341,12 +341,16 @@ class Tree:
 
     # ---- forgetting
 
+    def forgets(self, directory: Directory) -> bool:
+        """Whether a directory may be dropped: it is unseated, and nothing names it."""
+        if directory.parent is not None or directory is self.root:
+            return False
+        return not self.claimants(directory.key)
+
     def forget(self, key: Key) -> None:
         """Drop an unseated directory that nothing names; leaves unknown, never absent."""
         directory = self.dirs.get(key)
-        if directory is None or directory.parent is not None or directory is self.root:
-            return
-        if self.claimants(key):
+        if directory is None or not self.forgets(directory):
             return
         edges = [(name, edge_key(row)) for name, row in directory.pack.edges()]
         for name, below in edges:

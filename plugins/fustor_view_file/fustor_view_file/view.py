@@ -185,7 +185,7 @@ class FileView:
     def forget(self, keys: Sequence[Key]) -> None:
         """Drop unseated directories."""
         for key in keys:
-            self.registers.tree.forget(key)
+            self.registers.forget(key)
 
     def confirm(self, path: bytes, *, reject: bool) -> list[dict[str, Any]]:
         """Let frozen removals at and below a path happen, or throw them away."""

@@ -1,0 +1,115 @@
+"""Names of one inode: who is looked at again, and that a restart changes nothing about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fustor_view_file import FileView
+
+from fustor_core.claims import CLOSED, Key, Origin
+
+from .world import World, cell, edge, file, listing
+
+TOP, BELOW = Key(0, 1, 0), Key(0, 2, 0)
+
+
+def twins() -> World:
+    """``/a`` and ``/d/b`` are one file."""
+    world = World()
+    world.tell(
+        listing(1, {b"a": file(20, 10, nlink=2), b"d": edge(2)}),
+        listing(2, {b"b": file(20, 10, nlink=2)}),
+    )
+    return world
+
+
+def owed(view: FileView) -> dict[Key, object]:
+    """What is owed where."""
+    return {key: d.owed for key, d in view.registers.tree.dirs.items() if d.owed is not None}
+
+
+def restart(world: World, folder: Path) -> World:
+    """The same world, its view closed and read back."""
+    again = World()
+    view = world.view
+    view.open(folder, "v")
+    list(view.checkpoint(1, b""))[-1]()
+    view.close()
+    again.view = FileView(view.config)
+    again.view.open(folder, "v")
+    again.now_us, again._ordinal = world.now_us, world._ordinal
+    return again
+
+
+CHANGES = {
+    "written": [cell(1, b"a", file(20, 50, nlink=2), CLOSED)],
+    "removed": [cell(1, b"a", None)],
+    "linked once more": [cell(1, b"c", file(20, 10, nlink=3))],
+    "another file now": [cell(1, b"a", file(21, 5))],
+    "first link": [cell(1, b"x", file(30, 1)), cell(2, b"y", file(30, 1, nlink=2))],
+    "told of both": [cell(1, b"a", file(20, 50, nlink=2)), cell(2, b"b", file(20, 50, nlink=2))],
+    "links outside": [cell(1, b"o", file(40, 1, nlink=5)), cell(1, b"o", file(40, 2, nlink=5))],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_restart_changes_nothing_about_who_is_owed_a_look(change: str, tmp_path: Path) -> None:
+    """World 248: after a restart nobody knew any more which names were one file."""
+    live, again = twins(), restart(twins(), tmp_path)
+    for world in (live, again):
+        for claim in CHANGES[change]:
+            world.tell(claim)
+    assert owed(again.view) == owed(live.view)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ("written", {BELOW}),
+        ("removed", {BELOW}),
+        ("linked once more", {TOP, BELOW}),
+        ("another file now", {BELOW}),
+        ("first link", {TOP}),
+        ("links outside", set()),
+    ],
+)
+def test_names_that_nobody_told_of_are_owed_a_look(change: str, where: set[Key]) -> None:
+    world = twins()
+    for claim in CHANGES[change]:
+        world.tell(claim)
+    assert set(owed(world.view)) == where
+
+
+def test_names_that_were_told_of_together_owe_nothing() -> None:
+    world = twins()
+    world.tell(*CHANGES["told of both"])
+    assert owed(world.view) == {}
+
+
+def test_who_was_looked_at_before_is_the_one_that_is_stale() -> None:
+    """A listing that shows a newer state than an event's: not its directory is listed again."""
+    world = twins()
+    world.tell(cell(1, b"a", file(20, 50, nlink=2)))
+    world.tell(listing(2, {b"b": file(20, 70, nlink=2)}, Origin.ON_DEMAND))
+    assert set(owed(world.view)) == {TOP}
+
+
+def test_what_a_forgotten_directory_held_is_no_name() -> None:
+    world = twins()
+    world.tell(cell(1, b"d", None))
+    world.view.forget([BELOW])
+    world.tell(cell(1, b"d", edge(2)))
+    world.tell(listing(2, {b"b": file(20, 10, nlink=2)}))
+    assert owed(world.view) == {}
+    world.tell(cell(1, b"a", None))
+    assert set(owed(world.view)) == {BELOW}
+
+
+def test_a_search_that_a_scan_put_off_is_made_after_a_restart(tmp_path: Path) -> None:
+    first = World()
+    first.tell(listing(1, {b"a": file(20, 10), b"d": edge(2)}))
+    first.tell(listing(2, {b"b": file(20, 10, nlink=2)}))  # linked while the scan ran
+    again = restart(first, tmp_path)
+    again.tell(cell(2, b"other", file(99)))
+    assert set(owed(again.view)) == {TOP}
