@@ -125,9 +125,10 @@ def _cell(known: Known | None, claim: Cell, facts: Facts, rules: Rules) -> Verdi
     rt = claim.origin is Origin.REALTIME
     new = Register(claim.value, facts.seen, False, rt, claim.origin)
     if not claim.name:
-        result, rule = judge(known.attrs if known else None, new, rules)
+        held = known.attrs if known else None
+        result, rule = judge(held, new, rules)
         verdict = _verdict(claim, facts, rule)
-        if known is None or result is not known.attrs:
+        if result is not held:
             verdict.attrs = result
         return verdict
     old = known.get(claim.name) if known else None
@@ -154,8 +155,9 @@ def _listing(known: Known | None, claim: Listing, facts: Facts, rules: Rules) ->
     verdict.via = claim.via
     if claim.own is not None:
         attrs = Register(claim.own, facts.seen, False, not verdict.scan, claim.origin)
-        result, _ = judge(known.attrs if known else None, attrs, rules)
-        if known is None or result is not known.attrs:
+        held = known.attrs if known else None
+        result, _ = judge(held, attrs, rules)
+        if result is not held:
             verdict.attrs = result
     names, rows = claim.names, claim.rows
     if claim.digest is not None:

@@ -45,8 +45,9 @@ LIMIT_S = 10.0
 class Party:
     """A fusion pipeline that can be killed, and that goes by a clock in the hand."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, memory_budget: int | None = None, **options: Any) -> None:
         self.folder = folder
+        self.view_options = FileView.Config(memory_budget=memory_budget)
         self.clock = ManualClock()
         self.alarms: list[str] = []
         self.moves: list[tuple[str, str]] = []
@@ -72,7 +73,7 @@ class Party:
         """A new process, as it were."""
         self.pipeline = FusionPipeline(
             self.options,
-            FileView(FileView.Config()),
+            FileView(self.view_options),
             FSArbitrator(FSArbitrator.Config()),
             self.folder,
             boot=self.boot,

@@ -58,8 +58,8 @@ def claim_of(agent: Agent, told: Any) -> Claim:
 class Life:
     """A view with two agents, killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.party = Party(folder)
+    def __init__(self, folder: Path, budget: int | None) -> None:
+        self.party = Party(folder, budget)
         self.agents: list[Agent] = []
         self.sent: dict[int, list[Claim]] = {}
 
@@ -112,12 +112,12 @@ class Life:
         return sorted(str((item.get("path"), item.get("size"))) for p in pages for item in p.items)
 
 
-@given(lives)
+@given(lives, st.sampled_from([None, None, 1, 4000]))
 @settings(max_examples=max(15, settings.default.max_examples // 8))
-def test_a_killed_server_knows_what_it_knew(steps: list[Any]) -> None:
+def test_a_killed_server_knows_what_it_knew(steps: list[Any], budget: int | None) -> None:
     async def live() -> None:
         with anyio.fail_after(LIMIT_S):
-            await Life(Path(place) / "home").live(steps)
+            await Life(Path(place) / "home", budget).live(steps)
 
     with tempfile.TemporaryDirectory() as place:
         anyio.run(live)

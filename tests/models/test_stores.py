@@ -63,6 +63,8 @@ lines = st.integers(1, 3)
 class Stores(RuleBasedStateMachine):
     """One view of packs, one of rows; the same batches to both, by the same fold."""
 
+    budget: int | None = None
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="stores-"))
@@ -77,7 +79,7 @@ class Stores(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def _open(self) -> None:
-        self.packs = FileView(FileView.Config())
+        self.packs = FileView(FileView.Config(memory_budget=self.budget))
         self.position = self.packs.open(self.folder, "v")
         assert not self.packs.damage()
         arbitrator = MemoryArbitrator(MemoryArbitrator.Config())
@@ -171,7 +173,11 @@ class Stores(RuleBasedStateMachine):
         """What is dirty is kept."""
         self.lsn += 1
         *_, work = self.packs.checkpoint(self.lsn, b"meta")
+        self.meanwhile()
         work()
+
+    def meanwhile(self) -> None:
+        """What happens while a checkpoint is written."""
 
     @precondition(lambda self: self.lsn)
     @rule()
@@ -225,7 +231,26 @@ class Stores(RuleBasedStateMachine):
         assert found == self.rows.sums(ROOT)
 
 
+class Pressed(Stores):
+    """The same with room for nothing: each pack is put away as soon as nobody holds it."""
+
+    budget = 1
+
+    @rule()
+    def put_away(self) -> None:
+        """Packs that were looked at are put away."""
+        self.packs.flush(1.0)
+        for directory in self.packs.registers.tree.dirs.values():
+            assert not directory.resident or not directory.glance().rows
+        self.compare()
+
+    def meanwhile(self) -> None:
+        """Nothing that is still to be written is looked for on the disk."""
+        self.put_away()
+
+
 TestStores = Stores.TestCase
-TestStores.settings = settings(
+TestPressed = Pressed.TestCase
+TestStores.settings = TestPressed.settings = settings(
     max_examples=max(25, settings.default.max_examples // 4), stateful_step_count=30
 )

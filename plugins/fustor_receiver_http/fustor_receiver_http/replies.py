@@ -131,7 +131,13 @@ PARTS: dict[str, Schema] = {
         entry=maybe(of("Entry")),
         origin=maybe(TEXT),
     ),
+    "Packs": document(
+        budget_bytes=maybe(COUNT),
+        **dict.fromkeys("hot hot_bytes folded folded_bytes cold".split(), COUNT),
+    ),
     "ViewStatus": document(
+        "",
+        "packs",
         view=TEXT,
         driver=TEXT,
         arbitrator=TEXT,
@@ -145,6 +151,7 @@ PARTS: dict[str, Schema] = {
         sessions=COUNT,
         journal_bytes=COUNT,
         memory_bytes=COUNT,
+        packs=of("Packs"),
         last_audit=maybe(document(at=TEXT, seconds=NUMBER)),
         audits=COUNT,
         leadership=one_of("VACANT ELECTED LEADING LAPSED"),

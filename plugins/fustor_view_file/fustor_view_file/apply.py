@@ -8,6 +8,7 @@ from fustor_core.claims import Key, Owed, edge_key, is_dir, split_names
 from fustor_core.contracts import Applied, Verdict, Write
 from fustor_core.registers import Register, Seen
 from fustor_view_file import tally
+from fustor_view_file.budget import Budget
 from fustor_view_file.directory import Directory
 from fustor_view_file.feed import Feed
 from fustor_view_file.guard import Guard
@@ -31,9 +32,9 @@ class Registers:
         whole: a whole scan is over; what it could not read stays a gap.
     """
 
-    def __init__(self, feed: Feed, guard: Guard) -> None:
+    def __init__(self, feed: Feed, guard: Guard, budget: Budget | None = None) -> None:
         self.teller = Teller(feed)
-        self.tree = Tree(self._reseated)
+        self.tree = Tree(self._reseated, budget or Budget())
         self.feed = feed
         self.guard = guard
         self.links = HardLinks(self.tree)
@@ -71,7 +72,7 @@ class Registers:
         self.teller.now_us, self.teller.wall_ns = tree.now_us, self.wall_ns
         tree.dirty.add(verdict.key)
         self._scanning = self._scanning or verdict.origin in WHOLE
-        listed = directory.base is not None
+        listed = directory.heard
         if verdict.scan and listed and verdict.writes:
             held = hold(tree, self.guard, directory, verdict)
             if held:
@@ -82,7 +83,7 @@ class Registers:
         if verdict.pack is not None:
             self._replace(directory, verdict)
         if verdict.base is not None:
-            directory.base, directory.origin = verdict.base, verdict.origin
+            directory.look(verdict.base, verdict.origin)
         if first:
             self._first(directory, verdict)
         else:
@@ -91,9 +92,11 @@ class Registers:
                     self._store(directory, write)
                 self._account(directory, write, scan=verdict.scan, listed=listed, seen=verdict.seen)
         if not verdict.keep_silent:
-            directory.silent = verdict.silent
+            directory.set_silent(verdict.silent)
         if verdict.attrs is not None:
             self._attributes(directory, verdict.attrs)
+        directory.close()
+        tree.budget.met(directory)
         if verdict.suspects:
             self._suspects(directory, verdict)
         if verdict.base is not None or verdict.settles is not None or verdict.owe is not None:
@@ -108,7 +111,13 @@ class Registers:
         if not self.ready and root is not None and (self.whole or not root.count[tally.GAPS]):
             self.ready = True
             self.teller.tell("resync", b"/", None)
-        return Applied(changes=self.feed.head, owed=self._asked())
+        owed = self._asked()
+        self.settle()
+        return Applied(changes=self.feed.head, owed=owed)
+
+    def settle(self) -> None:
+        """Nobody holds a pack now: those that are too many are put away."""
+        self.tree.budget.settle(len(self.tree.dirs))
 
     def _asked(self) -> list[Owed]:
         asked = self.tree.asked
@@ -287,7 +296,8 @@ class Registers:
             self.tree.add_claim(after, place, write.new.seen, moved=write.moved)
 
     def _attributes(self, directory: Directory, new: Register) -> None:
-        old, directory.attrs = directory.attrs, new
+        old = directory.attrs
+        directory.set_attrs(new)
         if new.value is None or (old is not None and old.value == new.value):
             return
         after = tally.newest_of(new.value)[1]
@@ -382,6 +392,7 @@ class Registers:
                 self._account(directory, write, scan=True, listed=True)
             done.append({"path": directory.path(), "removes": removes})
             tree.dirty.add(directory.key)
+            tree.budget.met(directory)
         return done
 
 

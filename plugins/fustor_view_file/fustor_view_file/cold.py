@@ -18,15 +18,8 @@ import zstandard
 
 from fustor_core.errors import DiskFull, StateError
 from fustor_view_file.pack import Pack
-from fustor_view_file.records import (
-    Damaged,
-    Record,
-    pack_record,
-    read_pack,
-    read_record,
-    seal,
-    unseal,
-)
+from fustor_view_file.records import Record, read_record
+from fustor_view_file.sealed import LEVEL, Damaged, pack_record, read_pack, seal, unseal
 
 FORMAT = 1
 # Not damage: the file may be as good as it was, the machine cannot read or write it just now.
@@ -74,7 +67,7 @@ class ColdStore:
         self.set_aside: Path | None = None
         self._lock = threading.Lock()
         self._failure: StateError | None = None
-        self._compress = zstandard.ZstdCompressor(level=1)
+        self._compress = zstandard.ZstdCompressor(level=LEVEL)
         try:
             self._db = self._connect()
         except (sqlite3.DatabaseError, Damaged) as err:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
 from fustor_core.claims import Key, Origin, Silence
 from fustor_core.registers import Register, Seen
 from fustor_view_file import tally
+from fustor_view_file.faces import base_in, face_of, row_in, silent_in
 from fustor_view_file.pack import Pack
-
-_NONE: Mapping[bytes, int] = {}
 
 
 class Mark(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -24,12 +25,35 @@ class Mark(msgspec.Struct, array_like=True, frozen=True, gc=False):
     origin: Origin
 
 
-class Directory:
-    """A directory of the view. Changed only by `Tree`.
+class Away(Protocol):
+    """Where a pack is while it is not at hand."""
+
+    def fetch(self, directory: Directory) -> Pack:
+        """Its pack, which is at hand from now on."""
+        ...
+
+    def peek(self, directory: Directory) -> Pack:
+        """Its pack, to be read at once and not to be changed."""
+        ...
+
+    def gone(self, directory: Directory) -> None:
+        """It has another pack now."""
+        ...
+
+
+_NONE: Mapping[bytes, int] = {}
+_NO_MARKS: Mapping[bytes, Mark] = {}
+
+
+class Directory(msgspec.Struct, eq=False, gc=False):
+    """A directory of the view. Changed only by `Tree` and `Registers`.
+
+    There are as many as the tree has, so it is small, and the collector of cycles does not look
+    at it: nothing that it refers to may refer back to it.
 
     Attributes:
         key: identity. parent, name: its seat; parent None for the root and for loose directories.
-        base, origin: stamp and origin of the last accepted listing; None = never listed.
+        origin: of the last accepted listing.
         owed, deep, reason, errno: the listing that is owed, and why.
         count: recursive tally (see `fustor_view_file.tally`).
         blind: names whose value only scans have seen → number of the scan that found it first
@@ -37,76 +61,81 @@ class Directory:
             removal waits. left_out: left out by choice (`excluded`, `other_device`).
         gap, left: what it adds itself to the counts of gaps and of what is left out.
         place: row id in the cold store, 0 when it was never written.
+        used: the pack was touched since this was last set to False.
+        held: the pack, where it is while it is not at hand, or None when it is empty.
     """
 
-    __slots__ = (
-        "_own",
-        "_pack",
-        "_suspects",
-        "attrs",
-        "base",
-        "blind",
-        "count",
-        "deep",
-        "errno",
-        "frozen",
-        "gap",
-        "key",
-        "left",
-        "left_out",
-        "name",
-        "origin",
-        "owed",
-        "parent",
-        "place",
-        "reason",
-        "silent",
-    )
-
-    def __init__(self, key: Key) -> None:
-        self.key = key
-        self._pack: Pack | Callable[[], Pack] | None = None
-        self._own: dict[bytes, Mark] | None = None
-        self._suspects: dict[bytes, int] | None = None
-        self.attrs: Register | None = None
-        self.base: Seen | None = None
-        self.origin = Origin.SNAPSHOT
-        self.parent: Directory | None = None
-        self.name = b""
-        self.owed: Seen | None = None
-        self.deep = False
-        self.reason = ""
-        self.errno = 0
-        self.silent: Silence | None = None
-        self.blind: dict[bytes, int] | None = None
-        self.frozen: dict[bytes, int] | None = None
-        self.left_out = False
-        self.gap = 1
-        self.left = 0
-        self.count: array[int] = tally.empty()
-        self.count[tally.GAPS] = 1
-        self.place = 0
+    key: Key
+    parent: Directory | None = None
+    name: bytes = b""
+    count: array[int] = msgspec.field(default_factory=tally.unlisted)
+    held: Pack | Away | None = None
+    used: bool = False
+    place: int = 0
+    origin: Origin = Origin.SNAPSHOT
+    owed: Seen | None = None
+    deep: bool = False
+    reason: str = ""
+    errno: int = 0
+    left_out: bool = False
+    gap: int = 1
+    left: int = 0
+    blind: dict[bytes, int] | None = None
+    frozen: dict[bytes, int] | None = None
+    _own: dict[bytes, Mark] | None = None
+    _suspects: dict[bytes, int] | None = None
+    _face: bytes | None = None  # base, attrs and silent, when they agree
+    _base: Seen | None = None
+    _attrs: Register | None = None
+    _silent: Silence | None = None
 
     # ---- what an arbitrator sees (contracts.Known)
 
     @property
+    def base(self) -> Seen | None:
+        """Stamp of the last accepted listing; None = never listed."""
+        return base_in(self._face) if self._face is not None else self._base
+
+    @property
+    def attrs(self) -> Register | None:
+        """Its own attributes."""
+        face = self._face
+        if face is None:
+            return self._attrs
+        return Register(row_in(face), base_in(face), False, False, self.origin)
+
+    @property
+    def silent(self) -> Silence | None:
+        """Membership key of its last listing, None when that was racy or told none."""
+        return silent_in(self._face) if self._face is not None else self._silent
+
+    @property
     def pack(self) -> Pack:
-        """Its entries; faulted in from the cold store on the first touch."""
-        pack = self._pack
-        if isinstance(pack, Pack):
-            return pack
-        loaded = pack() if callable(pack) else Pack()
-        self._pack = loaded
-        return loaded
+        """Its entries; fetched on the first touch."""
+        held = self.held
+        if not isinstance(held, Pack):
+            held = self.held = held.fetch(self) if held is not None else Pack()
+        self.used = True
+        return held
 
     @pack.setter
-    def pack(self, pack: Pack | Callable[[], Pack]) -> None:
-        self._pack = pack
+    def pack(self, pack: Pack) -> None:
+        held = self.held
+        if held is not None and not isinstance(held, Pack):
+            held.gone(self)
+        self.held, self.used = pack, True
+
+    def glance(self) -> Pack:
+        """Its entries, to be read at once: what is not at hand does not come to stay."""
+        held = self.held
+        if isinstance(held, Pack):
+            return held
+        return held.peek(self) if held is not None else Pack()
 
     @property
     def resident(self) -> bool:
-        """Whether the pack is in memory."""
-        return self._pack.__class__ is Pack
+        """Whether the pack is at hand."""
+        return self.held is None or isinstance(self.held, Pack)
 
     @property
     def own(self) -> Mapping[bytes, Mark]:
@@ -123,13 +152,14 @@ class Directory:
         mark = self._own.get(name) if self._own is not None else None
         if mark is not None:
             return Register(self.pack.get(name), mark.seen, mark.debt, mark.rt, mark.origin)
-        if self.base is None:
+        base = self.base
+        if base is None:
             return None
-        return Register(self.pack.get(name), self.base, False, False, self.origin)
+        return Register(self.pack.get(name), base, False, False, self.origin)
 
     def names(self) -> list[bytes]:
         """Present names, in byte order."""
-        return self.pack.names()
+        return self.pack.all_names()
 
     def holds(self, names: bytes, rows: bytes) -> bool:
         """Whether the pack is these very blobs."""
@@ -143,7 +173,35 @@ class Directory:
         """BLAKE2b-128 of the pack."""
         return self.pack.digest()
 
-    # ---- changes, by `Tree` alone
+    # ---- changes
+
+    def look(self, base: Seen | None, origin: Origin) -> None:
+        """A listing was accepted; None: what was listed is lost."""
+        self._open()
+        self._base, self.origin = base, origin
+
+    def set_attrs(self, attrs: Register | None) -> None:
+        """Set its own attributes."""
+        self._open()
+        self._attrs = attrs
+
+    def set_silent(self, silent: Silence | None) -> None:
+        """Set the membership key."""
+        self._open()
+        self._silent = silent
+
+    def _open(self) -> None:
+        if self._face is not None:
+            self._base, self._attrs, self._silent = self.base, self.attrs, self.silent
+            self._face = None
+
+    def close(self) -> None:
+        """Keep stamp, attributes and membership key in little room, when they agree."""
+        base, attrs = self._base, self._attrs
+        if base is not None and attrs is not None and attrs.origin is self.origin:
+            self._face = face_of(base, attrs, self._silent)
+            if self._face is not None:
+                self._base = self._attrs = self._silent = None
 
     def set_mark(self, name: bytes, register: Register) -> None:
         """Let a register override the base."""
@@ -169,9 +227,24 @@ class Directory:
     # ---- what it is
 
     @property
+    def heard(self) -> bool:
+        """Whether it was ever listed."""
+        return self._face is not None or self._base is not None
+
+    @property
     def listed(self) -> bool:
         """Whether it has a whole listing that nothing owes again."""
-        return self.base is not None and self.owed is None
+        return self.owed is None and (self._face is not None or self._base is not None)
+
+    def index_bytes(self) -> int:
+        """About how many bytes it takes without its pack."""
+        size = sys.getsizeof
+        facts = (self.key, *self.key, self.name, self.count, self._face, self._base, self._attrs)
+        weight = size(self) + sum(size(fact) for fact in facts if fact is not None)
+        for sparse in (self._own, self._suspects, self.blind, self.frozen):
+            if sparse:
+                weight += size(sparse) + sum(map(size, sparse))
+        return weight + sum(size(mark) + size(mark.seen) for mark in self.own.values())
 
     def is_below(self, other: Directory) -> bool:
         """Whether `other` is this directory or above it."""
@@ -192,8 +265,5 @@ class Directory:
         return b"/" + b"/".join(reversed(parts))
 
     def __repr__(self) -> str:
-        state = "listed" if self.listed else "owed" if self.base else "unlisted"
+        state = "listed" if self.listed else "owed" if self.heard else "unlisted"
         return f"<Directory {self.path()!r} {state} own={len(self.own)}>"
-
-
-_NO_MARKS: Mapping[bytes, Mark] = {}

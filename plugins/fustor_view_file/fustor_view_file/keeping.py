@@ -10,11 +10,13 @@ import msgspec
 from fustor_core.claims import Key
 from fustor_core.errors import DiskFull
 from fustor_view_file.apply import Registers
+from fustor_view_file.budget import Folded, Shelf
 from fustor_view_file.cold import ColdStore, Image
 from fustor_view_file.directory import Directory
 from fustor_view_file.feed import Change
 from fustor_view_file.pack import Pack
-from fustor_view_file.records import Damaged, directory_of, record_of
+from fustor_view_file.records import directory_of, record_of
+from fustor_view_file.sealed import Damaged
 from fustor_view_file.sightings import Sighting
 from fustor_view_file.tally import GAPS, LEFT_OUT, NEWEST_NS, SUMS, TOUCHED_NS
 
@@ -46,8 +48,10 @@ class Keeper:
         self.cold = cold
         self.lost: list[str] = []
         self._next_place = 1
-        self._places: dict[Key, int] = {}
+        self._unsaved: set[Key] = set()  # in an image that is not durable yet
         self._fed = 0
+        budget = registers.tree.budget
+        budget.shelf, budget.kept = Shelf(self.load, budget), self.kept
         self._again: Image | None = None
 
     # ---- out
@@ -61,29 +65,27 @@ class Keeper:
         image = Image({"fusion": meta})
         self._take_again(image)
         dirty, touched = set(tree.dirty), set(tree.sums.touched)
+        self._unsaved |= dirty
         tree.dirty.clear()
         tree.sums.touched.clear()
+        image.dropped += tree.dropped
+        tree.dropped.clear()
         for number, key in enumerate(dirty | touched):
             if number % COPIED_AT_ONCE == COPIED_AT_ONCE - 1:
                 yield image
             directory = tree.dirs.get(key)
             if directory is None:
-                place = self._places.pop(key, 0)
-                if place:
-                    image.dropped.append(place)
                 continue
             if not directory.place:
-                if key in self._places:  # forgotten and heard of again since the last image
-                    image.dropped.append(self._places[key])
-                directory.place = self._places[key] = self._next_place
+                directory.place = self._next_place
                 self._next_place += 1
             claims = tree.contested().get(key)
             record = record_of(
                 directory, sorted(claims) if claims is not None else None, key in tree.waiting
             )
             image.records.append((directory.place, record))
-            if key in dirty and directory.resident:
-                image.packs.append((directory.place, Pack(*directory.blobs())))
+            if key in dirty and not isinstance(directory.held, Shelf):
+                image.packs.append((directory.place, _copy_of(directory)))
         feed = registers.feed
         since = max(self._fed, feed.floor)
         image.feed = [(c.number, msgspec.msgpack.encode(c)) for c in feed.since(since)]
@@ -109,7 +111,7 @@ class Keeper:
         if failed is None:
             return
         tree = self.registers.tree
-        by_place = {place: key for key, place in self._places.items()}
+        by_place = {directory.place: key for key, directory in tree.dirs.items()}
         full = {place for place, _ in failed.packs}
         for place, _ in failed.records:
             if place in by_place:
@@ -128,6 +130,12 @@ class Keeper:
         except DiskFull:
             self._again = image  # nothing was kept: the next image holds all of this again
             raise
+        self._unsaved = set()  # what has changed since is dirty
+
+    def kept(self, directory: Directory) -> bool:
+        """Whether the cold store has the very pack of a directory."""
+        key = directory.key
+        return key not in self._unsaved and key not in self.registers.tree.dirty
 
     # ---- in
 
@@ -159,15 +167,16 @@ class Keeper:
 
     def _directories(self) -> list[tuple[Directory, Key | None]]:
         tree, parents, damaged = self.registers.tree, [], 0
+        budget = tree.budget
         try:
             for place, record in self.cold.index():
                 if record is None:
                     damaged += 1
                     continue
                 directory = directory_of(record)
-                directory.place = self._places[record.key] = place
+                directory.place = place
                 if record.base is not None or record.own:  # else it was only heard of
-                    directory.pack = partial(self._fault, directory)
+                    budget.shelve(directory)
                 tree.dirs[record.key] = directory
                 parents.append((directory, record.parent))
                 if record.claims is not None:
@@ -188,7 +197,8 @@ class Keeper:
                 tree.gone[directory.key] = 0
         tree.restore_hidden()
 
-    def _fault(self, directory: Directory) -> Pack:
+    def load(self, directory: Directory) -> Pack:
+        """The pack of a directory that lies in the cold store."""
         try:
             return self.cold.load(directory.place)
         except Damaged as err:
@@ -210,9 +220,17 @@ class Keeper:
         tree.sums.push(directory, own)
         for index in (NEWEST_NS, TOUCHED_NS):
             tree.sums.shrink(directory, index, count[index])
-        directory.base, directory.owed, directory.silent = None, None, None
+        directory.look(None, directory.origin)
+        directory.set_silent(None)
+        directory.owed = None
         directory.drop_marks()
         directory.reason, directory.blind, directory.frozen = "io_error", None, None
         tree.sums.set_gap(directory)
         tree.dirty.add(directory.key)
         return empty
+
+
+def _copy_of(directory: Directory) -> Pack | bytes:
+    """Its pack as it is now: a copy, or the record that it is folded into."""
+    held = directory.held
+    return held.record if isinstance(held, Folded) else Pack(*directory.glance().blobs())

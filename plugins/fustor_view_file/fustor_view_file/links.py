@@ -210,7 +210,7 @@ class HardLinks:
         targets = np.fromiter(inodes, np.uint64, len(inodes))
         found: list[tuple[int, Place]] = []
         for directory in directories:
-            for part in directory.pack.parts:
+            for part in directory.glance().parts:
                 if not part.rows:
                     continue
                 numbers = np.frombuffer(bytes(part.rows), np.uint64)[3::6]

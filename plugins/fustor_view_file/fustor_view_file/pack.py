@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,14 +30,11 @@ COLUMNS = np.dtype(
 )
 
 
-class Part:
+class Part(msgspec.Struct, eq=False, gc=False):
     """At most `SPLIT_ROWS` entries (until `Pack` splits it)."""
 
-    __slots__ = ("names", "rows")
-
-    def __init__(self, names: bytes, rows: bytes | bytearray) -> None:
-        self.names = names
-        self.rows = rows
+    names: bytes
+    rows: bytes | bytearray
 
     def __len__(self) -> int:
         return len(self.rows) // ROW_BYTES
@@ -117,19 +115,28 @@ class Part:
             self.names = self.names[: at - 1] + self.names[at + len(name) :]
 
 
-class Pack:
-    """The entries of one directory, sorted by name in byte order."""
+class Pack(Part, eq=False, gc=False):
+    """The entries of one directory, sorted by name in byte order.
 
-    __slots__ = ("parts",)
+    There is one for each directory, so it is small: a pack of one part is that part itself.
 
-    def __init__(self, names: bytes = b"", rows: bytes | bytearray = b"") -> None:
+    Attributes:
+        more: the parts of a pack that was split; its own blobs are empty then.
+    """
+
+    names: bytes = b""
+    rows: bytes | bytearray = b""
+    more: list[Part] | None = None
+
+    def __post_init__(self) -> None:
+        names, rows = self.names, self.rows
         count = len(rows) // ROW_BYTES
         if count <= SPLIT_ROWS:
-            self.parts = [Part(names, rows)]
             return
         listed = split_names(names)
         step = SPLIT_ROWS // 2
-        self.parts = [
+        self.names = self.rows = b""
+        self.more = [
             Part(
                 b"\0".join(listed[i : i + step]),
                 bytes(rows[i * ROW_BYTES : (i + step) * ROW_BYTES]),
@@ -137,13 +144,18 @@ class Pack:
             for i in range(0, count, step)
         ]
 
+    @property
+    def parts(self) -> list[Part]:
+        """What it is made of, in order; the list is not to be changed."""
+        return self.more if self.more is not None else [self]
+
     def __len__(self) -> int:
         return sum(len(part.rows) for part in self.parts) // ROW_BYTES
 
     def _part(self, name: bytes) -> Part:
-        parts = self.parts
-        if len(parts) == 1:
-            return parts[0]
+        parts = self.more
+        if parts is None:
+            return self
         lo, hi, behind = 0, len(parts), name + b"\1"  # no name that is larger begins before it
         while hi - lo > 1:
             mid = (lo + hi) // 2
@@ -155,63 +167,66 @@ class Pack:
 
     def get(self, name: bytes) -> bytes | None:
         """The row of a name, None when it is not there."""
-        return self._part(name).get(name)
+        return Part.get(self._part(name), name)
 
     def insert(self, name: bytes, row: bytes) -> None:
         """Put in a name that is not there."""
         part = self._part(name)
-        part.insert(name, row)
+        Part.insert(part, name, row)
         if len(part.rows) > SPLIT_ROWS * ROW_BYTES:
             self._split(part)
 
     def put(self, name: bytes, row: bytes) -> None:
         """Set the row of a name."""
         part = self._part(name)
-        part.put(name, row)
+        Part.put(part, name, row)
         if len(part.rows) > SPLIT_ROWS * ROW_BYTES:
             self._split(part)
 
     def remove(self, name: bytes) -> None:
         """Take a name out; nothing happens when it is not there."""
         part = self._part(name)
-        part.remove(name)
-        if not part.rows and len(self.parts) > 1:
-            self.parts.remove(part)
+        Part.remove(part, name)
+        if self.more is not None and not part.rows and len(self.more) > 1:
+            at = next(i for i, p in enumerate(self.more) if p is part)
+            del self.more[at]
 
     def _split(self, part: Part) -> None:
-        at = next(i for i, p in enumerate(self.parts) if p is part)
         names = split_names(part.names)
         half = len(names) // 2
         left = Part(b"\0".join(names[:half]), bytes(part.rows[: half * ROW_BYTES]))
         right = Part(b"\0".join(names[half:]), bytes(part.rows[half * ROW_BYTES :]))
-        self.parts[at : at + 1] = [left, right]
+        if self.more is None:
+            self.names, self.rows, self.more = b"", b"", [left, right]
+        else:
+            at = next(i for i, p in enumerate(self.more) if p is part)
+            self.more[at : at + 1] = [left, right]
 
     def blobs(self) -> tuple[bytes, bytes]:
         """Names and rows as on the wire."""
-        if len(self.parts) == 1:
-            part = self.parts[0]
-            return part.names, bytes(part.rows)
-        return b"\0".join(p.names for p in self.parts), b"".join(p.rows for p in self.parts)
+        parts = self.more
+        if parts is None:
+            return self.names, bytes(self.rows)
+        return b"\0".join(p.names for p in parts), b"".join(p.rows for p in parts)
 
     def holds(self, names: bytes, rows: bytes) -> bool:
         """Whether these are the very blobs."""
-        if len(self.parts) == 1:
-            part = self.parts[0]
-            return part.rows == rows and part.names == names
+        if self.more is None:
+            return self.rows == rows and self.names == names
         if len(rows) != len(self) * ROW_BYTES:
             return False
         view, at = memoryview(rows), 0
-        for part in self.parts:
+        for part in self.more:
             if view[at : at + len(part.rows)] != memoryview(part.rows):
                 return False
             at += len(part.rows)
-        return names == b"\0".join(p.names for p in self.parts)
+        return names == b"\0".join(p.names for p in self.more)
 
     def digest(self) -> bytes:
         """What an agent sends for an unchanged directory."""
         return digest_of(*self.blobs())
 
-    def names(self) -> list[bytes]:
+    def all_names(self) -> list[bytes]:
         """All names, in byte order."""
         return [n for part in self.parts if part.rows for n in split_names(part.names)]
 

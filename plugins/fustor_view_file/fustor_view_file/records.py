@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from array import array
 
 import msgspec
-import zstandard
 
 from fustor_core.claims import Key, Origin, Silence
 from fustor_core.registers import Register, Seen
 from fustor_view_file.directory import Directory, Mark
-from fustor_view_file.pack import Pack
+from fustor_view_file.sealed import Damaged, seal, unseal
 
 Places = list[tuple[Key, bytes]]
 
@@ -45,10 +43,6 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     count: bytes
     claims: Places | None
     waiting: bool
-
-
-class Damaged(Exception):
-    """A record's checksum does not match its content."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -98,44 +92,19 @@ def read_record(sealed: bytes) -> Record:
 def directory_of(record: Record) -> Directory:
     """The directory of a record, not yet seated and without its pack."""
     d = Directory(record.key)
-    d.name, d.base, d.origin = record.name, record.base, record.origin
+    d.name = record.name
+    d.look(record.base, record.origin)
     d.owed, d.deep, d.reason, d.errno = record.owed, record.deep, record.reason, record.errno
-    d.silent, d.left_out, d.gap, d.left = record.silent, record.left_out, record.gap, record.left
+    d.set_silent(record.silent)
+    d.left_out, d.gap, d.left = record.left_out, record.gap, record.left
     for name, since in record.suspects.items():
         d.set_suspect(name, since)
     for name, mark in (record.own or {}).items():
         d.set_mark(name, Register(None, mark.seen, mark.debt, mark.rt, mark.origin))
     d.blind = record.blind or None
-    d.frozen, d.attrs = record.frozen, record.attrs
+    d.frozen = record.frozen
+    d.set_attrs(record.attrs)
+    d.close()
     d.count = array("q")
     d.count.frombytes(record.count)
     return d
-
-
-def pack_record(pack: Pack, compress: zstandard.ZstdCompressor) -> bytes:
-    """The sealed, compressed blobs of a pack."""
-    names, rows = pack.blobs()
-    return seal(compress.compress(len(names).to_bytes(4, "little") + names + rows))
-
-
-def read_pack(sealed: bytes) -> Pack:
-    """The pack in sealed bytes; raises `Damaged`."""
-    try:
-        raw = zstandard.ZstdDecompressor().decompress(unseal(sealed))
-    except zstandard.ZstdError as err:
-        raise Damaged(str(err)) from err
-    size = int.from_bytes(raw[:4], "little")
-    return Pack(raw[4 : 4 + size], raw[4 + size :])
-
-
-def seal(content: bytes) -> bytes:
-    """Content behind its CRC-32."""
-    return zlib.crc32(content).to_bytes(4, "little") + content
-
-
-def unseal(sealed: bytes) -> bytes:
-    """Content whose CRC-32 holds; raises `Damaged`."""
-    content = sealed[4:]
-    if len(sealed) < 4 or zlib.crc32(content) != int.from_bytes(sealed[:4], "little"):
-        raise Damaged("checksum does not match")
-    return content

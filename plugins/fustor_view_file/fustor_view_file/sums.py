@@ -82,7 +82,7 @@ class Sums:
         return directory.count[index]
 
     def _own_maximum(self, directory: Directory, index: int) -> int:
-        own = tally.of_pack(directory.pack)
+        own = tally.of_pack(directory.glance())
         best = own[3] if index == tally.NEWEST_NS else own[4]
         attrs = directory.attrs
         if index == tally.TOUCHED_NS and attrs is not None and attrs.value is not None:

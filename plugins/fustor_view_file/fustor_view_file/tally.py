@@ -36,6 +36,8 @@ STALE = NEVER - 1
 
 _TIMES = struct.Struct("<qq").unpack_from
 _EMPTY = array("q", [0] * SUMS + [NEVER, NEVER, NEVER])
+_UNLISTED = _EMPTY[:]
+_UNLISTED[GAPS] = 1
 _KINDS = bytes(kind & 0xF0 for kind in range(256))
 _SMALL = 24  # below, plain Python beats the overhead of numpy calls
 
@@ -43,6 +45,11 @@ _SMALL = 24  # below, plain Python beats the overhead of numpy calls
 def empty() -> array[int]:
     """A tally of nothing."""
     return _EMPTY[:]
+
+
+def unlisted() -> array[int]:
+    """A tally of a directory that nobody has looked into."""
+    return _UNLISTED[:]
 
 
 def of_row(row: bytes) -> tuple[int, int, int]:

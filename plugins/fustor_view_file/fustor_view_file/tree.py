@@ -13,6 +13,7 @@ from fustor_core.arbitration import merge, order
 from fustor_core.claims import Key, edge_key, is_dir
 from fustor_core.registers import Seen
 from fustor_view_file import tally
+from fustor_view_file.budget import Budget
 from fustor_view_file.directory import Directory
 from fustor_view_file.sums import Sums
 from fustor_view_file.tally import DEBTS, DIRS, NEVER, SUMS
@@ -28,22 +29,25 @@ class Tree:
         waiting: directories that claims name but that found no seat, or not their best one.
         gone: unseated directories that nothing names, with the fusion µs since when.
         dirty: keys of directories that changed since the last write-back.
-        sums: keeps the tallies exact.
+        dropped: places in the cold store of directories that were forgotten since then.
+        sums: keeps the tallies exact. budget: says which packs stay at hand.
         asked: directories that the session should list soon: key → deep.
-        weighed: how many entries there were when their memory was last estimated, and the bytes.
+        weighed: how many entries there were when their memory was last estimated, and the bytes
         reseated: told of each directory whose seat changed: (directory, path before or None).
     """
 
-    def __init__(self, reseated: Callable[[Directory, bytes | None], None]) -> None:
+    def __init__(self, reseated: Callable[[Directory, bytes | None], None], budget: Budget) -> None:
         self.dirs: dict[Key, Directory] = {}
         self.root: Directory | None = None
         self.waiting: set[Key] = set()
         self.gone: dict[Key, int] = {}
         self.now_us = 0
         self.dirty: set[Key] = set()
+        self.dropped: list[int] = []
         self.sums = Sums(self.children)
+        self.budget = budget
         self.asked: dict[Key, bool] = {}
-        self.weighed = (0, 0)
+        self.weighed: tuple[int, int, int, int] | None = None
         self._contested: dict[Key, set[Place]] = {}
         self._hidden: dict[Key, set[Place]] = {}
         self._reseated = reseated
@@ -83,7 +87,7 @@ class Tree:
 
     def children(self, directory: Directory) -> Iterator[Directory]:
         """The directories that sit in this one."""
-        for name, row in directory.pack.edges():
+        for name, row in directory.glance().edges():
             found = self.child(directory, name, row)
             if found is not None:
                 yield found
@@ -145,7 +149,7 @@ class Tree:
     def add_claim(self, key: Key, place: Place, seen: Seen, *, moved: bool) -> None:
         """A register names this directory (now, or with another stamp)."""
         child = self.node(key)
-        if child.base is None and child.owed is None:
+        if not child.heard and child.owed is None:
             child.owed = seen  # its first listing must not be older than the edge
         claims = self.claimants(key)
         if place not in claims:
@@ -212,7 +216,7 @@ class Tree:
         if chosen != was:
             self._move(directory, chosen)
             if chosen is not None and not moved:
-                had = was is not None or directory.base is not None or bool(directory.own)
+                had = was is not None or directory.heard or bool(directory.own)
                 edge = seen or self._stamp(chosen)
                 if had and edge is not None:
                     self.owe(directory, edge, deep=True, reason="not_yet")
@@ -319,7 +323,7 @@ class Tree:
         directory.reason, directory.errno = "", 0
         if deep:
             for child in list(self.children(directory)):
-                if child.base is not None or child.own:  # else nothing below is known: all is owed
+                if child.heard or child.own:  # else nothing below is known: all is owed
                     self.owe(child, owed, deep=True, reason="not_yet", quiet=True)
 
     # ---- coming back from the cold store
@@ -352,10 +356,13 @@ class Tree:
         directory = self.dirs.get(key)
         if directory is None or not self.forgets(directory):
             return
-        edges = [(name, edge_key(row)) for name, row in directory.pack.edges()]
+        edges = [(name, edge_key(row)) for name, row in directory.glance().edges()]
         for name, below in edges:
             self.drop_claim(below, (key, name))
         del self.dirs[key]
+        self.budget.forget(directory)
+        if directory.place:
+            self.dropped.append(directory.place)
         self.gone.pop(key, None)
         self.waiting.discard(key)
         self.dirty.add(key)

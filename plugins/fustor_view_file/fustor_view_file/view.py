@@ -16,6 +16,7 @@ from fustor_core.units import Seconds, Size
 from fustor_view_file import looks, tally
 from fustor_view_file.answers import answer
 from fustor_view_file.apply import Registers
+from fustor_view_file.budget import Budget
 from fustor_view_file.cold import ColdStore
 from fustor_view_file.feed import Feed
 from fustor_view_file.guard import Guard
@@ -57,7 +58,8 @@ class FileView:
     def _empty(self) -> Registers:
         guard = self.config.mass_delete_guard
         guarded = Guard(guard.count, guard.ratio, int(guard.second_look * 1e6))
-        return Registers(Feed(uuid.uuid4().hex[:8]), guarded)
+        budget = Budget(self.config.memory_budget)
+        return Registers(Feed(uuid.uuid4().hex[:8]), guarded, budget)
 
     def adjust(self, config: Config) -> bool:
         """Take another guard; another budget needs a new view."""
@@ -101,7 +103,8 @@ class FileView:
         return answer(self.name, self.registers, query, moment)
 
     def flush(self, limit_s: float) -> None:
-        """Nothing to work off between checkpoints: all packs are hot."""
+        """Put away packs that are too many."""
+        self.registers.settle()
 
     # ---- Durable
 
@@ -144,11 +147,15 @@ class FileView:
 
     def looks(self, moment: Moment, limit: int) -> list[Wanted]:
         """The looks that are owed below the root."""
-        return looks.wanted(self.registers, moment, limit)
+        found = looks.wanted(self.registers, moment, limit)
+        self.registers.settle()
+        return found
 
     def ripe(self, moment: Moment, limit: int) -> tuple[list[Wanted], int | None]:
         """Looks at suspects whose hot window is over, and when that of the next one is."""
-        return looks.ripe(self.registers.tree, moment, limit)
+        found = looks.ripe(self.registers.tree, moment, limit)
+        self.registers.settle()
+        return found
 
     def owe(self, path: bytes, stamp: Seen, *, deep: bool) -> bool:
         """Owe a listing of the directory at a path, of all below it when `deep`."""

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from fustor_view_file.cold import ColdStore, Image
-from fustor_view_file.records import seal
+from fustor_view_file.sealed import seal
 
 WAIT_S = 60.0
 

@@ -52,4 +52,10 @@ def answer(view_name: str, registers: Registers, query: Query, moment: Moment) -
     asked = VERBS.get(query.verb)
     if asked is None:
         raise QueryError(f"no question {query.verb!r}", remedy=f"ask {', '.join(sorted(VERBS))}")
-    return asked(Question.of(view_name, registers, query, moment))
+    return _paged(registers, asked(Question.of(view_name, registers, query, moment)))
+
+
+def _paged(registers: Registers, pages: Iterator[Page]) -> Iterator[Page]:
+    for page in pages:
+        registers.settle()
+        yield page

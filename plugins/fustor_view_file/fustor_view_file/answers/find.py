@@ -149,12 +149,12 @@ class Search:
         for directory in walk:
             if above and _depth(directory) < above:
                 continue  # on the way to what every matching path begins with
-            parts = directory.pack.parts
+            parts = directory.glance().parts
             after = walk.after
             if len(parts) == 1:
                 yield directory, parts[0], after
                 continue
-            for part in parts_behind(directory.pack, after):
+            for part in parts_behind(directory, after):
                 if not visible(directory):
                     break
                 yield directory, part, after

@@ -109,7 +109,7 @@ def _change(at_ns: int, path: bytes, origin: str) -> dict[str, Any]:
 
 def _touched_at(directory: Directory, newest: int) -> bytes | None:
     """The first name, no directory, that changed just then."""
-    for part in directory.pack.parts:
+    for part in directory.glance().parts:
         if not part.rows:
             continue
         hits = np.flatnonzero(_touched(part) == newest)
@@ -286,7 +286,7 @@ def _recent_in(directory: Directory, since: int, most: int) -> tuple[int, list[b
     """How many names changed behind `since`, the directory itself too, and the first few paths."""
     count = 0
     names: list[bytes] = []
-    for part in directory.pack.parts:
+    for part in directory.glance().parts:
         if not part.rows:
             continue
         hits = np.flatnonzero(_touched(part) > since)

@@ -1,4 +1,4 @@
-"""`status`: how much a view holds, and how good that is."""
+"""`status`: how much a view holds, how good that is, and what of it is in memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fustor_view_file.answers.places import locate
 from fustor_view_file.answers.question import Question
 from fustor_view_file.answers.rollups import entries_of
 from fustor_view_file.directory import Directory
+from fustor_view_file.pack import Pack
 from fustor_view_file.tree import Tree
 
 SAMPLED = 256  # directories that are weighed; the others are taken to be like them
@@ -21,7 +22,7 @@ AGAIN = 8  # they are weighed again when the view has grown or shrunk by this pa
 
 
 def status(question: Question) -> Iterator[Page]:
-    """`{view, files, dirs, bytes, entries, quality, memory_bytes}`: a part of ViewStatus."""
+    """`{view, files, dirs, bytes, entries, quality, memory_bytes, packs}`: of ViewStatus."""
     tree = question.tree
     document: dict[str, Any] = {
         "view": question.view,
@@ -39,37 +40,61 @@ def status(question: Question) -> Iterator[Page]:
             "entries": entries_of(tree.root),
         }
     document["quality"] = quality.of_scope(question, locate(tree, ()))
-    document["memory_bytes"] = memory_of(tree)
+    document |= memory_of(tree)
     yield Page([], "", document)
 
 
-def memory_of(tree: Tree) -> int:
-    """About how many bytes the directories of a view take in memory."""
+def memory_of(tree: Tree) -> dict[str, Any]:
+    """About how many bytes a view takes in memory, and how many of its packs are where.
+
+    Returns:
+        memory_bytes, and packs: {budget_bytes, hot, hot_bytes, folded, folded_bytes, cold}.
+    """
+    budget = tree.budget
+    held = budget.held()
+    index, packs = _estimated(tree)
+    hot, hot_bytes = held.hot, held.hot_bytes
+    if budget.limit_bytes is None:
+        hot, hot_bytes = len(tree.dirs) - held.cold, packs
+    return {
+        "memory_bytes": index + hot_bytes + held.folded_bytes,
+        "packs": {
+            "budget_bytes": budget.limit_bytes,
+            "hot": hot,
+            "hot_bytes": hot_bytes,
+            "folded": held.folded,
+            "folded_bytes": held.folded_bytes,
+            "cold": held.cold,
+        },
+    }
+
+
+def _estimated(tree: Tree) -> tuple[int, int]:
+    """About how many bytes the directories take, and the packs that are at hand."""
     total = len(tree.dirs)
     if not total:
-        return 0
-    size = total + (entries_of(tree.root) if tree.root is not None else 0)
-    then, weight = tree.weighed
-    if not then or abs(size - then) * AGAIN > then:
+        return 0, 0
+    entries = total + (entries_of(tree.root) if tree.root is not None else 0)
+    size = entries * (total - tree.budget.cold) // total
+    last = tree.weighed
+    if last is None or _far(entries, last[0]) or _far(size, last[1]):
         step = -(-total // SAMPLED)
-        weighed = [weight_of(d) for d in islice(tree.dirs.values(), 0, None, step)]
-        weight = sum(weighed) * total // len(weighed)
-        tree.weighed = (size, weight)
-        return weight
-    return weight * size // then
+        sample = list(islice(tree.dirs.values(), 0, None, step))
+        index = sum(d.index_bytes() for d in sample) * total // len(sample)
+        packs = sum(_pack_bytes(d) for d in sample) * total // len(sample)
+        last = tree.weighed = entries, size, index, packs
+    then, held, index, packs = last
+    return index * entries // then, packs * size // held if held else packs
 
 
-def weight_of(directory: Directory) -> int:
-    """Bytes of one directory with its entries."""
-    size = sys.getsizeof
-    key = size(directory.key) + sum(map(size, directory.key))
-    stamps = sum(size(s) for s in (directory.base, directory.attrs) if s is not None)
-    weight = size(directory) + size(directory.count) + key + stamps + size(directory.name)
-    for sparse in (directory.own, directory.suspects, directory.blind, directory.frozen):
-        if sparse:
-            weight += size(sparse) + sum(map(size, sparse))
-    weight += sum(size(mark) + size(mark.seen) for mark in directory.own.values())
-    if directory.resident:
-        for part in directory.pack.parts:
-            weight += size(part) + size(part.names) + size(part.rows)
-    return weight
+def _far(now: int, then: int) -> bool:
+    return abs(now - then) * AGAIN > then
+
+
+def _pack_bytes(directory: Directory) -> int:
+    """Bytes of the pack as far as it is at hand."""
+    size, pack = sys.getsizeof, directory.held
+    if not isinstance(pack, Pack):
+        return 0
+    weight = sum(size(part) + size(part.names) + size(part.rows) for part in pack.parts)
+    return weight + (size(pack) if pack.more is not None else 0)

@@ -40,9 +40,9 @@ def part_behind(pack: Pack, after: bytes) -> Part | None:
     return parts[lo] if lo < len(parts) and parts[lo].rows else None
 
 
-def parts_behind(pack: Pack, after: bytes) -> Iterator[Part]:
-    """The parts that have names behind `after`; the pack may change in between."""
-    while (part := part_behind(pack, after)) is not None:
+def parts_behind(directory: Directory, after: bytes) -> Iterator[Part]:
+    """The parts that have names behind `after`; the pack may change or be another in between."""
+    while (part := part_behind(directory.pack, after)) is not None:
         last = last_name(part)
         yield part
         after = last
@@ -56,11 +56,11 @@ def seated(tree: Tree, directory: Directory, after: bytes = b"") -> Iterator[Dir
     if not directory.count[DIRS]:
         return
     dirs = cast("Mapping[tuple[int, int, int], Directory]", tree.dirs)
-    for part in parts_behind(directory.pack, after):
+    for part in directory.glance().parts:
         rows = part.rows
         marks = rows[_KIND::ROW_BYTES].translate(EDGES)
         at = marks.find(1)
-        if at < 0:
+        if at < 0 or last_name(part) <= after:
             continue
         names = split_names(part.names)
         while at >= 0:
@@ -90,8 +90,8 @@ class _Level:
         self.blobs = self.names()
 
     def names(self) -> list[bytes]:
-        """The blobs of names: other objects as soon as a name comes or goes."""
-        return [part.names for part in self.directory.pack.parts]
+        """The blobs of names."""
+        return [part.names for part in self.directory.glance().parts]
 
     def moved(self, above: _Level | None) -> bool:
         """Whether the directory no longer sits where it was met."""
@@ -102,10 +102,7 @@ class _Level:
 
     def changed(self) -> bool:
         """Whether names came or went since `take`."""
-        names = self.names()
-        if len(names) != len(self.blobs):
-            return True
-        return any(a is not b for a, b in zip(names, self.blobs, strict=True))
+        return self.names() != self.blobs
 
 
 class Walk:

@@ -244,6 +244,7 @@ class Status(Form):
     entries: Int
     quality: Quality
     memory_bytes: Int
+    packs: dict[str, Int | None]
 
 
 FORMS: dict[str, type[Form]] = {
