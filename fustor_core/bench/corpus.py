@@ -181,9 +181,14 @@ def written(cache: Path, plan: Plan) -> Path:
     return place
 
 
-def remove(cache: Path) -> None:
-    """Takes every tree away again."""
-    for place in cache.glob(f"tree-*-v{VERSION}"):
+def kept(cache: Path) -> set[Path]:
+    """The folders of the trees that are there."""
+    return set(cache.glob(f"tree-*-v{VERSION}"))
+
+
+def remove(cache: Path, but: set[Path]) -> None:
+    """Takes every tree away again, but for these."""
+    for place in kept(cache) - but:
         shutil.rmtree(place)
 
 

@@ -58,7 +58,7 @@ class Wanted:
     Args:
         parts: of `PARTS`. files: sizes of the trees; none: as many as the effort takes.
         quick, long: less and more of everything. pin: cores as taskset takes them.
-        cache: folder of the trees, on a local file system. keep: they stay there.
+        cache: folder of the trees, on a local file system. keep: those that it makes stay there.
         history: folder that takes the figures as a file of JSON. earlier: ``bin`` of 0.8.17.
     """
 
@@ -130,7 +130,7 @@ class Run:
         wanted, report = self.wanted, self.report
         cache = wanted.cache.absolute()
         cache.mkdir(parents=True, exist_ok=True)
-        others, began = gauges.Others(), time.perf_counter()
+        others, began, before = gauges.Others(), time.perf_counter(), corpus.kept(cache)
         report.note(gauges.warning())
         for files in (*wanted.trees, *([waiters.FILES] if "waiters" in wanted.parts else [])):
             corpus.written(cache, corpus.Plan(files))  # all of them now: they grow old together
@@ -141,7 +141,7 @@ class Run:
         for part in ("waiters", "growth"):
             self._part(part, cache)
         if not wanted.keep:
-            corpus.remove(cache)
+            corpus.remove(cache, before)
         report.note(others.warning())
         self.machine = gauges.machine() | {
             "others_cpu_percent": round(others.share(), 1),

@@ -83,6 +83,14 @@ def test_plots_are_whole_documents_and_follow_from_the_figures_alone() -> None:
     assert drawn == plots.of(json.loads(json.dumps(growth)))
 
 
+def test_trees_of_before_are_left_alone(tmp_path: Path) -> None:
+    old = corpus.written(tmp_path, corpus.Plan(30))
+    before = corpus.kept(tmp_path)
+    corpus.written(tmp_path, corpus.Plan(40))
+    corpus.remove(tmp_path, before)
+    assert corpus.kept(tmp_path) == {old}
+
+
 @pytest.mark.long
 def test_a_small_run_checks_its_answers_and_keeps_its_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
