@@ -302,6 +302,11 @@ async def _look(post: Post, paths: Sequence[bytes], origin: Origin) -> None:
             await post.outbox.put(msgspec.structs.replace(cell, origin=origin))
 
 
+def _where(cell: Cell) -> bytes:
+    """The path of what a cell is about."""
+    return cell.path.rstrip(b"/") + b"/" + cell.name if cell.name else cell.path
+
+
 async def look_again(post: Post, lost: Sequence[Cell]) -> None:
     """After a lost session: look freshly at what was claimed and not acknowledged.
 
@@ -316,7 +321,7 @@ async def look_again(post: Post, lost: Sequence[Cell]) -> None:
     try:
         while rest and isinstance(source, Looking):
             some = rest[:LOOKS_AT_ONCE]
-            paths = [cell.path.rstrip(b"/") + b"/" + cell.name for cell in some if cell.name]
+            paths = [_where(cell) for cell in some]
             found = {(cell.dir, cell.name): cell for cell in await source.look(paths)}
             del rest[:LOOKS_AT_ONCE]
             told: list[Claim] = []

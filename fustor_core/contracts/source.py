@@ -225,7 +225,11 @@ class Polling(Protocol):
 
 @runtime_checkable
 class Looking(Protocol):
-    """A source that can look at single names, revalidating, claiming every edge on the way."""
+    """A source that can look at single names, revalidating, claiming every edge on the way.
+
+    Of a directory at the end of a path it claims the own attributes too (a cell without a name):
+    nobody else settles a dispute about those before the directory is listed again.
+    """
 
     async def look(self, paths: Sequence[bytes]) -> Sequence[Cell]: ...
 

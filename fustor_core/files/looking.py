@@ -35,7 +35,7 @@ def look(proof: RootProof, lister: Lister, paths: Sequence[bytes], origin: Origi
     """Claims of every edge on the way to these view paths, and of the last name of each.
 
     A walk ends at the first name that is no directory; what cannot be seen (EACCES, EIO) is not
-    claimed. ``/`` itself is claimed by its own attributes.
+    claimed. A directory at the end of a path, ``/`` itself too, is claimed by its own attributes.
 
     Raises:
         RootVanished: the root is not proven.
@@ -51,9 +51,7 @@ def look(proof: RootProof, lister: Lister, paths: Sequence[bytes], origin: Origi
             if names:
                 _Steps(lister, origin, seen, cells).down(root, names, fresh)
             else:
-                own = row_of(os.fstat(root.fd))
-                f = now if fresh else now - lister.cache_bound_us
-                cells.append(_cell(root, b"", own, Stamp(f, lister.now_us() + 1, 0, "s"), origin))
+                cells.append(_own(lister, root, now, fresh, origin))
     finally:
         os.close(root.fd)
     return cells
@@ -74,14 +72,15 @@ class _Steps:
         Args:
             fresh: the root was revalidated just now.
         """
-        at = root
+        at, since = root, 0
         try:
-            for i, name in enumerate(names):
+            for name in names:
+                since = self._lister.now_us()
                 try:
                     value, fresh = self._claim(at, name, fresh)
                 except OSError:
                     return
-                if value is None or not is_dir(value) or i == len(names) - 1:
+                if value is None or not is_dir(value):
                     return
                 below = _below(self._lister, at, name)
                 if at is not root:
@@ -92,9 +91,16 @@ class _Steps:
                 at = below
                 if at.key != edge_key(value):
                     return  # another one by now: what was claimed was true, go no further
+            self._end(at, since, fresh)
         finally:
             if at is not root:
                 os.close(at.fd)
+
+    def _end(self, at: Spot, since: int, fresh: bool) -> None:
+        """Claim the own attributes of the directory to which a path leads, once."""
+        if at.below(b"") not in self._seen:
+            self._seen.add(at.below(b""))
+            self._cells.append(_own(self._lister, at, since, fresh, self._origin))
 
     def _claim(self, at: Spot, name: bytes, fresh: bool) -> tuple[bytes | None, bool]:
         """(value of a name, whether both it and what is below were revalidated)."""
@@ -198,6 +204,17 @@ def _below(lister: Lister, at: Spot, name: bytes) -> Spot | None:
     except OSError:
         os.close(fd)
         return None
+
+
+def _own(lister: Lister, at: Spot, since: int, fresh: bool, origin: Origin) -> Cell:
+    """The own attributes of an open directory.
+
+    Args:
+        since: raw instant at which it was looked up. fresh: it was revalidated after that.
+    """
+    own = row_of(os.fstat(at.fd))
+    f = since if fresh else since - lister.cache_bound_us
+    return _cell(at, b"", own, Stamp(f, lister.now_us() + 1, 0, "s"), origin)
 
 
 def _cell(at: Spot, name: bytes, value: bytes | None, stamp: Stamp, origin: Origin) -> Cell:

@@ -318,6 +318,10 @@ async def check_look(case: Case) -> None:
     kept("a look at a name that is not there claims its absence", told, gone)
     told = not gone or gone[0].dir == deepest.dir
     kept("a look names the directory by its key", told, gone)
+    if deepest.own is not None:
+        owns = [c for c in await source.look([deepest.path]) if not c.name]
+        told = [c.dir for c in owns] == [deepest.dir] and owns[0].stamp.f >= after
+        kept("a look at a directory claims its own attributes", told, owns)
 
 
 async def check_cover(case: Case) -> None:

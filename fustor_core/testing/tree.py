@@ -48,6 +48,11 @@ class Folder:
         """Its identity; inodes are never used twice here."""
         return Key(0, self.ino, 0 if birth == "none" else self.ino)
 
+    @property
+    def own(self) -> bytes:
+        """Its own attributes."""
+        return Row(ino=self.ino, mode=DIR_MODE).pack()
+
 
 def parts(path: bytes) -> list[bytes]:
     """The names in a view path."""
@@ -88,17 +93,15 @@ class MemorySource:
         self._present = True
         self._faults: list[Exception] = []
         self._watch_faults: list[Exception] = []
-        self._gate = anyio.Event()
+        self._gate, self._at_gate = anyio.Event(), anyio.Event()
         self._gate.set()
-        self._at_gate = anyio.Event()
         self._watcher: MemoryObjectSendStream[Seen | Exception] | None = None
         self._ordinal = 0
         for path, size in sorted(config.files.items()):
             self.write(path.encode(), size)
 
     def __repr__(self) -> str:
-        watched = "watched" if self._watcher else "not watched"
-        return f"<MemorySource {self.identity_text} {watched}>"
+        return f"<MemorySource {self.identity_text} watched={self._watcher is not None}>"
 
     # -- the contract
 
@@ -175,6 +178,8 @@ class MemorySource:
                 if not isinstance(node, Folder):
                     break
                 folder, walked = node, walked.rstrip(b"/") + b"/" + name
+            else:
+                cells.append(self._cell(folder, b"", walked, "s", Origin.SENTINEL))
         return cells
 
     async def bear(self, kind: str) -> bool:
@@ -201,13 +206,8 @@ class MemorySource:
 
     def coverage(self) -> dict[str, Any]:
         """What `coverage_document` was set to, over the plain answer."""
-        plain: dict[str, Any] = {
-            "watched_dirs": 0,
-            "watch_limit": None,
-            "uncovered": [],
-            "excluded": [],
-        }
-        return plain | self.coverage_document
+        plain: dict[str, Any] = {"watched_dirs": 0, "watch_limit": None, "uncovered": []}
+        return plain | {"excluded": []} | self.coverage_document
 
     # -- what tests do to the tree
 
@@ -357,7 +357,7 @@ class MemorySource:
         return Cell(
             dir=folder.key(self.birth),
             name=name,
-            value=None if node is None else self._value(node),
+            value=folder.own if not name else None if node is None else self._value(node),
             stamp=Stamp(now, now, self._next() if kind == "e" else 0, kind),
             origin=origin,
             flags=flags,
@@ -381,7 +381,7 @@ class MemorySource:
             stamp=Stamp(began, now_us(), began, "l"),
             origin=origin,
             path=path,
-            own=Row(ino=folder.ino, mode=DIR_MODE).pack(),
+            own=folder.own,
             via=(parent.key(self.birth), parts(path)[-1]) if parent else None,
         )
 

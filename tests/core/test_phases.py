@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
@@ -299,7 +299,8 @@ async def test_a_directory_that_is_gone_is_looked_for(desk: Desk) -> None:
 
 async def test_another_directory_at_the_place_is_claimed_by_its_edge(desk: Desk) -> None:
     sent = await obeyed(desk, command("list", b"/b", key=(0, 99, 99)))
-    assert kinds(sent) == [Listing, Cell]
+    assert kinds(sent) == [Listing, Cell, Cell]
+    assert [c.name for c in sent[1:]] == [b"b", b""], "the edge, and what stands there by itself"
 
 
 async def test_directories_to_watch_are_passed_on(desk: Desk) -> None:
@@ -374,11 +375,27 @@ async def test_a_name_that_is_gone_is_absent(desk: Desk) -> None:
 
 async def test_what_cannot_be_looked_at_is_owed(desk: Desk) -> None:
     inside = lost(desk, "b/c")
-    own = msgspec.structs.replace(lost(desk, "a"), name=b"")
+    own = msgspec.structs.replace(lost(desk, "b/d/e"), name=b"")
     desk.source.move("b", "elsewhere")
     await desk.during(lambda: look_again(desk.post, [inside, own]))
     owed = {c.path: c.deep for c in desk.sent if isinstance(c, Owe)}
-    assert owed == {b"/b": True, b"/": False}
+    assert owed == {b"/b": True, b"/b/d": False}
+
+
+async def test_own_attributes_are_looked_at_by_the_path_of_their_directory(desk: Desk) -> None:
+    old = msgspec.structs.replace(lost(desk, "b/c"), name=b"")
+    fresh = msgspec.structs.replace(old, value=Row(size=7).pack())
+    asked: list[bytes] = []
+
+    async def look(paths: Sequence[bytes]) -> list[Cell]:
+        asked.extend(paths)
+        return [fresh]
+
+    desk.source.look = look
+    await desk.during(lambda: look_again(desk.post, [old]))
+    assert asked == [b"/b"]
+    assert [(c.name, c.value) for c in desk.sent if isinstance(c, Cell)] == [(b"", fresh.value)]
+    assert not [c for c in desk.sent if isinstance(c, Owe)]
 
 
 async def test_a_source_that_cannot_look_leaves_everything_owed() -> None:

@@ -345,6 +345,8 @@ class Checker:
 
     def _doubts(self, at: Any) -> list[str]:
         faults = [f"{n!r} is disputed" for n, mark in sorted(at.own.items()) if mark.debt]
+        if at.attrs is not None and at.attrs.debt:
+            faults.append("its attributes are disputed")
         if self.world.options.scans == "full":  # else nobody comes by just to look at them again
             faults += [f"{n!r} is suspect" for n in sorted(at.suspects)]
         faults += [f"{n!r} is frozen" for n in sorted(at.frozen or ())]

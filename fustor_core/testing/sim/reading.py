@@ -268,11 +268,6 @@ class Eyes:
         for path in paths:
             at, above = self.mount.root, b""
             names = view_names(path)
-            if at is not None and not names:
-                f = self.now_us()
-                own = self.mount.attributes(at, self.true_us(), fresh=True).own
-                stamp = Stamp(f, f + 1, 0, "s")
-                cells.append(_cell(at, b"", own, stamp, origin, b"/"))
             for name in names:
                 if at is None:
                     break
@@ -288,7 +283,20 @@ class Eyes:
                 if value is None or not is_dir(value):
                     break
                 at, above = self.child(at, name), above + b"/" + name
+            else:  # the end of the path was reached, and it is a directory
+                if at is not None and above + b"/" not in seen:
+                    seen.add(above + b"/")
+                    cells += self._own_look(at, origin, above or b"/")
         return cells
+
+    def _own_look(self, folder: Inode, origin: Origin, path: bytes) -> list[Cell]:
+        """The own attributes of a directory, revalidated; nothing when they cannot be had."""
+        f = self.now_us()
+        try:
+            own = self.mount.attributes(folder, self.true_us(), fresh=True).own
+        except OSError:
+            return []
+        return [_cell(folder, b"", own, Stamp(f, f + 1, 0, "s"), origin, path)]
 
 
 def _kids(rows: dict[bytes, bytes]) -> list[tuple[bytes, Key]]:

@@ -50,6 +50,15 @@ async def test_the_root_is_claimed_by_its_own_attributes(root: Path) -> None:
     assert (cell.name, cell.value) == (b"", row_of(os.stat(root)))
 
 
+async def test_a_directory_at_the_end_is_claimed_by_its_own_attributes_too(root: Path) -> None:
+    (root / "a/b").mkdir(parents=True)
+    a, b, own, c = await look(root, b"/a/b", b"/a/b", b"/a/b/c")
+    assert [(x.name, x.path) for x in (a, b, c)] == [(b"a", b"/"), (b"b", b"/a"), (b"c", b"/a/b")]
+    assert (own.name, own.path, own.dir) == (b"", b"/a/b", edge_key(b.value or b""))
+    assert own.value == row_of(os.stat(root / "a/b"))
+    assert b.stamp.f <= own.stamp.f < own.stamp.t
+
+
 async def test_the_origin_is_the_askers(root: Path) -> None:
     source = FsSource(FsConfig(root=str(root)))
     (cell,) = await source.look([b"/x"], origin=Origin.ON_DEMAND)

@@ -296,20 +296,18 @@ class Registers:
             self.tree.add_claim(after, place, write.new.seen, moved=write.moved)
 
     def _attributes(self, directory: Directory, new: Register) -> None:
-        old = directory.attrs
+        old, sums = directory.attrs, self.tree.sums
         directory.set_attrs(new)
-        if new.value is None or (old is not None and old.value == new.value):
+        if new.debt != (old is not None and old.debt):
+            sums.push(directory, [(tally.DEBTS, 1 if new.debt else -1)])
+        was, now = old.value if old is not None else None, new.value
+        if now is None or now == was:
             return
-        after = tally.newest_of(new.value)[1]
-        if old is None or old.value is None:
-            self.tree.sums.grow(directory, tally.TOUCHED_NS, after)
-            return
-        before = tally.newest_of(old.value)[1]
-        if after < before:
-            self.tree.sums.shrink(directory, tally.TOUCHED_NS, before)
-        elif after > before:
-            self.tree.sums.grow(directory, tally.TOUCHED_NS, after)
-        if old.value[32:44] != new.value[32:44]:  # mode, uid, gid
+        after = tally.newest_of(now)[1]
+        if was is not None and after < (before := tally.newest_of(was)[1]):
+            sums.shrink(directory, tally.TOUCHED_NS, before)
+        sums.grow(directory, tally.TOUCHED_NS, after)
+        if was is not None and was[32:44] != now[32:44]:  # mode, uid, gid
             self.teller.changed(self.tree, directory, new)
 
     # ---- suspects

@@ -246,6 +246,11 @@ class Directory(msgspec.Struct, eq=False, gc=False):
                 weight += size(sparse) + sum(map(size, sparse))
         return weight + sum(size(mark) + size(mark.seen) for mark in self.own.values())
 
+    @property
+    def disputed(self) -> bool:
+        """Whether its own attributes are."""
+        return self._attrs is not None and self._attrs.debt  # in little room it is not
+
     def is_below(self, other: Directory) -> bool:
         """Whether `other` is this directory or above it."""
         at: Directory | None = self

@@ -18,7 +18,7 @@ from fustor_view_file.pack import Pack
 from fustor_view_file.records import directory_of, record_of
 from fustor_view_file.sealed import Damaged
 from fustor_view_file.sightings import Sighting
-from fustor_view_file.tally import GAPS, LEFT_OUT, NEWEST_NS, SUMS, TOUCHED_NS
+from fustor_view_file.tally import DEBTS, GAPS, LEFT_OUT, NEWEST_NS, SUMS, TOUCHED_NS
 
 COPIED_AT_ONCE = 50
 
@@ -217,6 +217,7 @@ class Keeper:
             tree.drop_claim(key, (directory.key, name))
         count, by_itself = directory.count, (GAPS, LEFT_OUT)  # these two are its own state
         own = [(i, -count[i]) for i in range(SUMS) if i not in by_itself and count[i]]
+        own += [(DEBTS, 1)] if directory.disputed else []  # its attributes are not in the pack
         tree.sums.push(directory, own)
         for index in (NEWEST_NS, TOUCHED_NS):
             tree.sums.shrink(directory, index, count[index])

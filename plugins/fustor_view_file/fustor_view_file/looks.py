@@ -34,7 +34,10 @@ def where(tree: Tree, top: Directory, *indexes: int, whole: bool = False) -> Ite
 
 
 def wanted(registers: Registers, moment: Moment, limit: int) -> list[Wanted]:
-    """Disputed and hidden registers, disputed seats, suspects, owed listings."""
+    """Disputed and hidden registers, disputed seats, suspects, owed listings.
+
+    A listing, and a look at a directory by its path, bring its own attributes along.
+    """
     tree = registers.tree
     if tree.root is None:
         return []
@@ -48,6 +51,8 @@ def wanted(registers: Registers, moment: Moment, limit: int) -> list[Wanted]:
             out.extend(Wanted("look", _below(path, n)) for n in sorted(_over(at, moment)))
         else:
             out.extend(_at_suspects(path, _over(at, moment)))
+            if at.disputed:
+                out.append(Wanted("look", path))
         names = {n for n, mark in at.own.items() if mark.debt}
         names -= {
             n

@@ -103,7 +103,7 @@ def check(view: FileView) -> None:
         want[tally.FROZEN] = len(directory.frozen or ())
         want[tally.GAPS] = 0 if directory.listed or directory.left_out else 1
         want[tally.LEFT_OUT] = int(directory.left_out)
-        want[tally.DEBTS] = sum(m.debt for m in directory.own.values())
+        want[tally.DEBTS] = sum(m.debt for m in directory.own.values()) + directory.disputed
         want[tally.DEBTS] += sum(1 for key, _ in tree.hidden() if key == directory.key)
         for child in tree.children(directory):
             want = [a + b for a, b in zip(want, child.count[: tally.SUMS], strict=True)]

@@ -97,7 +97,7 @@ class Entries:
         return flags
 
     def _disputed(self, directory: Directory) -> bool:
-        if directory.attrs is not None and directory.attrs.debt:
+        if directory.disputed:
             return True
         parent = directory.parent
         for key, name in self._tree.contested().get(directory.key, ()):

@@ -27,7 +27,7 @@ def flagged(question: Question) -> Iterator[Page]:
     """`{entries: [Entry], next_cursor, quality}`, in the order of `find`.
 
     Debts list names that are shown as absent too, and edges that are hidden: what nobody can say
-    of them is null.
+    of them is null; and directories whose own attributes are disputed, that of the question first.
     """
     return _pages(question, start_of(question))
 
@@ -42,6 +42,9 @@ def _pages(question: Question, start: tuple[tuple[bytes, ...], bytes] | None) ->
     index = COUNTED[verb]
     if place.directory is not None:
         walk = Walk(question.tree, place.directory, wanted=lambda d: d.count[index], behind=start)
+        first = verb == "debts" and start is None and place.directory.disputed
+        if first and listed.top(place.directory):
+            yield Page([entries_for(question).of_directory(place.directory)], "entries")
         yield from paged(listed, walk, _steps(question, listed, walk))
     items: list[dict[str, Any]] = []
     if place.directory is None and place.parent is not None:
@@ -106,4 +109,5 @@ class Flags:
         if self._verb == "blind-spots":
             return sorted(directory.blind or ())
         disputed = {name for name, mark in directory.own.items() if mark.debt}
+        disputed.update(child.name for child in self._tree.children(directory) if child.disputed)
         return sorted(disputed | self._hidden.get(directory.key, set()))

@@ -48,6 +48,18 @@ class Listed:
             self.cut = len(names) > len(kept)
         return directory, kept
 
+    def top(self, directory: Directory) -> bool:
+        """Whether the limit admits the directory of the question itself, which goes before all."""
+        if self._left is None:
+            return True
+        if not self._left:
+            self.cut = True
+            return False
+        self._left -= 1
+        if not self._left:
+            self.next_cursor = cursor_of(self._verb, parts_of(directory.path()), b"")
+        return True
+
     def document(self, **rest: Any) -> dict[str, Any]:
         """The rest of the answer, with the cursor."""
         return {"next_cursor": self.next_cursor if self.cut else None, **rest}
