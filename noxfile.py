@@ -116,6 +116,8 @@ def planted(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Real faults of disks, networks, clocks, mounts; `-- --kills 30 --trials 4` makes fewer.
 
+    What campaigns made is added to their ledger, and shown in docs/guarantees.md.
+
     Debian packages that make them are installed when that is permitted; what the machine cannot
     make is skipped with its reason, and fails with `-- --nightly`.
     """
@@ -124,7 +126,18 @@ def faults(session: nox.Session) -> None:
     session.log(f"installing Debian packages: {' '.join(packages)}")
     get = ("apt-get", "-q", "-y", "--no-install-recommends", "install", *packages)
     session.run(*get, external=True, success_codes=range(256))
-    session.run("pytest", "-q", "-m", "faults", "tests/faults", *session.posargs)
+    ledger = ["--ledger", "tests/faults/ledger.json"]
+    session.run("pytest", "-q", "-m", "faults", "tests/faults", *ledger, *session.posargs)
+    session.run("python", "-m", "tests.faults.figures")
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Storms, audits, kills and cuts for a while, `-- --minutes 60`; nothing may grow by it."""
+    _install(session)
+    ledger = ["--ledger", "tests/faults/ledger.json"]
+    session.run("pytest", "-q", "-m", "soak", "tests/faults", *ledger, *session.posargs)
+    session.run("python", "-m", "tests.faults.figures")
 
 
 @nox.session

@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--trials", type=int, default=100, help="vanished mounts and wrong disks")
     parser.addoption("--crowd", type=int, default=10_000, help="sessions at the same time")
     parser.addoption("--flips", type=int, default=40, help="bits flipped in each state file")
+    parser.addoption("--minutes", type=int, default=20, help="how long the soak test lasts")
     parser.addoption("--ledger", type=Path, help="a file to which campaigns add what they made")
     parser.addoption(
         "--nightly", action="store_true", help="a fault that the machine cannot make is a failure"

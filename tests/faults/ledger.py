@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +104,7 @@ def _numbers(spans: str) -> set[int]:
     return found
 
 
-def counted(kept: dict[str, Any]) -> Counter[str]:
+def counted(kept: Mapping[str, Any]) -> Counter[str]:
     """All runs of a campaign together."""
     total: Counter[str] = Counter()
     for run in kept["runs"]:
@@ -112,11 +112,16 @@ def counted(kept: dict[str, Any]) -> Counter[str]:
     return total
 
 
-def largest(kept: dict[str, Any], name: str) -> float:
+def largest(kept: Mapping[str, Any], name: str) -> float:
     """Of all runs of a campaign."""
     return max((run["most"][name] for run in kept["runs"] if name in run["most"]), default=0.0)
 
 
-def places(kept: dict[str, Any]) -> int:
+def places(kept: Mapping[str, Any]) -> int:
     """How many distinct points there were."""
-    return sum(len(_numbers(spans)) for spans in kept["points"].values())
+    return sum(len(numbers) for numbers in spots(kept).values())
+
+
+def spots(kept: Mapping[str, Any]) -> dict[str, set[int]]:
+    """The distinct points by kind."""
+    return {kind: _numbers(spans) for kind, spans in kept["points"].items()}

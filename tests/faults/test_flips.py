@@ -13,7 +13,8 @@ import pytest
 
 from tests.hosts.conftest import place as place  # noqa: PLC0414
 from tests.hosts.conftest import times as times  # noqa: PLC0414
-from tests.hosts.world import END_S, AgentHost, Site, until
+from tests.hosts.stranger import Stranger
+from tests.hosts.world import AgentHost, Site, until
 
 from .campaign import Campaign
 from .ledger import Ledger
@@ -21,6 +22,8 @@ from .warm import WarmHost
 
 IDLE = ("lock", "api.sock", "packs.sqlite-shm")  # nothing is read from them
 STATE_ERROR = 3
+START_S = 60.0
+EXACT_S = 180.0  # removals wait for second looks, on a machine with other things to do
 LAST_FRAME_BYTES = 600
 DAMAGED = ("damaged", "unreadable", "not readable", "cannot be", "newer", "format")
 
@@ -71,23 +74,39 @@ def harms(home: Path, flips: int) -> Iterator[Harm]:
         yield Harm(file, "cut", 0)
 
 
-def judged(host: WarmHost, harm: Harm, true: dict[str, int], *, unnoticed: bool) -> str:
+def judged(
+    host: WarmHost, harm: Harm, true: dict[str, int], agent: Stranger, *, unnoticed: bool
+) -> str:
     """What became of a server that was started on a harmed home."""
-    process = host.launch()
-    until(lambda: bool(process.poll() is not None or host.ask("/status")), END_S, host.tail)
-    said = host.tail()
-    assert "Traceback" not in said, f"{harm}: {said}"
-    if process.poll() is not None:
-        assert process.returncode == STATE_ERROR, f"{harm}: {said}"
-        assert "remedy" in said, f"{harm}: {said}"
+    if not begun(host, harm):
         return "refused"
     view = host.files()
     noticed = any(word in host.tail() for word in DAMAGED)
     if view != true and not unnoticed:
         lost = sorted(set(true.items()) ^ set(view.items()))[:4]
         assert noticed, f"{harm}: not a word of it, and {lost}: {host.tail()}"
-    assert host.stop() == 0, f"{harm}: {host.tail()}"
+    assert noticed or agent.open().status_code == 201, f"{harm}: a key is unknown: {host.tail()}"
+    if host.stop() == STATE_ERROR:  # found by its last checkpoint; another start mends it
+        assert "remedy" in host.tail(), f"{harm}: {host.tail()}"
+        assert begun(host, harm), f"{harm}: {host.tail()}"
+        noticed = True
+        host.stop()
+    assert host.process is not None
+    assert host.process.returncode == 0, f"{harm}: {host.tail()}"
     return "told" if noticed else "as it was"
+
+
+def begun(host: WarmHost, harm: Harm) -> bool:
+    """Whether it starts; else it says why, and what to do."""
+    process = host.launch()
+    until(lambda: bool(process.poll() is not None or host.ask("/status")), START_S, host.tail)
+    said = host.tail()
+    assert "Traceback" not in said, f"{harm}: {said}"
+    if process.poll() is None:
+        return True
+    assert process.returncode == STATE_ERROR, f"{harm}: {said}"
+    assert "remedy" in said, f"{harm}: {said}"
+    return False
 
 
 @pytest.mark.amount("--flips")
@@ -109,9 +128,11 @@ def test_harm_to_the_servers_state(tmp_path: Path, amount: int, ledger: Ledger) 
             unnoticed = harm.hides(home)
             harm.do(home)
             host = campaign.host.on(home)
+            key = campaign.clients[0].stranger.key
             try:
                 with ledger.telling("flips") as noted:
-                    outcome = judged(host, harm, true, unnoticed=unnoticed)
+                    with Stranger(campaign.port, key) as agent:
+                        outcome = judged(host, harm, true, agent, unnoticed=unnoticed)
                     noted.counts[f"{harm}: {outcome}"] += 1
             finally:
                 host.end()
@@ -141,9 +162,9 @@ def test_harm_to_the_agents_state(place: Site, amount: int, ledger: Ledger) -> N
 def survived(place: Site, alpha: AgentHost, harm: Harm) -> str:
     """What became of an agent that was started on a harmed home."""
     process = alpha.launch()
-    until(lambda: bool(process.poll() is not None or alpha.ask("/status")), END_S, alpha.tail)
+    until(lambda: bool(process.poll() is not None or alpha.ask("/status")), START_S, alpha.tail)
     if process.poll() is None:
-        place.settles()
+        place.settles(EXACT_S)
         noticed = any(word in alpha.tail() for word in DAMAGED)
         assert alpha.stop() == 0, alpha.tail()
         return "told" if noticed else "as it was"

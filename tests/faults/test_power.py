@@ -29,6 +29,7 @@ from .warm import WarmHost
 
 ENDS = ("fsync", "fdatasync", "openat")  # count when they have ended
 BATCHES = 25
+EXACT_S = 180.0
 AGENT_SHARE = 20  # one cut of an agent to so many of the server
 
 pytestmark = pytest.mark.faults
@@ -131,10 +132,10 @@ class Server:
             how many batches were acknowledged by then.
         """
         host = self.host.on(home)
-        process = host.launch()
+        host.launch()
         try:
-            until(lambda: bool(process.poll() is not None or host.ask("/status")), END_S, host.tail)
-            assert process.poll() is None, f"{home.name}: no start after it: {host.tail()}"
+            until(lambda: host.ended() or host.ask("/status") is not None, EXACT_S, host.tail)
+            assert not host.ended(), f"{home.name}: no start after it: {host.tail()}"
             view = host.files()
             known = {path for c in self.clients for part in c.known(at) for path in part}
             strange = sorted(p for p in view if p not in known)
@@ -202,7 +203,7 @@ def test_an_agent_outlives_a_power_cut(
         storms.run(150)
         nap(CHECKPOINT_S / 2)
     storms.calm()
-    place.settles()
+    place.settles(EXACT_S)
     assert traced.stop() == 0, alpha.tail()
     run.read(traced.trace)
     with ledger.telling("agent power") as told, place.polled():
@@ -210,8 +211,8 @@ def test_an_agent_outlives_a_power_cut(
             shutil.rmtree(alpha.home)
             home.rename(alpha.home)
             (place.tree / "meanwhile").write_text(f"{fate} {cut}")
-            alpha.begin()
-            place.settles()
+            alpha.begin(EXACT_S)
+            place.settles(EXACT_S)
             assert alpha.stop() == 0, alpha.tail()
             told.counts["cuts"] += 1
             told.counts[f"unsynced {fate}"] += 1

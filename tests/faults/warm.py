@@ -100,6 +100,10 @@ class WarmHost(Host):
         host.starter = self.starter
         return host
 
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return self.process is None or self.process.poll() is not None
+
     def files(self) -> dict[str, int]:
         """Path → size of every file; nothing, when the view does not even know its root."""
         top = self.ask(f"/views/{VIEW}/stat", path="/")

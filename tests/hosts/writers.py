@@ -42,14 +42,14 @@ class Storms:
             thread.join()
 
     @contextmanager
-    def raging(self) -> Iterator[None]:
-        """They go on through the block, until its end."""
+    def raging(self, part: int = PART, pause_s: float = 0.05) -> Iterator[None]:
+        """They go on through the block, until its end: so many operations, then a pause."""
         over = threading.Event()
 
         def rage(storm: Storm) -> None:
             while not over.is_set():
-                storm.run(PART)
-                over.wait(0.05)  # two cores are shared with the processes that are tested
+                storm.run(part)
+                over.wait(pause_s)  # two cores are shared with the processes that are tested
 
         threads = [threading.Thread(target=rage, args=(s,), daemon=True) for s in self.storms]
         for thread in threads:

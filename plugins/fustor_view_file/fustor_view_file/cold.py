@@ -30,6 +30,7 @@ _OUTSIDE = frozenset(
     }
 )  # fmt: skip
 # No room for what SQLite keeps beside the file: nothing of it must last.
+_MALFORMED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NO_ROOM = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP})
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -65,10 +66,13 @@ class ColdStore:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "packs.sqlite"
         self.set_aside: Path | None = None
+        self._mark = folder / "packs.malformed"
         self._lock = threading.Lock()
         self._failure: StateError | None = None
         self._compress = zstandard.ZstdCompressor(level=LEVEL)
         try:
+            if self._mark.exists() and self.path.exists():
+                raise Damaged("a checkpoint found it malformed")
             self._db = self._connect()
         except (sqlite3.DatabaseError, Damaged) as err:
             if isinstance(err, sqlite3.DatabaseError) and _primary(err) in _OUTSIDE:
@@ -108,6 +112,7 @@ class ColdStore:
         for suffix in ("-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         self.set_aside = aside
+        self._mark.unlink(missing_ok=True)
         return self._connect()
 
     def meta(self) -> dict[str, bytes]:
@@ -128,10 +133,10 @@ class ColdStore:
 
     def feed(self) -> list[bytes]:
         """The change records that were kept, oldest first."""
-        rows = self._db.execute("SELECT record FROM feed ORDER BY number").fetchall()
         try:
+            rows = self._db.execute("SELECT record FROM feed ORDER BY number").fetchall()
             return [unseal(row[0]) for row in rows]
-        except Damaged:
+        except (Damaged, sqlite3.DatabaseError):
             return []
 
     def load(self, place: int) -> Pack:
@@ -172,6 +177,14 @@ class ColdStore:
                 self._db.execute("ROLLBACK")
         if _primary(err) == sqlite3.SQLITE_FULL or getattr(err, "sqlite_errorcode", 0) in _NO_ROOM:
             return DiskFull(f"the view's state could not be written: {err}")
+        if _primary(err) in _MALFORMED:  # another start would read it, and end at the same place
+            with suppress(OSError):
+                self._mark.touch()
+            self._failure = StateError(
+                f"{self.path} is damaged: {err}",
+                remedy="start again: it is set aside, and what the journal lacks is listed anew",
+            )
+            return self._failure
         self._failure = StateError(
             f"{self.path} cannot be made durable: {err}",
             remedy="check the disk, then start again: what it lacks is in the journal",

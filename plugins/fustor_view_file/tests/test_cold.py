@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from fustor_view_file.cold import ColdStore, Image
 from fustor_view_file.sealed import seal
+
+from fustor_core.errors import StateError
 
 WAIT_S = 60.0
 
@@ -96,3 +99,29 @@ def test_without_its_meta_data_a_store_is_set_aside_whole(tmp_path: Path) -> Non
     assert store.set_aside == tmp_path / "packs.damaged-1"
     assert store.meta() == {}
     store.close()
+
+
+def test_a_store_that_is_malformed_is_set_aside_by_the_next_start(tmp_path: Path) -> None:
+    store = ColdStore(tmp_path)
+    store.write(Image({"life": b"first"}, feed=[(n, b"x" * 3000) for n in range(1, 200)]))
+    store.close()
+    path = tmp_path / "packs.sqlite"
+    (page,) = (
+        sqlite3.connect(path)
+        .execute("SELECT rootpage FROM sqlite_master WHERE name='feed'")
+        .fetchone()
+    )
+    harmed = bytearray(path.read_bytes())
+    harmed[(page - 1) * 8192] ^= 0x40  # what kind of page it is
+    path.write_bytes(harmed)
+    store = ColdStore(tmp_path)
+    for _ in range(2):
+        with pytest.raises(StateError, match="is damaged") as caught:
+            store.write(Image({"life": b"later"}, feed=[(200, b"new")]))
+        assert caught.value.remedy
+    store.close()
+    store = ColdStore(tmp_path)
+    assert store.set_aside == tmp_path / "packs.damaged-1"
+    store.write(Image({"life": b"anew"}))
+    store.close()
+    assert kept(tmp_path) == {"life": b"anew"}
