@@ -16,6 +16,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from fustor_core import logs
 from fustor_core.building import Builder
 from fustor_core.config import AGENT, FUSION, ROLES, Loaded
 from fustor_core.contracts import ASKER, Access, Asker, Asset
@@ -36,7 +37,7 @@ from fustor_core.premises import Premises
 from fustor_core.problems import Problem
 from fustor_core.recording import Recording, plans_of
 from fustor_core.registry import Registry, refuse_earlier_system
-from fustor_core.reloading import Reloading, set_log_level
+from fustor_core.reloading import Reloading
 from fustor_core.reporting import Tell, event
 from fustor_core.shelf import shelved
 from fustor_core.state import StateDirectory
@@ -100,7 +101,7 @@ class House:
             self._warn,
         )
         self.reloading = Reloading(loaded, self.premises, self.registry, self._drift, tell)
-        set_log_level(loaded.config)
+        logs.reset(loaded.config.log.level)
 
     @property
     def loaded(self) -> Loaded:
@@ -145,6 +146,7 @@ class House:
         keys.open()
         if self.loaded.reading is None and _is_beyond_sockets(self.loaded):
             premises.key = keys.lend()  # `up` has no moment to make one before
+            logs.hide([premises.key])
         outer = desk.commands()
         self.fusion = premises.fusion = Fusion(
             {},
@@ -179,6 +181,7 @@ class House:
         """
         plans = plans_of(self.loaded, self.state.executions, os.environ)
         self._secrets = plans.secrets
+        logs.hide(plans.secrets)
         self.recording = Recording(
             self.loaded, plans, self.registry, warn=self._warn, on_move=self._driven.record
         )
@@ -274,10 +277,11 @@ class House:
         kind = "frozen" if "second look or a person" in text else "warning"
         if kind == "frozen":
             self.minutes.frozen(text, str(fields.get("view") or ""))
-        self._tell(event(kind, message=text, **fields))
+        self._tell(event(kind, message=logs.hidden(text), **fields))
 
     def _moved(self, move: Move[Any]) -> None:
         self._driven.record(move)
+        logs.tell_move(move)
         self.minutes.moved(move)
         self.fusion.stir()
         self.premises.moved(move)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from fustor_core import logs
 from fustor_core.config import Loaded, effective
 from fustor_core.errors import QueryError
 from fustor_core.fusion import Do
@@ -60,6 +61,8 @@ class Desk:
             "machine": self.machine,
             "plugins": self.plugins,
             "config": self.config,
+            "log-levels": self.log_levels,
+            "log-level": self.log_level,
         }
 
     async def list_pipes(self, asked: Asked) -> dict[str, Any]:
@@ -112,6 +115,19 @@ class Desk:
         """The configuration is read again, and followed."""
         self._part(asked.get("role"))
         return await self._reload(asked)
+
+    async def log_levels(self, asked: Asked) -> dict[str, Any]:
+        """How much is logged."""
+        return {"levels": logs.levels()}
+
+    async def log_level(self, asked: Asked) -> dict[str, Any]:
+        """More or less is logged from now on, until the next reload."""
+        level = asked.get("level") or self._loaded().config.log.level
+        if asked.get("level") is None and asked.get("logger") is None:
+            logs.reset(level)
+        else:
+            logs.set_level(level, asked.get("logger") or logs.TOP)
+        return {"levels": logs.levels()}
 
     def _part(self, role: str | None) -> tuple[str, ...]:
         roles = self._loaded().roles

@@ -7,7 +7,6 @@ a receiver may be the one that the request came through. Neither is waited for l
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from fustor_core import logs
 from fustor_core.config import Config, ConfigErrors, Loaded, require_roots
 from fustor_core.config.roles import SECTIONS
 from fustor_core.contracts.adjusting import Renewing
@@ -115,7 +115,7 @@ class Reloading:
                 raise refusal(error) from error
             self.loaded = self._premises.builder.loaded = fresh
             self.generation += 1
-            set_log_level(fresh.config)
+            logs.reset(fresh.config.log.level)
             report = Report(untouched=list(plan.untouched), waiting=list(plan.program))
             upgrades = self._registry.upgraded().items()
             report.waiting += [f"{kind} driver {name} {told}" for (kind, name), told in upgrades]
@@ -242,11 +242,6 @@ def refusal(error: ConfigErrors) -> Problem:
     }
     first = {key: value for key, value in faults[0].items() if key != "message"}
     return Problem({**told, **first, "errors": faults})
-
-
-def set_log_level(config: Config) -> None:
-    """How much is logged from now on."""
-    logging.getLogger("fustor").setLevel(config.log.level.upper())
 
 
 def _fault(error: ConfigError) -> dict[str, Any]:

@@ -10,6 +10,7 @@ and stands in the next record that can be written.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
@@ -40,6 +41,7 @@ ROTATE_BYTES = 16 << 20
 KEEP_S = 730 * 86400.0
 TAIL_BYTES = 1 << 16  # more than a record can have
 Fields = Mapping[str, Any]
+log = logging.getLogger("fustor.audit")
 
 
 def of_program(act: str, **about: Any) -> dict[str, Any]:
@@ -256,6 +258,8 @@ class Book:
             rest = rest[os.write(self._file, rest) :]
         os.fsync(self._file)
         self.head, self._size = link, self._size + len(data)
+        for fields in due:
+            log.info("%s", fields["act"], extra={"fields": _told(fields)})
         self.written += len(due)
         os.pwrite(self._head_file, head_line(link), 0)
         if self._size >= self._rotate_bytes:
@@ -287,6 +291,15 @@ class Book:
         except ValueError:
             return 0.0
         return self._now_ns() / 1e9 - at_s
+
+
+def _told(fields: Fields) -> dict[str, Any]:
+    """A record as a log line has it."""
+    actor = dict(fields["actor"])
+    return {
+        "by": " ".join(str(one) for one in actor.values()),
+        **{key: fields[key] for key in ("object", "outcome", "why") if fields.get(key)},
+    }
 
 
 def read_number(line: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fustor_core.cli import figures, quality
+from fustor_core.cli.logged import Logged, least_of, level_of, text_of
 from fustor_core.cli.names import quoted, raw, safe
 from fustor_core.cli.screen import Screen, columns
 
@@ -27,13 +29,20 @@ class Display(Protocol):
 
 
 class Lines:
-    """Every event as a JSON object on its own line of stdout."""
+    """Every event as a JSON object on its own line of stdout; log lines go their own way.
 
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
+    Args:
+        talk: shows log lines.
+    """
+
+    def __init__(self, screen: Screen, talk: Display) -> None:
+        self._screen, self._talk = screen, talk
 
     def take(self, event: Event) -> None:
         """Prints it at once."""
+        if event.get("event") == "log":
+            self._talk.take(event)
+            return
         self._screen.document(dict(event))
         self._screen.flush()
 
@@ -62,6 +71,9 @@ class Plain:
             self.say(f"warning: {_message(event)}", "yellow")
         elif kind == "frozen":
             self._tell_frozen(event)
+        elif kind == "log":
+            if level_of(event) >= least_of(event, quiet=self._screen.quiet):
+                self.say(text_of(event), "yellow" if level_of(event) > logging.INFO else "dim")
         elif kind == "reloaded":
             self._tell_reloaded(event)
         elif kind == "stopped":
@@ -192,15 +204,21 @@ class Live(Plain):
             self._line = False
 
 
-def choose(screen: Screen, invocation: str, *, jsonl: bool, progress: bool) -> Display:
+def choose(
+    screen: Screen, invocation: str, *, jsonl: bool, progress: bool, form: str = "auto"
+) -> Display:
     """The display for this run.
 
     Args:
         jsonl: events go to stdout as JSON lines.
         progress: the user has not switched it off.
+        form: of the log, as configured; ``auto``: for people on a terminal, else ``json``.
     """
+    for_people = form == "console" or (form == "auto" and screen.talk_terminal)
     if jsonl:
-        return Lines(screen)
+        return Lines(screen, Plain(screen, invocation) if for_people else Logged(screen))
+    if not for_people:
+        return Logged(screen)
     if progress and screen.talk_terminal and not screen.quiet:
         return Live(screen, invocation)
     return Plain(screen, invocation)

@@ -51,7 +51,18 @@ SUBJECTS = (
     ("Questions", ("view", "status", "top")),
     (
         "Operation",
-        ("stop", "reload", "pipe", "session", "key", "audit", "config", "service", "state"),
+        (
+            "stop",
+            "reload",
+            "pipe",
+            "session",
+            "key",
+            "audit",
+            "log-level",
+            "config",
+            "service",
+            "state",
+        ),
     ),
     ("Inside", ("history", "machines", "plugin", "doctor", "bench", "completion")),
 )

@@ -47,6 +47,7 @@ def join(app: typer.Typer) -> None:
 
 
 def status(
+    app.command("log-level")(log_level)
     ctx: typer.Context,
     wait: Annotated[
         bool, typer.Option("--wait", help="Until every view's first scan is over.")
@@ -168,6 +169,39 @@ def _asked(call: Call, role: str | None) -> dict[str, Any]:
         told = client.get("/status")
         document = _together(document, told) if document else told
     return document
+
+def log_level(
+    ctx: typer.Context,
+    level: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="debug|info|warning|error|critical|configured",
+            help="Log this and what matters more; left out: only show what is logged.",
+            show_default=False,
+        ),
+    ] = None,
+    logger: Annotated[
+        str | None,
+        typer.Option("--logger", metavar="NAME", help="Of one part, as fustor.machine."),
+    ] = None,
+    role: Role = None,
+) -> int:
+    """Log more or less while it runs, until the next reload or restart."""
+    call: Call = ctx.obj
+    _check(role)
+    levels: dict[str, Any] = {}
+    for client in call.processes(role):
+        if level is None:
+            levels |= client.get("/log-levels")["levels"]
+        else:
+            body = {"level": None if level == "configured" else level, "logger": logger}
+            levels |= client.ask("POST", "/log-level", body=body)["levels"]
+    if call.settings.documents:
+        call.screen.document({"levels": levels})
+    else:
+        call.screen.table([[name, str(one)] for name, one in levels.items()])
+    return failure.OK
+
 
 
 def _together(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def up(
 
     Scans, then follows what happens, until stopped with Ctrl-C or `fustor stop`.
     """
-    from fustor_core.config import ID_PATTERN, up_config
+    from fustor_core.config import ID_PATTERN, from_environment, up_config
 
     call: Call = ctx.obj
     roots = checked(directories, call.settings.home)
@@ -117,7 +117,10 @@ def up(
         cross_filesystems=cross_filesystems,
         listen=_listen(listen),
         state_history=None if state_history is None else os.path.abspath(state_history),
-        overrides=_settings(None, state_encryption_key, vis_update_rate),
+        overrides={
+            **from_environment(os.environ),
+            **_settings(None, state_encryption_key, vis_update_rate),
+        },
     )
     return foreground(call, loaded)
 
@@ -247,7 +250,7 @@ def foreground(call: Call, loaded: Loaded, engine: Engine | None = None) -> int:
     """
     import anyio
 
-    from fustor_core import heap
+    from fustor_core import heap, logs
 
     heap.arrange()
     home = call.settings.home
@@ -257,11 +260,13 @@ def foreground(call: Call, loaded: Loaded, engine: Engine | None = None) -> int:
             invocation(home if call.settings.home_given else None),
             jsonl=call.settings.documents,
             progress=not call.settings.no_progress,
+            form=loaded.config.log.format,
         )
     )
     try:
         options = {"use_uvloop": _uvloop_is_there()}
-        anyio.run(_serve, engine or _engine(), loaded, call, display, backend_options=options)
+        with logs.shown(display.take):
+            anyio.run(_serve, engine or _engine(), loaded, call, display, backend_options=options)
     except BaseExceptionGroup as several:
         raise _first(several) from several
     finally:

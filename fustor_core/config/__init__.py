@@ -9,6 +9,7 @@ from fustor_core.config.loading import (
     ModelOf,
     Overrides,
     check_config,
+    from_environment,
     load_config,
 )
 from fustor_core.config.model import (
@@ -51,6 +52,7 @@ __all__ = [
     "View",
     "check_config",
     "effective",
+    "from_environment",
     "is_key_reference",
     "json_schema",
     "load_config",

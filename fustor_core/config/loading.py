@@ -35,6 +35,11 @@ Overrides = Mapping[tuple[str, ...], tuple[Any, str]]
 Block = tuple[str, str, tuple[str, ...], Mapping[str, Any]]
 
 
+def from_environment(environ: Mapping[str, str]) -> dict[tuple[str, ...], tuple[Any, str]]:
+    """What the environment sets, as overrides."""
+    return {path: (environ[name], name) for name, path in ENVIRONMENT.items() if environ.get(name)}
+
+
 class ConfigErrors(ConfigError):
     """Everything that is wrong with a configuration; reads like the first of `errors`."""
 
@@ -171,8 +176,7 @@ def check_config(
     files, unreadable = config_files(paths)
     merged = merge_files(files, environ)
     merged.errors[:0] = unreadable
-    given = {path: (environ[name], name) for name, path in ENVIRONMENT.items() if environ.get(name)}
-    override(merged, {**given, **(overrides or {})})
+    override(merged, {**from_environment(environ), **(overrides or {})})
     config = None
     try:
         config = Config.model_validate(merged.data)

@@ -43,7 +43,7 @@ LAYERS = {
         journal.frames journal.recovery journal.log journal.group journal
         lane client registry jobs waiting outbox errands orders peers documents sights quarantine
         replay upkeep keeping
-        acts.reading acts.book acts.clerk acts
+        logs acts.reading acts.book acts.clerk acts
         summons standing fusion_pipe key_files key_store vouchers
         fusion post phases audits trouble spool remains link stage courier heart lookout pipe_words
         opening pipeline berth reporting driven
@@ -64,7 +64,8 @@ LAYERS = {
         cli.view_blind cli.view_best cli.view_work cli.running cli.pipes cli.inside cli.doctor
         cli.templates
         cli.shells cli.completion cli.systemd cli.units cli.archives cli.configuring cli.keys
-        cli.roots cli.display cli.aside cli.glance cli.top_page cli.top cli.up
+        cli.acts
+        cli.roots cli.logged cli.display cli.aside cli.glance cli.top_page cli.top cli.up
         cli.runs cli.history cli.measuring cli.bench_state_ws
         bench.waiters bench.suite cli.bench_parts cli.benches
         cli.program cli __main__

@@ -141,3 +141,21 @@ async def test_its_head_can_be_remembered_elsewhere(tmp_path: Path) -> None:
         head = (await owner.get("/status")).json()["audit_log"]
         (at,) = [one for one in log(tmp_path) if one["seq"] == head["records"]]
         assert at["hash"] == head["head"]
+
+
+async def test_the_log_level_changes_as_it_runs_and_is_an_act(tmp_path: Path) -> None:
+    async with running(tmp_path) as house, local(house) as owner:
+        asked = {"level": "debug", "logger": "fustor.machine"}
+        told = (await owner.post("/log-level", json=asked)).json()["levels"]
+        assert told["fustor.machine"] == "debug"
+        assert (await owner.get("/log-levels")).json() == {"levels": told}
+        wrong = await owner.post("/log-level", json={"level": "debug", "logger": "fustr"})
+        assert (wrong.status_code, "fustor.machine" in wrong.json()["remedy"]) == (400, True)
+        await owner.post("/reload", json={})
+        told = (await owner.get("/log-levels")).json()["levels"]
+        assert told["fustor"] == "info"
+        assert "fustor.machine" not in told
+    acts = [(one["act"], one["outcome"]) for one in log(tmp_path)]
+    assert [one for one in acts if one[0] == "log-level"] == [
+        ("log-level", "done"), ("log-level", "failed"),
+    ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -26,6 +27,7 @@ from fustor_receiver_http.operations import describe
 from fustor_receiver_http.scopes import Gate, hide_views, permit
 from fustor_receiver_http.streams import Streams
 
+log = logging.getLogger("fustor.receiver.http")
 QUIET = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Fustor API</title>
 <style>body{{font:16px/1.4 sans-serif;margin:2em auto;max-width:60em}}td{{padding:.1em 1em .1em 0;
@@ -62,6 +64,10 @@ class Front:
             if message["type"] == "http.response.start":
                 passed_s = time.perf_counter() - began
                 self._meter.count(scope["method"], _template(scope), message["status"], passed_s)
+                if log.isEnabledFor(logging.DEBUG):
+                    fields = {"method": scope["method"], "path": scope["path"]}
+                    fields |= {"status": message["status"], "ms": round(passed_s * 1e3, 3)}
+                    log.debug("request", extra={"fields": fields})
             await send(message)
 
         app = self._chosen(scope["path"]) or self._rest

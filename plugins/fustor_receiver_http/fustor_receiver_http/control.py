@@ -10,6 +10,7 @@ The names, with their arguments:
     pipes {}       pipe {id}          pause {id}    resume {id}    restart {id}
     machines {}    machine {name}     plugins {}    config {}
     stop {role: str | None}           reload {role: str | None, restart: bool}
+    log-levels {}                     log-level {level: str | None, logger: str | None}
 """
 
 from __future__ import annotations
@@ -56,6 +57,15 @@ class RoleBody(Parameters):
 
 class ReloadBody(RoleBody):
     restart: bool = Field(True, description="restart what cannot change as it runs")
+
+
+class LevelBody(RoleBody):
+    level: Literal["debug", "info", "warning", "error", "critical"] | None = Field(
+        None, description="from which on lines are logged; left out: as configured"
+    )
+    logger: str | None = Field(
+        None, max_length=200, description="of this part alone, as fustor.machine"
+    )
 
 
 class SessionParameters(Parameters):
@@ -117,6 +127,7 @@ def _lists(router: APIRouter, ask: Ask) -> None:
     plain("machines", "The state machines")
     plain("plugins", "The plugins that are installed")
     plain("config", "The configuration in force, secrets left out", "admin")
+    plain("log-levels", "How much is logged", "admin")
     plain("jobs", "Scans that were asked for", "scan", partial(_shown, name="jobs", right="scan"))
 
     def named(path: str, command: str, argument: str, summary: str, tag: str = "read") -> None:
@@ -199,3 +210,4 @@ def _work(router: APIRouter, ask: Ask) -> None:
 
     of_program("stop", "Stop the program", RoleBody)
     of_program("reload", "Read the configuration again", ReloadBody)
+    of_program("log-level", "Log more or less, until the next reload", LevelBody)

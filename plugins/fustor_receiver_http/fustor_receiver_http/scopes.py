@@ -83,6 +83,8 @@ def _rules() -> dict[tuple[str, str], Rule]:
         ("POST", "/login"): Rule(None),
         ("POST", "/stop"): Rule("admin", "everything"),
         ("POST", "/reload"): Rule("admin", "everything"),
+        ("GET", "/log-levels"): Rule("admin", "everything"),
+        ("POST", "/log-level"): Rule("admin", "everything"),
     }
     outside = {
         ("GET", "/livez"): Rule(None),

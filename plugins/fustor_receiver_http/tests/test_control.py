@@ -23,6 +23,15 @@ COMMANDS: list[tuple[str, str, Any, str, dict[str, Any], int]] = [
     ("GET", "/machines/pipeline", None, "machine", {"name": "pipeline"}, 200),
     ("GET", "/plugins", None, "plugins", {}, 200),
     ("GET", "/config", None, "config", {}, 200),
+    ("GET", "/log-levels", None, "log-levels", {}, 200),
+    (
+        "POST",
+        "/log-level",
+        {"level": "debug", "logger": "fustor.machine"},
+        "log-level",
+        {"level": "debug", "logger": "fustor.machine", "role": None},
+        200,
+    ),
     ("GET", "/forests", None, "forests", {}, 200),
     (
         "GET",

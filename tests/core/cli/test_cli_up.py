@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from fustor_core.cli.display import Lines, Plain, choose, invocation, ready_lines, status_line
+from fustor_core.cli.logged import Logged
 from fustor_core.cli.screen import standard_screen
 
 Fustor = Callable[..., Any]
@@ -219,7 +220,9 @@ def test_plain_talk(capfd: pytest.CaptureFixture[str]) -> None:
 def test_the_display_fits_the_stream() -> None:
     screen = standard_screen()
     assert isinstance(choose(screen, "f", jsonl=True, progress=True), Lines)
-    assert type(choose(screen, "f", jsonl=False, progress=True)) is Plain
+    assert type(choose(screen, "f", jsonl=False, progress=True)) is Logged
+    assert type(choose(screen, "f", jsonl=False, progress=True, form="console")) is Plain
+    assert type(choose(screen, "f", jsonl=False, progress=True, form="json")) is Logged
 
 
 def test_the_program_is_named_as_it_can_be_called(
@@ -272,7 +275,8 @@ settings = Settings(home=Path("/nowhere"), jsonl=lines, no_progress=quiet)
 call = Call(settings, standard_screen(document_form="jsonl" if settings.jsonl else ""))
 code = 1
 try:
-    code = foreground(call, up_config([Path("/srv/data")]), engine)
+    form = {("log", "format"): ("console", "a test")}
+    code = foreground(call, up_config([Path("/srv/data")], overrides=form), engine)
 except StateInUse as error:
     print("caught", error.pid, file=sys.stderr)
     code = 8
