@@ -140,18 +140,30 @@ class OffsetBounds:
 
     def contradiction_us(self) -> int:
         """By how much the samples of this boot contradict each other; 0 = not at all."""
-        return max(
-            (b - _drift(a - at) - most for b, a in self.lows for most, at in self.highs),
-            default=0,
-        )
+        worst = 0
+        for least, a in self.lows:
+            for most, at in self.highs:
+                if least - most > worst:  # else there is nothing for a drift to excuse
+                    worst = max(worst, least - _drift(a - at) - most)
+        return worst
 
 
 def _low(lows: list[tuple[int, int]], raw_us: int) -> int:
-    return max((b - _drift(raw_us - a) for b, a in lows), default=-_FOREVER)
+    best = -_FOREVER
+    for least, at in lows:
+        said = least - abs(raw_us - at) * DRIFT_PPM // 1_000_000 - 1
+        if said > best:
+            best = said
+    return best
 
 
 def _high(highs: list[tuple[int, int]], raw_us: int) -> int:
-    return min((b + _drift(raw_us - a) for b, a in highs), default=_FOREVER)
+    best = _FOREVER
+    for most, at in highs:
+        said = most + abs(raw_us - at) * DRIFT_PPM // 1_000_000 + 1
+        if said < best:
+            best = said
+    return best
 
 
 def _drift(distance_us: int) -> int:
@@ -161,7 +173,8 @@ def _drift(distance_us: int) -> int:
 def _best(kept: list[tuple[int, int]], new: tuple[int, int], sign: int) -> list[tuple[int, int]]:
     """The samples that say most at the newest one's instant, and always the newest itself."""
     at = new[1]
-    ranked = sorted([*kept, new], key=lambda s: sign * s[0] + _drift(at - s[1]))
+    ranked = [*kept, new]
+    ranked.sort(key=lambda s: sign * s[0] + abs(at - s[1]) * DRIFT_PPM // 1_000_000)
     ranked = ranked[: SAMPLES_KEPT - 1]
     return ranked if new in ranked else [*ranked, new]
 

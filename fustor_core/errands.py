@@ -45,18 +45,18 @@ class Errands:
     looked_us: int = 0
     ripe_us: int = 0
 
-    def looks(self, view: object, moment: Moment, interval_s: float) -> list[Command]:
+    def looks(self, view: Seeking | None, moment: Moment, interval_s: float) -> list[Command]:
         """The looks that the view owes, for the reply to a leader's heartbeat.
 
         Those at suspects are not left until the next round: they are given out as soon as their
         hot window is over, some together.
 
         Args:
-            view: asked for its looks when it can say them.
+            view: asked for its looks; None: it cannot say them.
             interval_s: `sentinel_interval_sec`, 0 = no looks.
         """
         now = moment.now_us
-        if interval_s <= 0 or not isinstance(view, Seeking):
+        if interval_s <= 0 or view is None:
             return []
         rest_us = max(RIPE_LEAST_US, min(int(interval_s * 1e6), moment.hot_us))
         together_us = rest_us // RIPE_TOGETHER

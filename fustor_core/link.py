@@ -51,7 +51,8 @@ class Link:
         self, sink: Sink, heartbeat_s: float, now_us: Callable[[], int], sleep: Sleep
     ) -> None:
         self.sink = sink
-        self.sessioned = isinstance(sink, Sessioned)
+        self._sessioned = sink if isinstance(sink, Sessioned) else None
+        self.sessioned = self._sessioned is not None
         self.grant: Grant | None = None
         self.role = None if self.sessioned else LEADER
         self.epoch = 0
@@ -108,12 +109,12 @@ class Link:
             PipeError: none could be had.
         """
         self.forget()
-        if not isinstance(self.sink, Sessioned):
+        if self._sessioned is None:
             if isinstance(self.sink, Introduced):
                 await self.sink.begin(hello)
                 self._met = True
             return
-        grant = await self.sink.open(hello)
+        grant = await self._sessioned.open(hello)
         self.grant, self.role, self.epoch = grant, grant.role, grant.epoch
         self.rest = grant.rest
         self.sessions += 1
@@ -171,9 +172,9 @@ class Link:
         Raises:
             PipeError: there was no answer, or a bad one.
         """
-        if not isinstance(self.sink, Sessioned):
+        sink = self._sessioned
+        if sink is None:
             return None
-        sink = self.sink
         timeout_s = self.grant.session_timeout_s if self.grant is not None else 0.0
         limit_s = max(BEAT_LIMIT_S, timeout_s / 3)
         late = Unreachable(f"no answer to a heartbeat within {limit_s:g} s")
@@ -189,9 +190,9 @@ class Link:
         Raises:
             PipeError: the other end could not be told; it finds out by itself.
         """
-        if self.grant is not None and isinstance(self.sink, Sessioned):
+        if self.grant is not None and self._sessioned is not None:
             self.forget()
-            await self.sink.close()
+            await self._sessioned.close()
         elif self._met and not self.sessioned and isinstance(self.sink, Introduced):
             self._met = False
             await self.sink.end()

@@ -74,7 +74,8 @@ class Streak:
             claims: how many claims the acknowledged batch held.
             repeat: it had been acknowledged before, this is the stored reply.
         """
-        return replace(self, errors=0) if claims > 0 and not repeat else self
+        useful = claims > 0 and not repeat
+        return replace(self, errors=0) if useful and self.errors else self
 
     @property
     def alarmed(self) -> bool:
@@ -138,11 +139,11 @@ class Rhythm:
 
     def beaten(self, now_s: float) -> Rhythm:
         """After a heartbeat was answered."""
-        return replace(self, beat_s=now_s)
+        return Rhythm(self.interval_s, self.longest_s, now_s, self.push_s)
 
     def pushed(self, now_s: float) -> Rhythm:
         """After a push was acknowledged."""
-        return replace(self, push_s=now_s)
+        return Rhythm(self.interval_s, self.longest_s, self.beat_s, now_s)
 
     @property
     def due_s(self) -> float:

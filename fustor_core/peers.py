@@ -13,6 +13,8 @@ from fustor_core.lines import Line
 from fustor_core.states.pipeline import PipelineState as P
 
 HUNG_US = 30_000_000
+_RUNNING, _RECONNECTING, _PAUSED = int(P.RUNNING), int(P.RECONNECTING), int(P.PAUSED)
+_SENDING = int(P.MESSAGE_PHASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,9 @@ class Peer:
         """Whether its pipe sends what it is asked for: it is not paused, standing by, in error."""
         if self.pulse is None:
             return True
-        state = P(self.pulse.state)
-        resting = P.PAUSED in state and P.MESSAGE_PHASE not in state
-        return P.RUNNING in state and P.RECONNECTING not in state and not resting
+        state = int(self.pulse.state)
+        resting = state & _PAUSED and not state & _SENDING
+        return bool(state & _RUNNING) and not state & _RECONNECTING and not resting
 
     def able(self, session: str, *, leads: bool, now_us: int) -> Able | None:
         """What it can do for a scan on demand, None when it can do nothing."""

@@ -30,7 +30,7 @@ from fustor_core.claims import (
     digest_of,
     path_key,
 )
-from fustor_core.contracts import Covering, Looking, Resumable, Rooted, Scope, Source
+from fustor_core.contracts import Resumable, Scope, Source
 from fustor_core.errors import FustorError
 from fustor_core.orders import Listable
 from fustor_core.post import Post
@@ -68,8 +68,8 @@ async def prove(post: Post) -> Root:
 
 
 async def _proven(post: Post) -> Root:
-    source = post.source
-    if not isinstance(source, Rooted):
+    source = post.rooted
+    if source is None:
         now = post.now_us()
         stamp = Stamp(now, now, 0, "s")
         return Root(key=path_key(b"/"), identity=NO_IDENTITY, stamp=stamp, birth="none")
@@ -238,7 +238,7 @@ async def attend(post: Post) -> None:
     Raises:
         OSError, FustorError: it is gone, or another storage stands there.
     """
-    while isinstance(post.source, Rooted):
+    while post.rooted is not None:
         with suppress(TimeoutError):
             await prove(post)
         await post.sleep(ROOT_LOOK_S)
@@ -262,8 +262,8 @@ async def sentinel(post: Post, leads: Callable[[], bool]) -> None:
             continue
         origin = Origin.SENTINEL if leads() else Origin.ON_DEMAND
         covers = orders.covers()
-        if covers and isinstance(post.source, Covering):
-            await post.source.cover(covers)
+        if covers and post.covering is not None:
+            await post.covering.cover(covers)
         await _look(post, orders.looks(), origin)
         for command in orders.scans():
             for _, path in command.targets:
@@ -292,8 +292,8 @@ async def _list(post: Post, wanted: Listable, origin: Origin) -> None:
 
 
 async def _look(post: Post, paths: Sequence[bytes], origin: Origin) -> None:
-    source = post.source
-    if not isinstance(source, Looking):
+    source = post.looking
+    if source is None:
         return
     for begin in range(0, len(paths), LOOKS_AT_ONCE):
         with post.at_work():
@@ -316,10 +316,10 @@ async def look_again(post: Post, lost: Sequence[Cell]) -> None:
     Raises:
         OSError, FustorError: the source has failed; what was not looked at yet is owed.
     """
-    source, rest = post.source, list(lost)
+    source, rest = post.looking, list(lost)
     owed: list[Claim] = []
     try:
-        while rest and isinstance(source, Looking):
+        while rest and source is not None:
             some = rest[:LOOKS_AT_ONCE]
             paths = [_where(cell) for cell in some]
             found = {(cell.dir, cell.name): cell for cell in await source.look(paths)}

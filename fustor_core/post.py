@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from fustor_core.claims import Root
-from fustor_core.contracts import Overlapping, Source
+from fustor_core.contracts import Covering, Looking, Overlapping, Rooted, Source
 from fustor_core.orders import Orders
 from fustor_core.outbox import Outbox
 from fustor_core.recall import Recall
@@ -56,6 +56,8 @@ class Post:
         rootless_us: since when looks at the root fail; None = the last one has not.
         news: set when an order has come in.
         recall: what was sent of each directory in this session and role. tempo: of audits.
+        rooted, covering, looking: the source, when it can do that. overlapping: it can do two
+            scans at once.
     """
 
     source: Source
@@ -71,6 +73,17 @@ class Post:
     news: anyio.Event = field(default_factory=anyio.Event)
     recall: Recall = field(default_factory=Recall)
     tempo: Tempo = field(default_factory=Tempo)
+    rooted: Rooted | None = field(init=False)
+    covering: Covering | None = field(init=False)
+    looking: Looking | None = field(init=False)
+    overlapping: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        source = self.source
+        self.rooted = source if isinstance(source, Rooted) else None
+        self.covering = source if isinstance(source, Covering) else None
+        self.looking = source if isinstance(source, Looking) else None
+        self.overlapping = isinstance(source, Overlapping)
 
     @contextmanager
     def at_work(self) -> Iterator[Progress]:
@@ -104,4 +117,4 @@ class Post:
         Claims keep their order either way: two listings of one line are ordered by the start of
         the look (arbitration.md §3), whichever is sent first.
         """
-        return nullcontext() if isinstance(self.source, Overlapping) else self.turn
+        return nullcontext() if self.overlapping else self.turn

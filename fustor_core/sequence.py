@@ -79,7 +79,7 @@ class BatchSequence:
         """
         if seq != self.taken + 1:
             raise ValueError(f"batch {seq} is not the next one, {self.taken + 1}")
-        return replace(self, taken=seq)
+        return BatchSequence(self.acked, seq, self.replies)
 
     def acknowledge(self, reply: Ack) -> BatchSequence:
         """When batch `reply.acked` is durable and about to be answered.
@@ -90,7 +90,7 @@ class BatchSequence:
         seq = reply.acked
         if seq != self.acked + 1 or seq > self.taken:
             raise ValueError(f"batch {seq} cannot be acknowledged after {self.acked}: {self}")
-        return replace(self, acked=seq, replies=(*self.replies, reply)[-REPLIES_KEPT:])
+        return BatchSequence(seq, self.taken, (*self.replies, reply)[-REPLIES_KEPT:])
 
     def release(self) -> BatchSequence:
         """After a journal that failed: what was taken and is not durable never came."""

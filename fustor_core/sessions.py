@@ -277,7 +277,7 @@ class Sessions:
             ValueError: as `BatchSequence.take`.
         """
         session = self.admit(session_id, now_us)
-        return _alive(replace(session, batches=session.batches.take(seq)), now_us)
+        return _alive(session, now_us, batches=session.batches.take(seq))
 
     def acknowledged(self, session_id: str, reply: Ack, now_us: int) -> Step:
         """A batch is durable and about to be answered.
@@ -287,7 +287,7 @@ class Sessions:
             ValueError: as `BatchSequence.acknowledge`.
         """
         session = self._known(session_id)
-        return _alive(replace(session, batches=session.batches.acknowledge(reply)), now_us)
+        return _alive(session, now_us, batches=session.batches.acknowledge(reply))
 
     def released(self, session_id: str) -> Step:
         """The journal could not take what was taken.
@@ -377,9 +377,13 @@ def _moved(session: Session, event: str) -> Step:
     return Step(sessions=(replace(session, state=move.new),), moves=(move,))
 
 
-def _alive(session: Session, now_us: int) -> Step:
-    """Proof of life; only a return from STALE is a move worth telling."""
-    session = replace(session, last_active_at=max(now_us, session.last_active_at))
+def _alive(session: Session, now_us: int, *, batches: BatchSequence | None = None) -> Step:
+    """Proof of life, perhaps by a batch; only a return from STALE is a move worth telling."""
+    session = replace(
+        session,
+        last_active_at=max(now_us, session.last_active_at),
+        batches=session.batches if batches is None else batches,
+    )
     if session.state is SessionState.STALE:
         return _moved(session, "proof")
     return Step(sessions=(session,))

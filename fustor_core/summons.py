@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import anyio
 
 from fustor_core.claims import Batch, Key
-from fustor_core.contracts import Command, Moment, View
+from fustor_core.contracts import Command, Moment, Seeking, View
 from fustor_core.contracts.view import Locating
 from fustor_core.errands import Passed, WatchLists
 from fustor_core.jobs import Jobs
@@ -40,7 +40,8 @@ class Summons:
         self.jobs = jobs
         self.passed = Passed()
         self.interval_s = options.sentinel_interval_s
-        self._view = view
+        self._locating = view if isinstance(view, Locating) else None
+        self._seeking = view if isinstance(view, Seeking) else None
         self._peers = peers
         self._watches = watches
 
@@ -58,12 +59,12 @@ class Summons:
         if not peer.sends:
             return ()
         out: list[Command] = []
-        if isinstance(self._view, Locating):
-            out += self._watches.commands(peer.line.number, self._view.where)
+        if self._locating is not None:
+            out += self._watches.commands(peer.line.number, self._locating.where)
         out += self.jobs.commands(session_id, now_us)
         if leads is not None:
             out += self.passed.commands()
-            out += peer.errands.looks(self._view, leads, self.interval_s)
+            out += peer.errands.looks(self._seeking, leads, self.interval_s)
         return tuple(out)
 
     def place(self, sessions: Iterable[str], leader: str | None, now_us: int) -> None:
@@ -92,7 +93,7 @@ class Summons:
     def found(self, sender: Peer | None, batch: Batch, edges: Sequence[Key]) -> None:
         """A batch is applied, and has hung these directories somewhere new."""
         number = sender.line.number if sender is not None else 0
-        where = self._view.where if isinstance(self._view, Locating) else None
+        where = self._locating.where if self._locating is not None else None
         self._watches.found(number, batch, edges, where)
 
     # ---- calls
