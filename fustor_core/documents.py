@@ -85,6 +85,7 @@ def view_status(
         "last_audit": last and {"at": wall_at(last[0], moment), "seconds": last[1]},
         "audits": count,
         "leadership": led.state.name,
+        "hot_file_threshold_s": moment.hot_us / 1e6,
     }
     return {**document, "root": None} if root is None else with_path(document, root, "root")
 

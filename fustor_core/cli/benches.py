@@ -7,11 +7,11 @@ looked for and imported when a command of the group is wanted.
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 
 import typer
 
-from fustor_core import cli
 from fustor_core.cli.commands import Later, group
 
 PREFIX = "bench_"
@@ -28,6 +28,7 @@ def bench() -> Later:
 
 def collect(app: typer.Typer) -> None:
     """Adds the command of every ``bench_*`` file here."""
-    for found in sorted(pkgutil.iter_modules(cli.__path__), key=lambda one: one.name):
+    package = __name__.rpartition(".")[0]
+    for found in pkgutil.iter_modules([os.path.dirname(__file__)]):
         if found.name.startswith(PREFIX):
-            importlib.import_module(f"{cli.__name__}.{found.name}").join(app)
+            importlib.import_module(f"{package}.{found.name}").join(app)

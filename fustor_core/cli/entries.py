@@ -10,6 +10,7 @@ from fustor_core.cli.names import raw
 from fustor_core.cli.screen import Cell, Screen, columns
 
 Entry = Mapping[str, Any]
+BELOW = (("suspects", "suspect", ""), ("debts", "debt", ""), ("blind", "blind", "blind"))
 LONG_RIGHT = " >  >"  # see Screen.table
 
 
@@ -54,9 +55,15 @@ def shown_name(screen: Screen, entry: Entry, *, key: str = "name") -> tuple[str,
 
 
 def flags(entry: Entry) -> Cell:
-    """The entry's flags, as far as they are doubts."""
-    named = ",".join(str(flag) for flag in entry.get("flags") or ())
-    return named, "yellow"
+    """The entry's flags, as far as they are doubts; for a directory, those below it are counted."""
+    named = [str(flag) for flag in entry.get("flags") or ()]
+    rollup = entry.get("rollup") or {}
+    named += [
+        figures.counted(int(rollup[key]), word, plural)
+        for key, word, plural in BELOW
+        if rollup.get(key)
+    ]
+    return ",".join(named), "yellow"
 
 
 def entry_size(entry: Entry) -> int:
@@ -69,7 +76,7 @@ def long_rows(
     screen: Screen, entries: Sequence[Entry], owners: Owners, *, key: str = "name"
 ) -> list[list[Cell]]:
     """``ls -l``: mode, links, owner, group, size, time, flags, name."""
-    flagged = any(entry.get("flags") for entry in entries)
+    flagged = any(flags(entry)[0] for entry in entries)
     rows: list[list[Cell]] = []
     for entry in entries:
         mode = figures.permissions(str(entry.get("type")), int(entry.get("mode") or 0))

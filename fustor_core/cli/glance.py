@@ -15,6 +15,7 @@ from fustor_core.cli import figures, quality
 from fustor_core.cli.call import Call, address
 from fustor_core.cli.names import quoted, raw, safe
 from fustor_core.cli.stories import watching
+from fustor_core.cli.writing import Written, written
 from fustor_core.errors import CursorTooOld, FustorError, QueryError
 
 CHANGES_MOST = 500  # of one look, and kept
@@ -27,6 +28,7 @@ VIEW_HEAD = ("view", "files", "directories", "bytes", "suspects", "debts", "blin
 PIPE_HEAD = ("pipe", "role", "state", "queue", "unacked", "last ack", "watched", "trouble")
 SESSION_HEAD = ("session", "agent", "pipe", "view", "role", "state", "last heard of")
 JOB_HEAD = ("job", "view", "path", "state", "entries", "agent")
+WRITTEN_HEAD = ("directory", "view", "because of", "size", "changed", "files", "is")
 CHANGE_HEAD = ("at", "what", "path", "size", "flags")
 
 
@@ -36,7 +38,8 @@ class Glance:
 
     Attributes:
         status, sessions, jobs: documents of the API. changes: what is new, of the view that is
-            looked at. per_s: changes a second of that view. error: why there is nothing new.
+            looked at. written: directories that are being written, of all views.
+        per_s: changes a second of that view. error: why there is nothing new.
     """
 
     at: float = 0.0
@@ -44,6 +47,7 @@ class Glance:
     sessions: Sequence[Mapping[str, Any]] = ()
     jobs: Sequence[Mapping[str, Any]] = ()
     changes: Sequence[Mapping[str, Any]] = ()
+    written: Sequence[Written] = ()
     per_s: float = 0.0
     error: str = ""
 
@@ -83,13 +87,19 @@ class Observer:
             named = [str(view["view"]) for view in status.get("views") or ()]
             view = self.view if self.view in named else next(iter(named), "")
             changes, per_s = self._changes(view) if view else ([], 0.0)
+            found = written(call, status.get("views") or ())
         except FustorError as error:
             call.forget_server()
             before = self._seen
             return Glance(
-                before.at, before.status, before.sessions, before.jobs, error=error.message
+                before.at,
+                before.status,
+                before.sessions,
+                before.jobs,
+                written=before.written,
+                error=error.message,
             )
-        self._seen = Glance(time.time(), status, sessions, jobs, changes, per_s)
+        self._seen = Glance(time.time(), status, sessions, jobs, changes, found, per_s)
         return self._seen
 
     def _changes(self, view: str) -> tuple[list[Mapping[str, Any]], float]:
@@ -150,6 +160,23 @@ def view_rows(glance: Glance, history: History) -> list[Row]:
             (safe("; ".join(found)), "yellow") if found else ("complete", "green"),
         ]
         rows.append((name, tuple(cells)))
+    return rows
+
+
+def written_rows(glance: Glance) -> list[Row]:
+    """One row a directory that is being written."""
+    rows = []
+    for one in glance.written:
+        cells: list[Cell] = [
+            (quoted(one.path), "bold"),
+            (safe(one.view), ""),
+            (quoted(one.file), ""),
+            (figures.size(one.size), ""),
+            (one.changed, ""),
+            (figures.count(one.files), ""),
+            (one.standing, "yellow" if one.active else "dim"),
+        ]
+        rows.append((f"{one.view}:{quoted(one.path)}", tuple(cells)))
     return rows
 
 

@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -15,8 +15,10 @@ import typer
 from fustor_core.cli import failure, figures, quality
 from fustor_core.cli.call import Call
 from fustor_core.cli.names import safe
+from fustor_core.cli.screen import Cell
 from fustor_core.cli.stories import pipe_rows, set_aside, view_rows
 from fustor_core.cli.waiting import Lost
+from fustor_core.cli.writing import written
 from fustor_core.client import TIMEOUT_S, local_server, nothing_runs
 from fustor_core.errors import ConfigError, QueryError, SlowDown, Unreachable
 from fustor_core.problems import Problem
@@ -24,6 +26,7 @@ from fustor_core.problems import Problem
 LOOK_S = (0.1, 0.2, 0.5, 1.0)  # between two looks at a first scan
 START_S_MAX = 10.0  # `status --wait` may come a moment before the server it waits for
 STOP_S_MAX = 60.0
+SHOWN = 5  # directories that are being written
 LISTS = ("started", "stopped", "changed", "untouched", "errors")
 PARTS = ("agent", "fusion")
 TOLD = {
@@ -44,10 +47,10 @@ def join(app: typer.Typer) -> None:
     app.command("status")(status)
     app.command("stop")(stop)
     app.command("reload")(reload)
+    app.command("log-level")(log_level)
 
 
 def status(
-    app.command("log-level")(log_level)
     ctx: typer.Context,
     wait: Annotated[
         bool, typer.Option("--wait", help="Until every view's first scan is over.")
@@ -71,6 +74,7 @@ def status(
     views, pipes = document.get("views") or [], document.get("pipes") or []
     screen.line(screen.painted("views", "dim") if views else "no views")
     screen.table([["  ", *row] for row in view_rows(screen, views)], right="   >>>", gap=" ")
+    _tell_written(call, views)
     screen.line(screen.painted("pipes", "dim") if pipes else "no pipes")
     screen.table([["  ", *row] for row in pipe_rows(pipes)], gap=" ")
     for view in views:
@@ -79,6 +83,28 @@ def status(
         for line in set_aside(view):
             screen.note(line, "red")
     return failure.OK
+
+
+def _tell_written(call: Call, views: Sequence[Mapping[str, Any]]) -> None:
+    """Which directories are being written, and because of which file."""
+    screen, found = call.screen, written(call, views)
+    if not found:
+        return
+    screen.line(screen.painted("being written", "dim"))
+    rows: list[list[Cell]] = [
+        [
+            "  ",
+            (screen.name(one.path), "bold"),
+            f"in {safe(one.view)}:",
+            f"{screen.name(one.file)} changed {one.changed}, {figures.size(one.size)}",
+            (one.standing, "yellow" if one.active else "dim"),
+        ]
+        for one in found[:SHOWN]
+    ]
+    screen.table(rows, gap=" ")
+    if len(found) > SHOWN:
+        more = figures.counted(len(found) - SHOWN, "other directory", "other directories")
+        screen.line(f"   and {more}: fustor view suspects")
 
 
 def stop(ctx: typer.Context, role: Role = None) -> int:
@@ -144,32 +170,6 @@ def reload(
     return failure.PARTIAL if errors else failure.OK
 
 
-def first_scans_over(document: Mapping[str, Any]) -> bool:
-    """Whether every view of a ``status`` document has had its first scan.
-
-    A view has when its pipe has reached the phase of messages, or when no pipe feeds it here.
-    """
-    if "ready" in document:
-        return bool(document["ready"])
-    pipes = [pipe for pipe in document.get("pipes") or () if pipe.get("flags")]
-    for view in document.get("views") or ():
-        feeding = [pipe for pipe in pipes if pipe.get("view") == view.get("view")]
-        if feeding and not any(set(SCANNED) & set(pipe["flags"]) for pipe in feeding):
-            return False
-        listed = (view.get("quality") or {}).get("unscanned") or ()
-        if feeding and any(gap.get("reason") == "not_yet" for gap in listed):
-            return False
-    return True
-
-
-def _asked(call: Call, role: str | None) -> dict[str, Any]:
-    """The status; of two processes what both say."""
-    document: dict[str, Any] = {}
-    for client in call.processes(role):
-        told = client.get("/status")
-        document = _together(document, told) if document else told
-    return document
-
 def log_level(
     ctx: typer.Context,
     level: Annotated[
@@ -202,6 +202,32 @@ def log_level(
         call.screen.table([[name, str(one)] for name, one in levels.items()])
     return failure.OK
 
+
+def first_scans_over(document: Mapping[str, Any]) -> bool:
+    """Whether every view of a ``status`` document has had its first scan.
+
+    A view has when its pipe has reached the phase of messages, or when no pipe feeds it here.
+    """
+    if "ready" in document:
+        return bool(document["ready"])
+    pipes = [pipe for pipe in document.get("pipes") or () if pipe.get("flags")]
+    for view in document.get("views") or ():
+        feeding = [pipe for pipe in pipes if pipe.get("view") == view.get("view")]
+        if feeding and not any(set(SCANNED) & set(pipe["flags"]) for pipe in feeding):
+            return False
+        listed = (view.get("quality") or {}).get("unscanned") or ()
+        if feeding and any(gap.get("reason") == "not_yet" for gap in listed):
+            return False
+    return True
+
+
+def _asked(call: Call, role: str | None) -> dict[str, Any]:
+    """The status; of two processes what both say."""
+    document: dict[str, Any] = {}
+    for client in call.processes(role):
+        told = client.get("/status")
+        document = _together(document, told) if document else told
+    return document
 
 
 def _together(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,8 @@ class TopPage(App[None]):
         yield Sparkline([0.0], id="rate", summary_function=max)
         yield _table("pipes", glance.PIPE_HEAD)
         with TabbedContent(id="more"):
+            with TabPane("Being written", id="of-written"):
+                yield _table("written", glance.WRITTEN_HEAD)
             with TabPane("Changes", id="of-changes"):
                 yield _table("changes", glance.CHANGE_HEAD)
             with TabPane("Sessions", id="of-sessions"):
@@ -103,6 +105,7 @@ class TopPage(App[None]):
             self._history.add(view, seen.per_s)
         self.query_one("#rate", Sparkline).data = self._history.of(view)
         _fill(self.query_one("#views", DataTable), glance.view_rows(seen, self._history))
+        _fill(self.query_one("#written", DataTable), glance.written_rows(seen))
         _fill(self.query_one("#pipes", DataTable), glance.pipe_rows(seen))
         _fill(self.query_one("#sessions", DataTable), glance.session_rows(seen))
         _fill(self.query_one("#jobs", DataTable), glance.job_rows(seen))

@@ -38,7 +38,7 @@ LAYERS = {
     "L3 doings": """
         engine apart problems
         files.exclusion files.options files.inotify files.identity files.mounting files.rooted
-        files.listing files.looking files.members files.marks files
+        files.stats files.listing files.looking files.members files.marks files
         state.files state.mounts state.locks state.sockets state.home state.archive state
         journal.frames journal.recovery journal.log journal.group journal
         lane client registry jobs waiting outbox errands orders peers documents sights quarantine
@@ -59,7 +59,7 @@ LAYERS = {
         bench.program bench.yardsticks bench.synthetic bench.ends bench.answers bench.sessions
         bench.ingest bench.scans bench.audits bench.events bench.failover bench.earlier bench.growth
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
-        cli.quality cli.entries cli.stories cli.waiting
+        cli.quality cli.entries cli.stories cli.waiting cli.writing
         cli.view_entries cli.view_find cli.view_stable cli.view_changes cli.view_explain
         cli.view_blind cli.view_best cli.view_work cli.running cli.pipes cli.inside cli.doctor
         cli.templates
@@ -70,7 +70,6 @@ LAYERS = {
         bench.waiters bench.suite cli.bench_parts cli.benches
         cli.program cli __main__
     """,
-        cli.acts
 }
 # Kits, fakes and clocks for tests and authors: sees up to L3, is seen by nobody below.
 SIDE_ROOM = "testing"

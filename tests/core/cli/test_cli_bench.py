@@ -26,12 +26,20 @@ def message(mask: list[str], base_seq: int = 7, **payload: object) -> bytes:
     return json.dumps({"update_mask": mask, "base_seq": base_seq, "payload": payload}).encode()
 
 
-def test_every_file_of_the_group_is_a_command() -> None:
-    from fustor_core import cli
+def test_every_file_of_the_group_brings_commands() -> None:
+    import typer
 
-    files = {path.stem.removeprefix("bench_") for path in Path(cli.__path__[0]).glob("bench_*.py")}
-    assert "state_ws" in files
-    assert {name.replace("-", "_") for name in build().commands["bench"].commands} >= files
+    from fustor_core import cli
+    from fustor_core.cli import benches
+
+    files = {path.stem for path in Path(cli.__path__[0]).glob(f"{benches.PREFIX}*.py")}
+    assert "bench_state_ws" in files
+    app = typer.Typer()
+    benches.collect(app)
+    called = [one.callback.__module__.rpartition(".")[2] for one in app.registered_commands
+              if one.callback is not None]  # fmt: skip
+    assert set(called) == files
+    assert "state-ws" in build().commands["bench"].commands
 
 
 def test_facts_are_sessions_that_came_or_went() -> None:

@@ -19,14 +19,7 @@ from fustor_core.state_runs.access import LedgerAccess
 from fustor_core.state_runs.context import Scrubber
 from fustor_core.state_runs.hooking import STRIKES, Hooks, Listener
 from fustor_core.state_runs.ledger import OVER_KEPT, Fact, Ledger
-from fustor_core.state_runs.records import (
-    ExecutionContext,
-    Mutation,
-    NodeState,
-    RunHeader,
-    RunState,
-    run_document,
-)
+from fustor_core.state_runs.records import Mutation, NodeState, RunHeader, RunState
 from fustor_core.states.node import NodeStatus
 
 S = NodeStatus
@@ -395,20 +388,3 @@ async def test_several_writers_in_threads_lose_nothing() -> None:
         for name in ("one", "two", "three"):
             group.start_soon(anyio.to_thread.run_sync, partial(work, name))
     assert ledger.state.context.artifacts["count"] == "60"
-
-
-def test_watchers_are_told_of_a_run_what_the_documents_name() -> None:
-    context = ExecutionContext({"HOME": "/root"}, "file:/key", ("a@1",), {"report": "/r"})
-    told = run_document(RunState(HEADER, context, {"snapshot_v": NodeState("snapshot_v_1")}), "x")
-    header = {"id", "version", "start_timestamp", "config_hash"}
-    assert set(told) == header | {"phase", "nodes", "context"}
-    assert told["nodes"]["snapshot_v"] == {
-        "node_id": "snapshot_v_1",
-        "status": "pending",
-        "input_payload": None,
-        "output_payload": None,
-        "error": None,
-        "retry_count": 0,
-        "execution_time": 0.0,
-    }
-    assert set(told["context"]) == {"secret_store", "active_plugins", "artifacts"}

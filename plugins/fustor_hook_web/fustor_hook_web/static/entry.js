@@ -3,9 +3,8 @@
 import { h, link } from "./dom.js";
 import { get, post } from "./server.js";
 import { FLAGS, ORIGINS, reasonText, VERDICTS } from "./trust.js";
-import { ago, bytesOf, count, day, nameOf, parameters, pathOf, placeOf, seconds, shown, size, span } from "./words.js";
+import { ago, bytesOf, count, day, nameOf, parameters, pathOf, placeOf, seconds, settledOf, shown, size, span } from "./words.js";
 
-const QUIET_S = 30;
 const CLAIMS = 12;
 const EXAMPLES = 3;
 
@@ -25,13 +24,18 @@ export class Entry {
     const [view, path] = [this._view, this._path];
     const place = `/views/${encodeURIComponent(view)}`;
     const asked = Promise.all([
-      get(`${place}/stable`, { ...parameters(path), for: QUIET_S }),
+      get(`${place}/stable`, { ...parameters(path), for: this._asked() }),
       get(`${place}/explain`, { ...parameters(path), limit: CLAIMS }),
     ]);
     asked
       .then(([stable, explained]) => { if (this._path === path) Object.assign(this, { _stable: stable, _explained: explained, _error: null, _at: this._live.now() }); })
       .catch((error) => { if (this._path === path) this._error = error; })
       .finally(this._onChange);
+  }
+
+  /** For how long it should have been quiet, in s: as long as its view wants. */
+  _asked() {
+    return settledOf(this._live.state.views[this._view]);
   }
 
   draw() {
@@ -45,11 +49,11 @@ export class Entry {
     const now = this._live.now();
     const quiet = told === null || told === undefined ? null : told + (now - this._at);
     const [kind, text] = stable === null ? ["doubt", "cannot be said"] : stable ? ["good", "yes"] : ["busy", "no"];
-    const part = quiet === null ? 0 : Math.min(1, quiet / QUIET_S);
+    const part = quiet === null ? 0 : Math.min(1, quiet / this._asked());
     return h("section", { class: "stable", "data-key": "stable" },
       h("h2", null, "Is it stable?"),
       h("p", { class: `answer ${kind}` }, text),
-      quiet === null ? null : h("p", { class: "dim" }, `quiet for ${span(quiet)}; asked about ${QUIET_S} s`),
+      quiet === null ? null : h("p", { class: "dim" }, `quiet for ${span(quiet)}; asked about ${span(this._asked())}`),
       h("i", { class: "quietness", style: { "--part": part.toFixed(3) } }),
       reasons?.length ? h("ul", { class: "reasons" }, reasons.map((reason) => this._reason(reason))) : null,
       last ? h("p", null, "Last change: ", link(placeOf(this._view, bytesOf(last)), pathOf(last), { class: "mono" }), `, ${ago(now - seconds(last.at))}, ${ORIGINS[last.origin] ?? last.origin}.`) : null,

@@ -4,7 +4,7 @@ import { h, link, show } from "./dom.js";
 import { Entry } from "./entry.js";
 import { get } from "./server.js";
 import { treemap, warmth } from "./treemap.js";
-import { FLAGS } from "./trust.js";
+import { BADGES, FLAGS } from "./trust.js";
 import { ago, bytesOf, count, nameOf, parameters, parent, pathOf, placeOf, seconds, shown, size, steps } from "./words.js";
 
 const LIMIT = 5000;
@@ -104,7 +104,7 @@ export class Files {
     return h("tr", { "data-key": item.key, class: `warm${warmth(item, now)}` },
       h("td", { class: "name" },
         link(placeOf(this._view, bytesOf(entry)), [h("span", { class: `kind ${entry.type}`, "aria-hidden": "true" }), item.text], { class: "mono" }),
-        doubts.map((flag) => h("span", { class: `flag ${flag}`, title: FLAGS[flag] }, flag))),
+        doubts.map((flag) => h("span", { class: `flag ${flag}`, title: FLAGS[flag] }, BADGES[flag]))),
       h("td", { class: "number" }, h("i", { class: "bar", style: { "--part": (item.bytes / most).toFixed(4) } }), h("span", { class: "amount" }, size(item.bytes))),
       deep ? h("td", { class: "number wide" }, item.files === undefined ? "" : count(item.files)) : null,
       h("td", { class: "number" }, item.changed ? ago(now - item.changed) : ""));

@@ -10,7 +10,7 @@ const NOT_YOURS = 4401;
 /** What the server says, and how it has grown. */
 export class Live {
   constructor(onChange, onLocked) {
-    this.state = { process: {}, views: {}, pipes: {}, sessions: {}, jobs: {} };
+    this.state = { process: {}, views: {}, pipes: {}, sessions: {}, jobs: {}, runs: {} };
     this.link = "connecting"; // then: live, lost
     this.lostAt = null;
     this.retryAt = null;

@@ -5,12 +5,14 @@ import { h, link } from "./dom.js";
 import { Regions } from "./regions.js";
 import { get } from "./server.js";
 
-const ORDER = ["pipeline", "fusion_pipeline", "session", "leadership"];
+const ORDER = ["pipeline", "fusion_pipeline", "session", "leadership", "node", "run"];
 const TITLES = {
   pipeline: ["Pipe", "What an agent's pipe does: bits that are set and dropped, several at once."],
   fusion_pipeline: ["View", "Whether a view serves."],
   session: ["Session", "How an agent's pipe stands with a view."],
   leadership: ["Leadership", "Who alone scans a view by itself."],
+  node: ["Node", "One phase of a pipe, or one step of a job, from attempt to attempt; the history keeps each."],
+  run: ["Run", "This process, from its start to its end."],
 };
 
 export class Machines {
@@ -58,11 +60,13 @@ export class Machines {
 
   /** Who has such a machine, and in which state: `{name, states}`. */
   _standing(machine) {
-    const { pipes, views, sessions } = this._live.state;
+    const { pipes, views, sessions, runs } = this._live.state;
     if (machine === "pipeline") return Object.values(pipes).map((pipe) => ({ name: pipe.id, states: pipe.flags.length ? pipe.flags : ["STOPPED"] }));
     if (machine === "fusion_pipeline") return Object.values(views).map((view) => ({ name: view.view, states: view.flags?.length ? view.flags : ["STOPPED"] }));
     if (machine === "session") return Object.values(sessions).map((one) => ({ name: `${one.pipe} on ${one.agent_id}`, states: [one.state] }));
     if (machine === "leadership") return Object.values(views).map((view) => ({ name: view.view, states: [view.leadership] }));
+    if (machine === "node") return Object.values(runs).flatMap((run) => Object.entries(run.nodes).map(([name, node]) => ({ name, states: [node.status.toUpperCase()] })));
+    if (machine === "run") return Object.values(runs).map((run) => ({ name: run.id, states: [run.phase.toUpperCase()] }));
     return [];
   }
 }

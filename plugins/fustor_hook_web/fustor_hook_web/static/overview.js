@@ -5,7 +5,7 @@ import { post } from "./server.js";
 import { sparkline } from "./spark.js";
 import { doing, verdict } from "./trust.js";
 import { ago, bytesOf, count, counted, pathOf, placeOf, seconds, shown, size, span, steps } from "./words.js";
-import { ACTIVE_S, SETTLED_S, Writing } from "./writing.js";
+import { activeOf, Writing } from "./writing.js";
 
 const SHOWN = 12;
 
@@ -37,7 +37,7 @@ export class Overview {
       h("h2", null, written(directories, now)),
       h("ul", null, directories.slice(0, SHOWN).map((one) => directoryRow(one, now))),
       more > 0 ? h("p", { class: "dim" }, `and ${counted(more, "other directory", "other directories")}`) : null,
-      h("p", { class: "why" }, `What changed a moment ago may change again. After ${SETTLED_S} s of quiet it counts as settled, unless the view is told otherwise.`),
+      h("p", { class: "why" }, `What changed a moment ago may change again. After ${settleTimes(directories)} of quiet it counts as settled.`),
     );
   }
 
@@ -119,17 +119,24 @@ function written(directories, now) {
   return directories.some((one) => isActive(one, now)) ? "Being written" : "Settling";
 }
 
+/** `30 s`; `30 s to 2 min` where views differ. */
+function settleTimes(directories) {
+  const times = directories.map((one) => one.settled);
+  const [least, most] = [Math.min(...times), Math.max(...times)].map(span);
+  return least === most ? least : `${least} to ${most}`;
+}
+
 function settling(left) {
   return left > 1 ? `settles in ${span(left)}` : "not settled yet";
 }
 
 function isActive(one, now) {
-  return one.rate > 0 || now - one.newest < ACTIVE_S;
+  return one.rate > 0 || now - one.newest < activeOf(one.settled);
 }
 
 function directoryRow(one, now) {
   const quiet = Math.max(0, now - one.newest);
-  const left = Math.max(0, 1 - quiet / SETTLED_S);
+  const left = Math.max(0, 1 - quiet / one.settled);
   const others = [
     one.files.size > 1 ? `${counted(one.files.size, "file")} changed there a moment ago` : "",
     one.created > 1 ? `${count(one.created)} of them new` : "",
@@ -143,7 +150,7 @@ function directoryRow(one, now) {
       h("p", { class: "why" }, "because ", link(placeOf(one.view, one.by.bytes), steps(one.by.bytes).at(-1).name, { class: "mono" }),
         ` was ${one.by.what} ${ago(quiet)}`, one.rate > 0 ? " and grows" : "", others ? `; ${others}` : ""),
     ),
-    h("b", { class: "rate" }, one.rate > 0 ? `+${size(one.rate)}/s` : isActive(one, now) ? "" : settling(SETTLED_S - quiet)),
+    h("b", { class: "rate" }, one.rate > 0 ? `+${size(one.rate)}/s` : isActive(one, now) ? "" : settling(one.settled - quiet)),
   );
 }
 

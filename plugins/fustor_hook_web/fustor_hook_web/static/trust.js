@@ -67,6 +67,16 @@ export const FLAGS = {
   frozen: "its removal waits for a person",
 };
 
+/** The same in two or three words, as the figures of the overview have them. */
+export const BADGES = {
+  suspect: "may still grow",
+  debt: "disputed",
+  blind: "changed unseen",
+  stale: "not fed",
+  unscanned: "not listed",
+  frozen: "waits for a person",
+};
+
 export const ORIGINS = {
   realtime: "seen as it happened",
   snapshot: "seen by a scan",

@@ -37,6 +37,11 @@ export function seconds(text) {
   return text ? Date.parse(text) / 1000 : null;
 }
 
+/** How long nothing in a view has to change until it counts as settled, in s. */
+export function settledOf(view) {
+  return view?.hot_file_threshold_s ?? 30;
+}
+
 export function clock(atSeconds) {
   return new Date(atSeconds * 1000).toLocaleTimeString("en-GB");
 }

@@ -1,13 +1,17 @@
 // What is being written now, by directory: files that may still grow, and the changes of the last moments.
 
 import { get } from "./server.js";
-import { bytesOf, parent, seconds, shown } from "./words.js";
+import { bytesOf, parent, seconds, settledOf, shown } from "./words.js";
 
 const LIMIT = 500;
 const PAUSE_MS = 1000;
 const RATE_S = 10;
-export const SETTLED_S = 30;
-export const ACTIVE_S = 10; // what changed so lately is being written; the rest settles
+const ACTIVE_S = 10;
+
+/** What changed so lately is being written; the rest settles. */
+export function activeOf(settled) {
+  return Math.min(ACTIVE_S, settled / 3);
+}
 
 /** Asks again while a view says that something in it changes or may still grow. */
 export class Writing {
@@ -58,23 +62,25 @@ export class Writing {
       get(`${place}/stable`),
     ]);
     const now = this._live.now();
+    const settled = settledOf(this._live.state.views[name]);
     known.last = stable.last_change && { ...stable.last_change, at: seconds(stable.last_change.at) };
     known.suspects = listed.entries;
     known.cursor = feed.more ? null : feed.cursor; // too many to read them all: go on from the latest
     known.changes.push(...feed.changes.map((change) => ({ ...change, at: seconds(change.at) })));
-    known.changes = known.changes.filter((change) => change.at > now - SETTLED_S && change.entry?.type !== "dir").slice(-4 * LIMIT);
+    known.changes = known.changes.filter((change) => change.at > now - settled && change.entry?.type !== "dir").slice(-4 * LIMIT);
     for (const entry of known.suspects) this._measure(`${name}:${shown(bytesOf(entry))}`, entry.size, now);
-    for (const [key, points] of this._sizes) if (points.at(-1).at < now - SETTLED_S) this._sizes.delete(key);
+    for (const [key, points] of this._sizes) if (points.at(-1).at < now - Math.max(settled, RATE_S)) this._sizes.delete(key);
   }
 
   _directories(view) {
     const known = this._views.get(view);
     const now = this._live.now();
+    const settled = settledOf(this._live.state.views[view]);
     const found = new Map();
     const at = (bytes) => {
       const above = parent(bytes) ?? bytes;
       const key = shown(above);
-      if (!found.has(key)) found.set(key, { view, bytes: above, key: `${view}:${key}`, files: new Set(), created: 0, deleted: 0, newest: 0, rate: 0, by: null });
+      if (!found.has(key)) found.set(key, { view, bytes: above, key: `${view}:${key}`, files: new Set(), created: 0, deleted: 0, newest: 0, rate: 0, by: null, settled });
       return found.get(key);
     };
     const noted = (directory, path, when, what) => {
@@ -88,7 +94,7 @@ export class Writing {
       noted(directory, path, Math.max(entry.mtime_ns, entry.ctime_ns) / 1e9, entry.ctime_ns > entry.mtime_ns + 1e9 ? "changed" : "written");
     }
     for (const change of known.changes) {
-      if (change.at <= now - SETTLED_S) continue;
+      if (change.at <= now - settled) continue;
       const path = bytesOf(change);
       const directory = at(path);
       if (change.kind === "created") directory.created += 1;
