@@ -48,13 +48,16 @@ class Front:
         rest: FastAPI.
         hot: path → a plain ASGI callable; a path that ends with ``/`` stands for all below it.
         meter: told of each reply.
+
+    Attributes:
+        meter: the same.
     """
 
     def __init__(
         self, rest: ASGIApp, meter: metrics.Meter, hot: Mapping[str, ASGIApp] | None = None
     ) -> None:
         self._rest = rest
-        self._meter = meter
+        self.meter = meter
         self._hot = dict(hot or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +66,7 @@ class Front:
         async def measured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 passed_s = time.perf_counter() - began
-                self._meter.count(scope["method"], _template(scope), message["status"], passed_s)
+                self.meter.count(scope["method"], _template(scope), message["status"], passed_s)
                 if log.isEnabledFor(logging.DEBUG):
                     fields = {"method": scope["method"], "path": scope["path"]}
                     fields |= {"status": message["status"], "ms": round(passed_s * 1e3, 3)}

@@ -6,15 +6,15 @@ can open it, and that may everything.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fustor_core.contracts import Access, Ask
 from fustor_core.errors import Unauthorized
 from fustor_receiver_http.askers import address_of, keyed
-from fustor_receiver_http.problems import refuse
+from fustor_receiver_http.problems import Answered, response_of
+from fustor_receiver_http.quotas import Exceeded, Quotas
 from fustor_receiver_http.scopes import ACCESS, NOBODY, OPEN
 from fustor_receiver_http.throttle import Throttle
 from fustor_receiver_http.tickets import Tickets, is_ours, ticket_in
@@ -47,6 +47,7 @@ class Guard:
         throttle: counts the wrong ones.
         files: paths that are for everybody.
         tickets: those that open a WebSocket.
+        quotas: count what is asked for. refused: told of each refusal here, by its slug.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class Guard:
         throttle: Throttle,
         files: Collection[str],
         tickets: Tickets,
+        quotas: Quotas,
+        refused: Callable[[str], None] = lambda slug: None,
     ) -> None:
         self._app = app
         self._named = frozenset(map(host_name, allowed_hosts))
@@ -67,77 +70,87 @@ class Guard:
         self._throttle = throttle
         self._open = OPEN | frozenset(files)
         self._tickets = tickets
+        self._quotas = quotas
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            refusal = await self._admit(scope, receive, send)
+        except Exceeded as error:
+            remedy = "ask less often; the limits stand in the receiver's `limits`"
+            refusal = slow_down(error.told, error.wait_s, remedy=remedy)
+        if refusal is not None:
+            self._refused(refusal.slug)
+            await response_of(refusal, scope["path"])(scope, receive, send)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> Answered | None:
+        """Have a request answered; what refuses it, where something does.
+
+        Raises:
+            Exceeded: its address or its key asks for too much.
+        """
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or host_name(hosts[0].decode("latin-1")) not in self._hosts:
             named = ", ".join(host.decode("ascii", "backslashreplace") for host in hosts)
-            await refuse(
-                scope,
-                receive,
-                send,
+            return Answered(
                 "misdirected",
                 f"this server is not {named or 'without a name'}",
                 remedy="use an address that it listens on, or add the name to allowed_hosts",
             )
-        elif not self._from_here(scope, hosts[0]):
-            await refuse(
-                scope,
-                receive,
-                send,
+        if not self._from_here(scope, hosts[0]):
+            return Answered(
                 "forbidden",
                 "a page of another site may not open a WebSocket here",
                 remedy="add the name under which this one is known to allowed_hosts",
             )
-        elif scope["path"] in self._open:
+        self._quotas.arrives(scope, address_of(scope))
+        if scope["path"] in self._open:
             scope[ACCESS] = NOBODY
             await self._app(scope, receive, send)
-        else:
-            await self._keyed(scope, receive, send)
+            return None
+        access = self._access(scope)
+        if isinstance(access, Answered):
+            return access
+        scope[ACCESS] = access
+        keyed(scope, access.key_id)
+        with self._quotas.asks(scope, access.key_id):
+            await self._app(scope, receive, send)
+        return None
 
     def _from_here(self, scope: Scope, host: bytes) -> bool:
         origins = [value for name, value in scope["headers"] if name == b"origin"]
         return scope["type"] == "http" or is_ours(origins, host, self._named)
 
-    async def _keyed(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _access(self, scope: Scope) -> Access | Answered:
+        """What a request may do, by its key or its ticket; or why nothing."""
         given = [key for name, value in scope["headers"] if (key := _key(name, value))]
-        wait_s = 0.0
         ticket = ticket_in(scope["query_string"]) if scope["type"] == "websocket" else None
         if ticket is not None and not given:
             access = self._tickets.take(ticket)
             if access is not None:
-                scope[ACCESS] = access
-                keyed(scope, access.key_id)
-                return await self._app(scope, receive, send)
+                return access
         # Two keys are no key: a proxy and the application might look at different ones.
         if len(given) == 1:
             try:
-                scope[ACCESS] = self._ask.access(given[0].decode("latin-1"))
+                return self._ask.access(given[0].decode("latin-1"))
             except Unauthorized:
                 wait_s = self._throttle.wrong(address_of(scope))
-            else:
-                keyed(scope, scope[ACCESS].key_id)
-                return await self._app(scope, receive, send)
-        if wait_s:
-            return await refuse(
-                scope,
-                receive,
-                send,
-                "slow-down",
-                "too many wrong keys came from this address",
-                remedy="put the key right; one that is good is answered at once",
-                headers={"Retry-After": str(math.ceil(wait_s))},
-                fields={"retry_after_s": round(wait_s, 3)},
-            )
-        return await refuse(
-            scope,
-            receive,
-            send,
+                if wait_s:
+                    told = "too many wrong keys came from this address"
+                    remedy = "put the key right; one that is good is answered at once"
+                    return slow_down(told, wait_s, remedy=remedy)
+        return Answered(
             "unauthorized",
             "no key, or none that is known here, not expired and not revoked",
             remedy="send Authorization: Bearer KEY; `fustor` takes it with --key-file",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+def slow_down(told: str, wait_s: float, *, remedy: str) -> Answered:
+    """The answer to who asks for too much: when to come again."""
+    fields = {"retry_after_s": round(wait_s, 3)}
+    return Answered("slow-down", told, remedy=remedy, fields=fields)
 
 
 def host_name(host: str) -> str:

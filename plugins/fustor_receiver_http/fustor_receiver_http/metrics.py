@@ -196,6 +196,12 @@ class Meter:
             buckets=SECONDS,
             registry=self._registry,
         )
+        self._refusals = Counter(
+            "fustor_http_refusals",
+            "Requests that were refused before their route was looked at",
+            ("reason",),
+            registry=self._registry,
+        )
         open_streams = Gauge(
             "fustor_http_open_streams", "Streams that are open", registry=self._registry
         )
@@ -218,6 +224,10 @@ class Meter:
         """
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+
+    def refuse(self, slug: str) -> None:
+        """A request was refused for its host, its key, or because there are too many."""
+        self._refusals.labels(slug).inc()
 
     def page(self, access: Access) -> bytes:
         """The metrics in the text format; of views and pipes those that a key covers."""

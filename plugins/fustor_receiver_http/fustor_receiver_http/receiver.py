@@ -19,6 +19,7 @@ from fustor_core.contracts import Accept, Ask
 from fustor_core.errors import ConfigError
 from fustor_core.state import bind_socket
 from fustor_core.units import Seconds, Size
+from fustor_receiver_http.limits import Limits
 from fustor_receiver_http.tls import Certificates, Tls
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class HttpReceiver:
         )
         socket_path: Path | None = Field(
             None, description="where `unix` is; the program puts its state directory's there"
+        )
+        limits: Limits = Field(
+            default_factory=Limits, description="what one key and one address may ask for"
         )
         tls: Tls = Field(default_factory=Tls, description="TLS for all that is TCP")
         behind_proxy: bool = Field(
@@ -161,10 +165,11 @@ class HttpReceiver:
         # what only a running server needs: configuration is read without it
         from fustor_receiver_http.app import build
         from fustor_receiver_http.askers import Askers
-        from fustor_receiver_http.bodies import Limits
+        from fustor_receiver_http.bodies import Limits as BodyLimits
         from fustor_receiver_http.files import Files
         from fustor_receiver_http.guard import Guard, Owner
         from fustor_receiver_http.live import Live
+        from fustor_receiver_http.quotas import Quotas
         from fustor_receiver_http.server import Server
         from fustor_receiver_http.streams import Streams
         from fustor_receiver_http.throttle import Throttle
@@ -174,7 +179,7 @@ class HttpReceiver:
         config = self.config
         streams = Streams(heartbeat_s=config.heartbeat, stall_s=config.stall, ended=ask.ended)
         throttle = Throttle(anyio.current_time, log.warning)
-        limits = Limits(
+        limits = BodyLimits(
             batch_bytes=config.max_batch_bytes,
             listing_bytes=config.max_listing_bytes,
             held_bytes=config.max_held_bytes,
@@ -182,6 +187,7 @@ class HttpReceiver:
         )
         live, files = Live(ask, streams), Files(ask.assets())
         tickets = Tickets(TICKET_S)
+        quotas = Quotas(config.limits, anyio.current_time)
         front = build(accept, ask, streams, limits, live, files, tickets)
         servers = []
         for place, listening in self._bound:
@@ -195,6 +201,8 @@ class HttpReceiver:
                     throttle=throttle,
                     files=files.paths,
                     tickets=tickets,
+                    quotas=quotas,
+                    refused=front.meter.refuse,
                 )
             server = Server(
                 Askers(app, ask, local=place.path is not None),

@@ -24,6 +24,7 @@ PER_KIND = {kind: {told.name for told in gauges} for kind, gauges in GAUGES.item
 OF_SERVER = {
     "fustor_http_requests_total",
     "fustor_http_first_byte_seconds_bucket",
+    "fustor_http_refusals_total",
     "fustor_http_open_streams",
     "fustor_build_info",
 }
