@@ -24,6 +24,8 @@ def figures(ledger: Mapping[str, Any], planted: Mapping[str, Any], stories: int)
     faults = sum(n for name, n in counts.items() if name.startswith("fault."))
     kinds = sum(1 for name, n in counts.items() if name.startswith("fault.") and n)
     operations = sum(counts[f"op.{kind}"] for kind in OPERATIONS if kind not in ("ask", "scan"))
+    fixed = {int(seed): at for seed, at in ledger.get("fixed", {}).items()}
+    seen = {seed for seed, _, _ in ledger["broken"]}
     rows = [
         ("seeds", seeds),
         ("simulated hours", counts["simulated.seconds"] // 3600),
@@ -33,19 +35,26 @@ def figures(ledger: Mapping[str, Any], planted: Mapping[str, Any], stories: int)
         ("registers checked for honesty and steps back", counts["checked.registers"]),
         ("batches delivered twice", counts["checked.again"]),
         ("journals folded in another order", counts["checked.order"]),
-        ("worlds that came to rest within T, and whose state was read back", seeds),
+        ("worlds that came to rest within T, and whose state was read back", seeds - len(seen)),
         ("disks full, torn, broken", sum(counts[f"disk.{n}"] for n in ("full", "torn", "broken"))),
-        ("worlds that broke a promise", len(ledger["broken"])),
+        ("worlds that broke a promise", len(seen)),
+        ("of them fixed: run again at a later commit, and clean", len(seen & fixed.keys())),
     ]
     lines = [f"| {name} | {number:,} |" for name, number in rows]
     table = "\n".join(["| until commit " + commit + " | |", "|---|---:|", *lines])
-    broken = "; ".join(f"seed {s}: {p}, at {c}" for s, p, c in ledger["broken"]) or "none"
+    broken = "; ".join(_broken(*one, fixed.get(one[0], "")) for one in ledger["broken"]) or "none"
     found = sum(1 for told in planted.values() if any(told["seeds"]))
     return (
         f"{table}\n\nWhich seeds, and what they broke: {broken}.\n\n"
         f"Planted bugs: {found} of {len(planted)} that were looked for were found."
         f" Worlds in the corpus: {stories}.\n"
     )
+
+
+def _broken(seed: int, promise: str, commit: str, fixed: str) -> str:
+    """What one seed has found, and what became of it."""
+    became = f"found, fixed: clean at {fixed}" if fixed else "found, open"
+    return f"seed {seed}: {promise}, at {commit} ({became})"
 
 
 def main() -> int:

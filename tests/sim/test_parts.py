@@ -14,7 +14,7 @@ from fustor_core.testing.sim.faults import Fault
 from fustor_core.testing.sim.loop import Clock, Standstill, VirtualLoop
 from fustor_core.testing.sim.mount import Mount
 from fustor_core.testing.sim.options import draw
-from fustor_core.testing.sim.runs import Ledger, Part
+from fustor_core.testing.sim.runs import Ledger, Part, parts
 from fustor_core.testing.sim.storage import Storage
 from fustor_core.testing.sim.times import Times
 from fustor_core.testing.sim.world import run_world
@@ -96,6 +96,25 @@ def test_the_ledger_goes_on(tmp_path: Path) -> None:
     assert (again.done, again.next) == (25, 25)
     assert again.runs[0] == {"commit": "one", "seeds": 20, "ranges": [[0, 20]]}
     assert again.broken == [[21, "honesty", "two"]]
+
+
+def test_a_broken_seed_that_is_clean_again_is_fixed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.json")
+    told = [(3, "tree", "…"), (7, "honesty", "…")]
+    ledger.add("one", Part(0, 10, broken=told))
+    assert ledger.doubtful() == [(3, 1), (7, 1)]
+    ledger.again("two", Part(3, 1))
+    ledger.again("two", Part(7, 1, broken=told[1:]))
+    ledger = Ledger(ledger.path)
+    assert (ledger.done, ledger.fixed) == (10, {3: "two"})
+    assert ledger.broken == [[3, "tree", "one"], [7, "honesty", "one"]]
+    ledger.again("three", Part(3, 1, broken=told[:1]))
+    ledger.again("three", Part(7, 1))
+    assert Ledger(ledger.path).fixed == {7: "three"}
+
+
+def test_a_part_is_a_few_seeds() -> None:
+    assert list(parts(5, 23)) == [(5, 10), (15, 10), (25, 3)]
 
 
 def test_a_bound_that_is_understated_is_found() -> None:

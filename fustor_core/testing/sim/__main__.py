@@ -37,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
         "--sometimes", action="store_true", help="fail when something never happened"
     )
     parser.add_argument(
-        "--ledger", type=Path, help="go on where this file ends, and write there what was run"
+        "--ledger",
+        type=Path,
+        help="go on where this file ends, and write there what was run; what broke is run first",
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="with --ledger: how long")
     return parser
@@ -63,7 +65,7 @@ def _many(asked: argparse.Namespace) -> int:
     total: Counter[str] = Counter()
     broken = 0
     began = time.monotonic()
-    for part in runs.run_parts(asked.seed, asked.count, jobs=asked.jobs):
+    for part in runs.run_parts(runs.parts(asked.seed, asked.count), jobs=asked.jobs):
         total += part.counts
         broken += len(part.broken)
         _told(part)
@@ -82,7 +84,12 @@ def _cumulate(asked: argparse.Namespace) -> int:
     commit = runs.commit_of(Path(__file__).parent)
     until = time.monotonic() + 60 * asked.minutes
     broken = 0
-    for part in runs.run_parts(ledger.next, 1 << 40, jobs=asked.jobs, until=until):
+    for part in runs.run_parts(ledger.doubtful(), jobs=asked.jobs, until=until):
+        ledger.again(commit, part)
+        broken += len(part.broken)
+        _told(part)
+    fresh = runs.parts(ledger.next, 1 << 40)
+    for part in runs.run_parts(fresh, jobs=asked.jobs, until=until):
         ledger.add(commit, part)
         broken += len(part.broken)
         _told(part)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -45,20 +45,32 @@ def run_part(first: int, count: int) -> Part:
     return part
 
 
-def run_parts(first: int, count: int, *, jobs: int, until: float | None = None) -> Iterator[Part]:
-    """Seeds in processes of their own, in no order.
+def parts(first: int, count: int) -> Iterator[tuple[int, int]]:
+    """Seeds that follow each other, as parts: (first, count)."""
+    for at in range(first, first + count, CHUNK):
+        yield at, min(CHUNK, first + count - at)
+
+
+def run_parts(
+    wanted: Iterable[tuple[int, int]], *, jobs: int, until: float | None = None
+) -> Iterator[Part]:
+    """Parts in processes of their own, in no order.
 
     Args:
-        jobs: processes. until: no part is begun after this `time.monotonic`.
+        wanted: (first, count). jobs: processes.
+        until: no part is begun after this `time.monotonic`.
     """
     pending: set[Future[Part]] = set()
-    end = first + count
+    rest = iter(wanted)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        while pending or (first < end and not _over(until)):
-            while len(pending) < 2 * jobs and first < end and not _over(until):
-                some = min(CHUNK, end - first)
-                pending.add(pool.submit(run_part, first, some))
-                first += some
+        while True:
+            while len(pending) < 2 * jobs and not _over(until):
+                part = next(rest, None)
+                if part is None:
+                    break
+                pending.add(pool.submit(run_part, *part))
+            if not pending:
+                return
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for one in done:
                 yield one.result()
@@ -73,10 +85,15 @@ class Ledger:
 
     Args:
         path: of the file; made when absent.
+
+    Attributes:
+        broken: (seed, promise, commit). fixed: by seed, the commit at which a broken one was run
+            again, and was clean.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.fixed: dict[int, str] = {}
         self.runs: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
         self.broken: list[list[Any]] = []
@@ -84,6 +101,7 @@ class Ledger:
             told = json.loads(path.read_text())
             self.runs, self.broken = told["runs"], told["broken"]
             self.counts = Counter(told["counts"])
+            self.fixed = {int(seed): commit for seed, commit in told.get("fixed", {}).items()}
 
     def __repr__(self) -> str:
         return f"<Ledger {self.done} seeds in {self.path}>"
@@ -109,11 +127,29 @@ class Ledger:
         self.broken += [[seed, promise, commit] for seed, promise, _ in part.broken]
         self.write()
 
+    def doubtful(self) -> list[tuple[int, int]]:
+        """Seeds that ever broke a promise, as parts: they are run again, before all others."""
+        return [(seed, 1) for seed in sorted({seed for seed, _, _ in self.broken})]
+
+    def again(self, commit: str, part: Part) -> None:
+        """Such a part was run again; it counts as no more seeds."""
+        for seed in range(part.first, part.first + part.count):
+            if seed not in {one for one, _, _ in part.broken}:
+                self.fixed.setdefault(seed, commit)
+                continue
+            self.fixed.pop(seed, None)
+        for seed, promise, _ in part.broken:
+            noted = [one for one in self.broken if one[0] == seed and one[1] == promise]
+            if not noted:
+                self.broken.append([seed, promise, commit])
+        self.write()
+
     def write(self) -> None:
         """To the file, whole or not at all."""
         told = {
             "runs": self.runs,
             "broken": self.broken,
+            "fixed": {str(seed): commit for seed, commit in sorted(self.fixed.items())},
             "counts": dict(sorted(self.counts.items())),
         }
         fresh = self.path.with_suffix(".new")
