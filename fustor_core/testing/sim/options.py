@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any
 
+from fustor_core.errands import LOOK_AGAIN_US
+
 FEATURES = (
     "links", "partial", "outside", "bulk", "huge", "times", "reuse",  # what people do
     "overflow", "limit", "doubtful", "slow", "unreadable", "hang",  # what a source meets
@@ -104,5 +106,7 @@ def settle_s(options: Options) -> float:
     lost_s += 2 * options.timeout_s + options.retry_s
     audits_s = {"full": options.full_s + options.audit_s, "silent": options.audit_s, "none": 0.0}
     scans_s = 2 * (audits_s[options.scans] + 2 * options.bound_s)
+    if options.scans == "none":  # a look whose order was lost is asked for again; audits come first
+        scans_s += LOOK_AGAIN_US / 1e6
     looks_s = options.second_look_s + 2 * options.hot_s + 3 * options.sentinel_s
     return lost_s + scans_s + looks_s + 5.0

@@ -149,13 +149,16 @@ class Directory(msgspec.Struct, eq=False, gc=False):
 
     def get(self, name: bytes) -> Register | None:
         """The register of a name; None = unknown."""
+        if self._own is None and not self.heard:
+            return None
+        pack = self.pack  # before all else: one that is damaged takes base and marks with it
         mark = self._own.get(name) if self._own is not None else None
         if mark is not None:
-            return Register(self.pack.get(name), mark.seen, mark.debt, mark.rt, mark.origin)
+            return Register(pack.get(name), mark.seen, mark.debt, mark.rt, mark.origin)
         base = self.base
         if base is None:
             return None
-        return Register(self.pack.get(name), base, False, False, self.origin)
+        return Register(pack.get(name), base, False, False, self.origin)
 
     def names(self) -> list[bytes]:
         """Present names, in byte order."""

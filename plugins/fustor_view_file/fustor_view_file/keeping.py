@@ -53,6 +53,9 @@ class Keeper:
         budget = registers.tree.budget
         budget.shelf, budget.kept = Shelf(self.load, budget), self.kept
         self._again: Image | None = None
+        self._broken: dict[Key, Directory] = {}  # their entries are lost, to be mended
+        self._mending = False
+        registers.tree.mend = self._mend
 
     # ---- out
 
@@ -207,28 +210,48 @@ class Keeper:
 
     def _damaged(self, directory: Directory) -> Pack:
         """The entries are lost: unknown from now on, never absent."""
-        tree = self.registers.tree
         empty = Pack()
         directory.pack = empty
-        below = [(d.key, d.name) for d in tree.dirs.values() if d.parent is directory]
-        hidden = [(k, n) for k, places in tree.contested().items() for p, n in places
-                  if p == directory.key]  # fmt: skip
-        for key, name in sorted({*below, *hidden}):
-            tree.drop_claim(key, (directory.key, name))
+        directory.look(None, directory.origin)
+        directory.set_silent(None)
+        directory.owed = None
+        directory.drop_marks()
+        directory.reason, directory.blind, directory.frozen = "io_error", None, None
+        self._broken[directory.key] = directory
+        self._mend()
+        return empty
+
+    def _mend(self) -> None:
+        """Nothing hangs or counts any more where entries were lost.
+
+        That reads other packs, of which some may be damaged as well: these are mended after it, not
+        inside, and none of them while directories change their seats.
+        """
+        tree = self.registers.tree
+        while self._broken and not self._mending and not tree.seating:
+            self._mending = True
+            broken, self._broken = self._broken, {}
+            lost = {(d.key, (d.parent.key, d.name)) for d in tree.dirs.values()
+                    if d.parent is not None and d.parent.key in broken}  # fmt: skip
+            for key, places in tree.contested().items():
+                lost.update((key, place) for place in places if place[0] in broken)
+            for key, place in sorted(lost):
+                tree.drop_claim(key, place)
+            for directory in broken.values():
+                self._uncount(directory)
+            self._mending = False
+
+    def _uncount(self, directory: Directory) -> None:
+        """Of entries that are lost and of nothing else: what was below has left already."""
+        tree = self.registers.tree
         count, by_itself = directory.count, (GAPS, LEFT_OUT)  # these two are its own state
         own = [(i, -count[i]) for i in range(SUMS) if i not in by_itself and count[i]]
         own += [(DEBTS, 1)] if directory.disputed else []  # its attributes are not in the pack
         tree.sums.push(directory, own)
         for index in (NEWEST_NS, TOUCHED_NS):
             tree.sums.shrink(directory, index, count[index])
-        directory.look(None, directory.origin)
-        directory.set_silent(None)
-        directory.owed = None
-        directory.drop_marks()
-        directory.reason, directory.blind, directory.frozen = "io_error", None, None
         tree.sums.set_gap(directory)
         tree.dirty.add(directory.key)
-        return empty
 
 
 def _copy_of(directory: Directory) -> Pack | bytes:

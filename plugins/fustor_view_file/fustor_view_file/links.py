@@ -32,11 +32,15 @@ class News(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What is known of one name: its row, None when it is not the inode's any more."""
+    """What is known of one name: its row, None when it is not the inode's any more.
+
+    What a directory says that went counts as well: it was true when it was looked at.
+    """
 
     place: Place
     row: bytes | None
     seen: Seen
+    shown: bool
 
 
 class HardLinks:
@@ -164,7 +168,7 @@ class HardLinks:
             if order(look.seen, last.seen) <= 0:  # who knows which of both is the later one
                 self._owe(last, look.seen)
         links = max(one.links for one in news.values())
-        if len(looks) >= links:
+        if sum(look.shown or look.place in news for look in looks) >= links:
             self._wanted.pop(ino, None)
             self._searched.pop(ino, None)
         elif self._searched.get(ino) != links:  # once: those that are not found lie outside
@@ -173,24 +177,22 @@ class HardLinks:
                 self._searched[ino] = links
 
     def _looks(self, ino: int, places: Iterable[Place]) -> list[Look]:
-        """What is known of these names, as far as they are shown."""
+        """What is known of these names."""
         looks = []
         for place in sorted(places):
             directory = self._tree.dirs.get(place[0])
-            if directory is None or not self._tree.visible(directory):
-                continue
-            register = directory.get(place[1])
-            if register is not None:
+            register = directory.get(place[1]) if directory is not None else None
+            if directory is not None and register is not None:
                 row = _file(register.value)
-                there = row is not None and row.ino == ino
-                looks.append(Look(place, register.value if there else None, register.seen))
+                value = register.value if row is not None and row.ino == ino else None
+                shown = self._tree.visible(directory)
+                looks.append(Look(place, value, register.seen, shown))
         return looks
 
     def _owe(self, look: Look, seen: Seen) -> None:
         """Its directory is listed again, later than that, where it shows the inode at all."""
-        directory = self._tree.dirs.get(look.place[0])
-        if directory is not None and look.row is not None:
-            self._tree.owe(directory, seen, deep=False, reason="not_yet")
+        if look.shown and look.row is not None:
+            self._tree.owe(self._tree.dirs[look.place[0]], seen, deep=False, reason="not_yet")
 
     def _search(self) -> None:
         """Find the names of the wanted inodes whose rows are from before they had several links."""

@@ -34,6 +34,7 @@ class Tree:
         asked: directories that the session should list soon: key → deep.
         weighed: how many entries there were when their memory was last estimated, and the bytes
         reseated: told of each directory whose seat changed: (directory, path before or None).
+        seating: seats change just now. mend: called when they do no more.
     """
 
     def __init__(self, reseated: Callable[[Directory, bytes | None], None], budget: Budget) -> None:
@@ -51,6 +52,8 @@ class Tree:
         self._contested: dict[Key, set[Place]] = {}
         self._hidden: dict[Key, set[Place]] = {}
         self._reseated = reseated
+        self.seating = False
+        self.mend: Callable[[], None] = lambda: None
 
     # ---- directories
 
@@ -68,6 +71,9 @@ class Tree:
         """Make this directory the root."""
         root = self.node(key)
         self.gone.pop(key, None)
+        if root.parent is not None:  # something named it before it was known to be the root
+            self._contested[key] = self.claimants(key)
+            self._move(root, None)
         self.root = root
         return root
 
@@ -182,9 +188,14 @@ class Tree:
         self.seat(child, None, moved=False)
 
     def seat(self, directory: Directory, seen: Seen | None, *, moved: bool) -> None:
-        """Seat a directory where the newest register that names it says."""
+        """Seat a directory where the newest register that names it says.
+
+        What follows ends: a seat that holds goes on holding while others move, so each further move
+        brings a directory to a newer register, of which there are only so many.
+        """
         if directory is self.root:
             return
+        self.seating = True
         todo: list[tuple[Directory, Seen | None, bool]] = [(directory, seen, moved)]
         tried = 0
         while todo:
@@ -196,8 +207,10 @@ class Tree:
                     for key in sorted(self.waiting)
                     if key in self.dirs and self.dirs[key] is not at
                 )
-                if tried > 10_000:
+                if tried > 10_000 + sum(map(len, self._contested.values())):
                     raise RuntimeError(f"seats do not settle around {at!r}")
+        self.seating = False
+        self.mend()
 
     def _seat_one(self, directory: Directory, seen: Seen | None, *, moved: bool) -> bool:
         key = directory.key

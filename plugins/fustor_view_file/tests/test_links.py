@@ -95,6 +95,13 @@ def test_who_was_looked_at_before_is_the_one_that_is_stale() -> None:
     assert set(owed(world.view)) == {TOP}
 
 
+def test_a_name_that_goes_with_its_directory_goes_for_the_others_too() -> None:
+    """World 3071: an `rm -r` whose events came in one batch."""
+    world = twins()
+    world.tell(cell(2, b"b", None), cell(1, b"d", None))
+    assert set(owed(world.view)) >= {TOP}
+
+
 def test_what_a_forgotten_directory_held_is_no_name() -> None:
     world = twins()
     world.tell(cell(1, b"d", None))

@@ -237,3 +237,15 @@ def test_changes_are_told_once_a_scan_was_whole_though_a_directory_cannot_be_rea
         ("resync", b"/", None), ("deleted", b"/a", None), ("created", b"/late", None),
     ]  # fmt: skip
     assert not world.root.listed or world.root.count[tally.GAPS], "it is a gap all the same"
+
+
+def test_a_root_that_was_heard_of_as_a_child_is_nobodys_child() -> None:
+    """Claims may come before it is known which directory the root is."""
+    world = World()
+    world.tell(listing(1, {b"d": edge(2)}), cell(7, b"x", edge(8)), cell(8, b"y", edge(9)))
+    world.view.registers.set_root(Key(0, 8, 0))
+    tree = world.view.registers.tree
+    assert tree.root is tree.dirs[Key(0, 8, 0)]
+    assert tree.visible(tree.root)
+    assert tree.directory_at(b"/y") is tree.dirs[Key(0, 9, 0)]
+    check(world.view)

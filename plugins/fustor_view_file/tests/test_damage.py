@@ -1,0 +1,76 @@
+"""A cold store whose entries are damaged, all of them: nothing fails, nothing is made up."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from fustor_view_file import FileView
+
+from fustor_core.claims import Claim, Key
+from fustor_core.contracts import Query
+
+from .world import World, cell, check, edge, file, listing
+
+MANY = 400
+CHAIN = [listing(i, {b"d": edge(i + 1), b"f": file(9000 + i)}) for i in range(1, MANY)]
+"""Each below the one before."""
+RING = [
+    listing(1, {b"d%d" % i: edge(i) for i in range(2, MANY)}),
+    *(listing(i, {b"x": edge(i + 1 if i + 1 < MANY else 2)}) for i in range(2, MANY)),
+]
+"""All in one directory, and each in the one before: most of them sit elsewhere than they should."""
+
+
+def damaged(folder: Path, *claims: Claim) -> World:
+    """A world that was told this, restarted with all its packs damaged."""
+    world = World()
+    world.tell(*claims)
+    world.end_scan()
+    world.view.open(folder, "v")
+    list(world.view.checkpoint(1, b""))[-1]()
+    world.view.close()
+    with sqlite3.connect(folder / "packs.sqlite") as db:
+        db.execute("UPDATE pack SET record=?", (b"nonsense",))
+    db.close()
+    again = World()
+    again.view = FileView(world.view.config)
+    again.view.open(folder, "v")
+    again.now_us, again._ordinal = world.now_us, world._ordinal
+    return again
+
+
+@pytest.mark.parametrize("claims", [CHAIN, RING], ids=["chain", "ring"])
+def test_one_damage_that_shows_the_next_is_no_recursion(
+    claims: list[Claim], tmp_path: Path
+) -> None:
+    """What a simulated world of renames once met when it read a state whose files were closed."""
+    world = damaged(tmp_path, *claims)
+    for directory in list(world.view.registers.tree.dirs.values()):
+        assert len(directory.pack) == 0
+    assert len(world.view.damage()) == MANY - 1
+    check(world.view)
+
+
+def test_an_event_in_a_damaged_directory_is_taken(tmp_path: Path) -> None:
+    world = damaged(
+        tmp_path, listing(1, {b"a": file(11), b"d": edge(2)}), listing(2, {b"b": file(12)})
+    )
+    world.tell(cell(2, b"b", file(12, 99)))
+    world.tell(cell(1, b"d", edge(2)))
+    tree = world.view.registers.tree
+    assert tree.dirs[Key(0, 2, 0)].pack.get(b"b") == file(12, 99)
+    assert tree.directory_at(b"/d") is tree.dirs[Key(0, 2, 0)]
+    assert not world.root.listed
+
+
+@pytest.mark.parametrize("path", [b"/a", b"/d/b", b"/gone"])
+def test_what_was_damaged_is_unknown_and_not_absent(path: bytes, tmp_path: Path) -> None:
+    world = damaged(
+        tmp_path, listing(1, {b"a": file(11), b"d": edge(2)}), listing(2, {b"b": file(12)})
+    )
+    (page,) = world.view.read(Query("stat", path), world.moment())
+    assert page.document is not None
+    assert page.document["existence"] == "unknown"
+    assert page.document["quality"]["complete"] is False
