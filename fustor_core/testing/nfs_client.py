@@ -33,7 +33,7 @@ from fustor_core.testing.fuse import (
     forgets,
     unmount,
 )
-from fustor_core.testing.nfs_memory import Memory, Node, below
+from fustor_core.testing.nfs_memory import Memory, Node, below, proc
 
 _DIRECT_IO = 1
 _OPEN = struct.Struct("<QIi")
@@ -54,6 +54,7 @@ class Client:
     def __init__(self, tree: Path, mount: Mount, cache_s: float) -> None:
         self.mount = mount
         self.fails: list[bytes] = []
+        self.error = errno.EIO
         self.breaks: list[bytes] = []
         self.ahead_ns = 0
         self.hangs: list[bytes] = []
@@ -114,7 +115,7 @@ class Client:
             if act is None:
                 raise OSError(errno.ENOSYS, "not here")
             if request.op not in _EXEMPT and self._matches(request, self.fails):
-                raise OSError(errno.EIO, "as told")
+                raise OSError(self.error, "as told")
             body = act(request)
         except OSError as err:
             self.mount.reply(request.unique, code=err.errno or errno.EIO)
@@ -171,7 +172,7 @@ class Client:
         self.memory.attr(node, fresh=True)
         (flags,) = struct.unpack_from("<I", request.body)
         flags &= ~(os.O_NOFOLLOW | os.O_CREAT | os.O_EXCL | os.O_DIRECT | os.O_APPEND)
-        return self._opened(node, os.open(_proc(node.fd), flags | os.O_CLOEXEC))
+        return self._opened(node, os.open(proc(node.fd), flags | os.O_CLOEXEC))
 
     def _opened(self, node: Node, fd: int) -> bytes:
         self._count += 1
@@ -214,7 +215,7 @@ class Client:
         return b""
 
     def _setattr(self, request: Request) -> bytes:
-        node, path = self._node(request), _proc(self._node(request).fd)
+        node, path = self._node(request), proc(self._node(request).fd)
         said = _SETATTR.unpack_from(request.body)
         valid, size, mode, uid, gid = said[0], said[3], said[11], said[13], said[14]
         if valid & _MODE:
@@ -235,7 +236,7 @@ class Client:
         return attr_reply(self.memory.attr(node, fresh=True), self.ahead_ns)
 
     def _statfs(self, request: Request) -> bytes:
-        said = os.statvfs(_proc(self._node(request).fd))
+        said = os.statvfs(proc(self._node(request).fd))
         return struct.pack(
             "<QQQQQIII28x", said.f_blocks, said.f_bfree, said.f_bavail, said.f_files, said.f_ffree,
             said.f_bsize, said.f_namemax, said.f_frsize,
@@ -307,7 +308,7 @@ class Client:
         (node_id,) = struct.unpack_from("<Q", request.body)
         folder, name = self._node(request), request.body[8:-1]
         with self.memory.writing(folder):
-            source = _proc(self.memory.nodes[node_id].fd)
+            source = proc(self.memory.nodes[node_id].fd)
             os.link(source, name, dst_dir_fd=folder.fd, follow_symlinks=True)
         return self._entry(self.memory.seat(folder, name))
 
@@ -317,7 +318,7 @@ class Client:
         folder = self._node(request)
         self.memory.names(folder, fresh=True)
         if folder.listing is None:
-            with os.scandir(_proc(folder.fd)) as entries:
+            with os.scandir(proc(folder.fd)) as entries:
                 found = [(os.fsencode(e.name), e.inode(), _kind(e)) for e in entries]
             self.memory.names(folder, fresh=True)
             folder.listing = [(b".", folder.id, 4), (b"..", folder.id, 4), *found]
@@ -340,10 +341,6 @@ class Client:
         return b""
 
 
-def _proc(fd: int) -> str:
-    return f"/proc/self/fd/{fd}"
-
-
 def _kind(entry: os.DirEntry[str]) -> int:
     if entry.is_symlink():
         return stat.S_IFLNK >> 12
@@ -353,6 +350,7 @@ def _kind(entry: os.DirEntry[str]) -> int:
 def obey(client: Client, order: dict[str, Any]) -> None:
     """What the test wants."""
     client.fails = [os.fsencode(path) for path in order.get("fails", ())]
+    client.error = order.get("error", errno.EIO)
     client.breaks = [os.fsencode(path) for path in order.get("breaks", ())]
     client.memory.cache_s = order.get("cache_s", client.memory.cache_s)
     client.ahead_ns = round(order.get("ahead_s", client.ahead_ns / 1e9) * 1e9)

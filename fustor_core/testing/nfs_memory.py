@@ -129,6 +129,11 @@ class Memory:
             os.close(self.nodes.pop(node_id).fd)
 
 
+def proc(fd: int) -> str:
+    """What a descriptor stands for, as a path."""
+    return f"/proc/self/fd/{fd}"
+
+
 def below(path: bytes, name: bytes) -> bytes:
     """The path of a name in a directory."""
     return path.rstrip(b"/") + b"/" + name

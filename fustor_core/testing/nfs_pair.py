@@ -12,6 +12,7 @@ removed from elsewhere are stale.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -87,9 +88,9 @@ class NfsClient:
             start_new_session=True,  # who interrupts the tests leaves it to unmount
         )
 
-    def fails(self, *paths: str) -> None:
-        """EIO for these view paths and all below, until something else is said."""
-        self._say(fails=paths)
+    def fails(self, *paths: str, error: int = errno.EIO) -> None:
+        """An errno for these view paths and all below, until something else is said."""
+        self._say(fails=paths, error=error)
 
     def breaks(self, *paths: str) -> None:
         """EIO half way through listings of these directories, until something else is said."""

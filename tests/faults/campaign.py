@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -260,8 +260,14 @@ def _folder(path: str) -> bool:
     return "-dir" in path and path.count("/") == 1
 
 
-def boundaries(campaign: Campaign, wanted: int) -> Iterator[tuple[Mode, Boundary]]:
-    """So many of all that there are, spread evenly over modes, kinds and numbers."""
+def boundaries(
+    campaign: Campaign, wanted: int, done: Mapping[str, set[int]]
+) -> Iterator[tuple[Mode, Boundary]]:
+    """So many of all that there are, spread evenly over modes, kinds and numbers.
+
+    Args:
+        done: numbers by mode and system call, which are left out as long as there are others.
+    """
     for mode in MODES:
         counts = campaign.counts(mode)
         there = [
@@ -270,6 +276,8 @@ def boundaries(campaign: Campaign, wanted: int) -> Iterator[tuple[Mode, Boundary
             for kind in KINDS
             if nth <= counts[kind] * REACHED
         ]
+        fresh = [one for one in there if one.nth not in done.get(f"{mode.name} {one.kind}", ())]
+        there = fresh if len(fresh) >= wanted * mode.share else there
         share = min(len(there), max(1, round(wanted * mode.share)))
         for number in range(share):
             yield mode, there[number * len(there) // share]

@@ -19,11 +19,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--trials", type=int, default=100, help="vanished mounts and wrong disks")
     parser.addoption("--crowd", type=int, default=10_000, help="sessions at the same time")
     parser.addoption("--flips", type=int, default=40, help="bits flipped in each state file")
+    parser.addoption("--worlds", type=int, default=20, help="seeds of faulty network mounts")
+    parser.addoption("--world", type=int, default=1, help="the first of those seeds")
     parser.addoption("--minutes", type=int, default=20, help="how long the soak test lasts")
     parser.addoption("--ledger", type=Path, help="a file to which campaigns add what they made")
     parser.addoption(
         "--nightly", action="store_true", help="a fault that the machine cannot make is a failure"
     )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for a seed runs once for each."""
+    if "seed" in metafunc.fixturenames:
+        first, count = (metafunc.config.getoption(name) for name in ("--world", "--worlds"))
+        metafunc.parametrize("seed", range(first, first + count))
 
 
 @pytest.fixture

@@ -57,6 +57,13 @@ class Ledger:
             if self.path is not None:
                 self._add(self.path, campaign, told, why)
 
+    def spots(self, campaign: str) -> dict[str, set[int]]:
+        """Where it was done already, so that a run can do it elsewhere."""
+        if self.path is None or not self.path.exists():
+            return {}
+        kept = json.loads(self.path.read_text()).get(campaign)
+        return spots(kept) if kept else {}
+
     def _add(self, path: Path, campaign: str, told: Told, why: str) -> None:
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -22,7 +22,7 @@ def test_no_acknowledged_batch_is_lost(
 ) -> None:
     machine.traces(tmp_path)
     with Campaign(tmp_path / "counts") as campaign:
-        plan = list(boundaries(campaign, round(amount * 1.05) + 1))
+        plan = list(boundaries(campaign, round(amount * 1.05) + 1, ledger.spots("kills")))
     assert len(set(plan)) == len(plan) >= amount, f"only {len(plan)} boundaries"
     total = Told()
     for begun in range(0, len(plan), EACH):

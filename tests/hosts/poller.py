@@ -1,4 +1,4 @@
-"""Questions at 10 Hz through a whole journey: each is answered, never empty, and says how good.
+"""Questions through a whole journey: each is answered, never empty, and says how good.
 
 The tree holds files that nobody touches; an answer that lacks one of them is a fault.
 """
@@ -44,12 +44,18 @@ class Poller:
 
     Args:
         anchors: view paths that are there, whatever happens.
-        tails: what is told of all processes beside a fault.
+        tails: what is told of all processes beside a fault. hz: rounds in a second.
     """
 
     def __init__(
-        self, fusion: Program, view: str, anchors: list[str], tails: Callable[[], str]
+        self,
+        fusion: Program,
+        view: str,
+        anchors: list[str],
+        tails: Callable[[], str],
+        hz: float = HZ,
     ) -> None:
+        self._pause_s = 1 / hz
         self.fusion = fusion
         self.view = view
         self.anchors = anchors
@@ -119,7 +125,7 @@ class Poller:
         while not self._over.is_set():
             if self._away.is_set():
                 self._still.set()
-                self._over.wait(1 / HZ)
+                self._over.wait(self._pause_s)
                 continue
             self._ask_until_away()
 
@@ -134,7 +140,7 @@ class Poller:
                     except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
                         self._wrong(f"{type(error).__name__}: {error}")
                     self._first.set()
-                    due = max(due + 1 / HZ, time.monotonic())
+                    due = max(due + self._pause_s, time.monotonic())
                     self._over.wait(due - time.monotonic())
 
     def _round(self, client: httpx.Client) -> None:

@@ -22,7 +22,7 @@ import httpx
 from tests.storms.live import Program
 
 from .mounts import Mounts
-from .poller import Poller
+from .poller import HZ, Poller
 from .proxy import Proxy
 
 VIEW = "shared"
@@ -257,9 +257,9 @@ class Site:
 
     # ---- what is true
 
-    def polled(self) -> Poller:
-        """Questions at 10 Hz, for a `with` block."""
-        return Poller(self.fusion, VIEW, self.anchors, self.tails)
+    def polled(self, hz: float = HZ) -> Poller:
+        """Questions all the time, for a `with` block."""
+        return Poller(self.fusion, VIEW, self.anchors, self.tails, hz)
 
     def leader(self) -> AgentHost | None:
         """The agent whose pipe leads the view as the server tells it."""

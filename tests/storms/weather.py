@@ -95,7 +95,8 @@ class Storm:
     def calm(self) -> None:
         """Close what is still open for writing: the storm is over."""
         for handle in self._handles:
-            os.close(handle)
+            with contextlib.suppress(OSError):  # of a mount that is gone
+                os.close(handle)
         self._handles.clear()
 
     def seen(self) -> None:
