@@ -16,7 +16,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
-from fustor_core import logs
+from fustor_core import logs, tracing
 from fustor_core.building import Builder
 from fustor_core.config import AGENT, FUSION, ROLES, Loaded
 from fustor_core.contracts import ASKER, Access, Asker, Asset
@@ -63,6 +63,9 @@ async def run(
     with ExitStack() as held:
         house = House(loaded, home, on_event, debug=debug)
         house.open(held)
+        held.callback(tracing.end)
+        if lack := tracing.begin(loaded.roles):
+            on_event(event("warning", message=lack))
         async with anyio.create_task_group() as signals:
             signals.start_soon(_hear_hangups, house)
             await house.live(stop)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import anyio
 
+from fustor_core import tracing
 from fustor_core.claims import LEADER_ONLY, Ack, Batch, Owe
 from fustor_core.documents import stamp_text
 from fustor_core.errors import FustorError, SlowDown, StaleEpochError, TooLarge
@@ -47,7 +48,8 @@ class Courier:
         if not may_send():
             return
         try:
-            ack = await self._link.push(batch, outbox.sent_bytes)
+            with tracing.span("fustor.batch", seq=batch.seq, claims=len(batch.claims)):
+                ack = await self._link.push(batch, outbox.sent_bytes)
         except TooLarge:
             if not outbox.split():
                 raise

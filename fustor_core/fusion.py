@@ -12,7 +12,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from fustor_core import sights
+from fustor_core import sights, tracing
 from fustor_core.acts import Act, Clerk
 from fustor_core.claims import Ack, Batch
 from fustor_core.config import State
@@ -127,7 +127,9 @@ class Fusion:
 
     async def push(self, session_id: str, batch: Batch, body: bytes, caller: Caller = HERE) -> Ack:
         """A batch; durable and applied when this returns."""
-        ack = await self._session(session_id).push(session_id, batch, body, caller)
+        pipeline = self._session(session_id)
+        with tracing.span("fustor.take", view=pipeline.options.view, seq=batch.seq):
+            ack = await pipeline.push(session_id, batch, body, caller)
         self.stir()
         return ack
 

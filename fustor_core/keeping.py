@@ -17,7 +17,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from fustor_core import frames
+from fustor_core import frames, tracing
 from fustor_core.admission import without_skipped
 from fustor_core.claims import Ack, Batch, Key, Root
 from fustor_core.clock import FusionClock, SavedClock
@@ -277,11 +277,13 @@ class Keeping:
             StateError: it was set aside, and nothing is to be said of it.
         """
         async with self.in_turn() as turn:
-            lsn = await self.commit(kind, payload)
+            with tracing.span("fustor.journal", bytes=len(payload)):
+                lsn = await self.commit(kind, payload)
             with anyio.CancelScope(shield=True):  # durable: it must be applied, whoever waits
                 await turn.wait()
                 self.fold.mark()
-                done = await attempt(apply)
+                with tracing.span("fustor.apply"):
+                    done = await attempt(apply)
                 taken: Taken | None = None
                 if isinstance(done, Exception):
                     async with self._writing:

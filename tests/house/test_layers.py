@@ -36,7 +36,7 @@ LAYERS = {
         state_runs.projection state_runs.chronicle state_runs.replaying
     """,
     "L3 doings": """
-        engine apart problems
+        engine apart problems tracing
         files.exclusion files.options files.inotify files.identity files.mounting files.rooted
         files.stats files.listing files.looking files.members files.marks files
         state.files state.mounts state.locks state.sockets state.home state.archive state
@@ -80,7 +80,7 @@ THIRD_PARTY = {
     "L1 promises": {"pluggy", "pydantic", "pydantic_core", "ruamel"},
     "L2 decisions": set(),
     "L3 doings": {"anyio", "httpx", "sniffio", "stevedore", "structlog", "zstandard"}
-    | {"cryptography"},
+    | {"cryptography", "opentelemetry"},
     "L4 wiring": set(),
     "L5 door": {"click", "rich", "textual", "typer"},
 }
@@ -88,6 +88,7 @@ THIRD_PARTY = {
 ONLY_IN = {
     "stevedore": {"registry"},
     "cryptography": {"state_runs.sealing"},
+    "opentelemetry": {"tracing"},
     "pluggy": {"registry", "hookspecs"},
     "httpx": None,
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from fustor_core import wire
+from fustor_core import tracing, wire
 from fustor_core.admission import NAMED_MOST
 from fustor_core.claims import MEDIA_TYPE
 from fustor_core.client import BASE
@@ -150,7 +150,8 @@ class Ingest:
         with self.room.share() as share:
             body = await read_batch(incoming, self.limits, share, packed=packed)
             batch, body, refused = readable(body, caller.sent_us)
-            ack = await self._accept.push(session_id, batch, body, caller)
+            with tracing.continued(_header(scope, tracing.HEADER)):
+                ack = await self._accept.push(session_id, batch, body, caller)
         if refused:
             named = (*refused, *ack.quarantined)[:NAMED_MOST]
             ack = msgspec.structs.replace(ack, quarantined=named)

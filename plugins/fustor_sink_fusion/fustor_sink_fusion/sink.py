@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 import zstandard
 
-from fustor_core import wire
+from fustor_core import tracing, wire
 from fustor_core.claims import MEDIA_TYPE, Ack, Batch, encode_batch
 from fustor_core.client import BASE
 from fustor_core.contracts import Answer, Grant, Hello, Pulse, boottime_us
@@ -72,7 +72,10 @@ class FusionSink:
         body, packed = encode_batch(batch), False
         if self.config.packs:
             body, packed = await _smaller(body)
-        ack = await self._ask("data", "POST", path, body, MEDIA_TYPE, wire.read_ack, packed=packed)
+        with tracing.span("fustor.push", view=self.config.view, bytes=len(body)):
+            ack = await self._ask(
+                "data", "POST", path, body, MEDIA_TYPE, wire.read_ack, packed=packed
+            )
         self._echoed(ack.server_time)
         return ack
 
@@ -123,7 +126,7 @@ class FusionSink:
         headers = {"Content-Type": kind} if body else {}
         if packed:
             headers["Content-Encoding"] = wire.ENCODING
-        headers |= wire.clock_headers(boottime_us(), self._echo)
+        headers |= wire.clock_headers(boottime_us(), self._echo) | tracing.carried()
         reply = await self._lane(name).ask(method, SESSIONS + path, body, headers)
         if not 200 <= reply.status < 300:
             raise error_for(url, reply.status, reply.body, reply.headers)
