@@ -7,6 +7,8 @@ limit; where nothing answers there are none, and no error.
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -23,6 +25,8 @@ from fustor_core.client import path_params
 from fustor_core.errors import FustorError
 
 ASK_S = 1.0
+HISTORY = "--state-history"
+NODE_FILE = re.compile(r"state_node_(.+)_[0-9A-Z]{8}_(?:attempt[0-9]+|final)\.json\Z")
 PAGE = 1000
 FILES, FOLDERS, OPEN = ":files", ":folders", ":open"  # for the script; no word begins so
 OF_HOST = {"DIR": FOLDERS, "F": FILES, "FILE": FILES, "HOME": FOLDERS}
@@ -85,8 +89,11 @@ def candidates(root: Any, typed: Sequence[str], call: Call) -> Found:
         call: asks the server.
     """
     *before, last = typed
-    command, arguments, pending, only_arguments = _walked(root, before, call)
-    if pending is not None:
+    given: dict[str, str] = {}
+    command, arguments, pending, only_arguments = _walked(root, before, call, given)
+    if pending is not None and pending.metavar == "NAME" and "--node" in pending.opts:
+        yield from _begins(last, _nodes(call, arguments, given.get(HISTORY)))
+    elif pending is not None:
         yield from _begins(last, _values(pending.metavar or "", "", last, call))
     elif last.startswith("-") and not only_arguments:
         yield from _begins(last, _options(root, command))
@@ -95,14 +102,23 @@ def candidates(root: Any, typed: Sequence[str], call: Call) -> Found:
     else:
         kinds = [p for p in command.params if p.param_type_name == "argument"]
         at = min(len(arguments), len(kinds) - 1)
-        if kinds and (len(arguments) < len(kinds) or kinds[-1].nargs < 0):
+        if not kinds or (len(arguments) >= len(kinds) and kinds[-1].nargs >= 0):
+            return
+        if kinds[at].metavar == "RUN":
+            yield from _begins(last, _runs(call, given.get(HISTORY)))
+        else:
             yield from _begins(last, _values(kinds[at].metavar or "", command.name, last, call))
 
 
-def _walked(root: Any, before: Sequence[str], call: Call) -> tuple[Any, list[str], Any, bool]:
+def _walked(
+    root: Any, before: Sequence[str], call: Call, given: dict[str, str]
+) -> tuple[Any, list[str], Any, bool]:
     """The command that was typed, its arguments, the option whose value comes, ``--`` seen.
 
     The values of those options that decide which server answers are taken over.
+
+    Args:
+        given: takes the values of all options.
     """
     command, waiting = root, list(before)
     arguments: list[str] = []
@@ -119,6 +135,7 @@ def _walked(root: Any, before: Sequence[str], call: Call) -> tuple[Any, list[str
                 if not waiting:
                     return command, arguments, option, False
                 value = waiting.pop(0)
+            given[name] = value
             if name in TAKEN:
                 call.settings = TAKEN[name](call.settings, value)
         elif hasattr(command, "commands"):
@@ -208,6 +225,34 @@ def _machines(_call: Call, _last: str) -> Found:
 
     for name in ALL:
         yield name, ""
+
+
+def _runs(call: Call, folder: str | None) -> Found:
+    """Recorded runs, the newest first; they are files of this host."""
+    from fustor_core.cli.runs import runs_in
+
+    yield FOLDERS, ""
+    for run in reversed(runs_in(call, folder)):
+        yield run.id, run.path.name[: len("2026-01-01_000000")].replace("_", " ")
+
+
+def _nodes(call: Call, arguments: Sequence[str], folder: str | None) -> Found:
+    """Nodes of the run that was typed, else of the newest."""
+    from fustor_core.cli.runs import find
+
+    try:
+        run, _ = find(call, arguments[0] if arguments else None, folder)
+    except FustorError:
+        return
+    for name in sorted({found[1] for found in map(NODE_FILE.match, _names_in(run.path)) if found}):
+        yield name, ""
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _paths(call: Call, last: str) -> Found:

@@ -136,3 +136,22 @@ def test_scripts_are_printed(fustor: Fustor) -> None:
 )
 def test_words_as_the_shell_will_see_them(typed: str, meant: str) -> None:
     assert unquoted(typed) == meant
+
+
+def test_recorded_runs_and_their_nodes(offered: Callable[..., list[str]], tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    first, second = (f"pipeline_01M800D0FEB80J3F7M9K3NB2P{n}" for n in (3, 4))
+    for hour, run in ((10, first), (11, second)):
+        place = folder / f"2026-11-21_{hour}3236_{run}"
+        place.mkdir(parents=True)
+        (place / "state_init.json").write_text("{}")
+    node = "state_node_snapshot_data_9K3NB2P4_attempt1.json"
+    (folder / f"2026-11-21_113236_{second}" / node).write_text("{}")
+    there = ("--state-history", str(folder))
+    assert offered("history", "show", *there, "")[1:] == [second, first], "the newest first"
+    assert second in offered("history", "diff", *there, first, "pipe")
+    assert offered("history", "replay", *there, "--node", "") == ["snapshot_data"]
+    assert offered("history", "replay", *there, first, "--node", "") == []
+    assert offered("history", "show", "--state-history", str(tmp_path / "none"), "p") == [
+        ":folders"
+    ]
