@@ -96,7 +96,7 @@ class Earlier:
         with (home / "log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [self._commands / f"fustor-{name}", "start"],
-                env={**os.environ, "FUSTOR_HOME": str(home)},
+                env={**_clean(), "FUSTOR_HOME": str(home)},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -197,10 +197,9 @@ def _tell_answers(report: Report, section: str, corpus: Corpus, peer: Earlier) -
     full = [folder for folder in corpus.plan.folders if folder.names]
     around = sorted(full, key=lambda folder: abs(len(folder.names) - 100))[:20]
     files = [folder.below(dice.choice(folder.names)) for folder in dice.choices(full, k=ASKED)]
-    root = str(corpus.root)
 
     def of(path: bytes, depth: int) -> str:
-        place = quote(root + path.decode())
+        place = quote(path.decode())
         return f"tree?path={place}&recursive={'true' if depth else 'false'}&max_depth={depth}"
 
     kinds = {
@@ -231,6 +230,11 @@ def _until(holds: Any, within_s: float) -> bool:
             return False
         time.sleep(LOOK_S)
     return True
+
+
+def _clean() -> dict[str, str]:
+    """This environment without what would lead its Python to our packages."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 def _free_port() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 
 from fustor_core.claims import (
@@ -24,7 +23,7 @@ BATCH_ROWS = 10_000
 GROUP = 1000  # directories in a directory
 IDENTITY = "bench"
 VERSIONS = 2
-AGE_NS = 3600 * 10**9
+NEWEST_NS = 1_717_200_000 * 10**9  # 2024-06-01: the same for all processes
 
 
 class Tree:
@@ -42,7 +41,6 @@ class Tree:
         self.folders = -(-files // per_folder)
         self.groups = -(-self.folders // GROUP)
         self.root = Key(1, 1, 1)
-        self._now_ns = time.time_ns() - AGE_NS
         self._blobs: dict[tuple[int, int], tuple[bytes, bytes]] = {}
 
     def __repr__(self) -> str:
@@ -100,7 +98,7 @@ class Tree:
         return held
 
     def _row(self, at: int, number: int) -> Row:
-        stamp_ns = self._now_ns + number * 10**9
+        stamp_ns = NEWEST_NS + number * 10**9
         return Row(1000 + at, stamp_ns, stamp_ns, 10**6 + at)
 
     def _group(self, number: int) -> Key:

@@ -22,13 +22,13 @@ BIRTHS = ("btime", "handle")  # beside "none"; the first one that a root has is 
 _AT_EMPTY_PATH = 0x1000
 _LOOK_FLAGS = 0x100 | 0x800 | _AT_EMPTY_PATH  # no symlink followed, no automount triggered
 _WANTED = 0x1 | 0x2 | 0x80 | 0x100 | 0x800  # type, mode, ctime, inode, birth
-_GOT_BTIME = 0x800
-_MOUNT_ROOT = 0x2000
+STATX_GOT_BTIME = 0x800
+STATX_MOUNT_ROOT = 0x2000
 _U63 = (1 << 63) - 1
 _HANDLE_BYTES = 128
 
 # mask, attributes; mode, inode; birth; ctime; device (seconds and nanoseconds, major and minor)
-_STATX = struct.Struct("=I4xQ12xH2xQ40xqI4xqI28xII")
+STATX = struct.Struct("=I4xQ12xH2xQ40xqI4xqI28xII")
 _STATX_BYTES = 256
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -100,15 +100,15 @@ class Prober:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), name)
         mask, attributes, mode, ino, birth, birth_ns, ctime, ctime_ns, major, minor = (
-            _STATX.unpack_from(self._buffer)
+            STATX.unpack_from(self._buffer)
         )
         return Sight(
             mode,
             ino,
-            birth * 1_000_000_000 + birth_ns if mask & _GOT_BTIME else None,
+            birth * 1_000_000_000 + birth_ns if mask & STATX_GOT_BTIME else None,
             ctime * 1_000_000_000 + ctime_ns,
             os.makedev(major, minor),
-            bool(attributes & _MOUNT_ROOT),
+            bool(attributes & STATX_MOUNT_ROOT),
         )
 
     def birth_of(self, sight: Sight, fd: int, name: bytes = b"") -> int:

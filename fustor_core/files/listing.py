@@ -10,7 +10,6 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from itertools import starmap
 from typing import NamedTuple, Protocol
 
 from fustor_core.claims import (
@@ -24,14 +23,15 @@ from fustor_core.claims import (
     edge_row,
 )
 from fustor_core.files.exclusion import Exclusion, NameTest
-from fustor_core.files.identity import Prober, Spot
+from fustor_core.files.identity import Prober, Sight, Spot
 from fustor_core.files.mounting import Caching
 from fustor_core.files.rooted import RootProof
+from fustor_core.files.stats import MOST, Stats
 
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})  # not a directory of that name now
 ATTEMPTS = 4
-SLICE = 1024  # names read between two looks at the stop sign
+SLICE = MOST  # names looked at between two looks at the stop sign
 _SLOW_US = 200_000  # a directory that takes longer is not read again for the sake of one change
 _I64 = (1 << 63) - 1
 _U32 = (1 << 32) - 1
@@ -117,6 +117,7 @@ class Lister:
         self.now_us = now_us
         self.stopped = stopped
         self._proof = proof
+        self._stats: Stats | None = None  # not for who looks at single names only
 
     @property
     def cache_bound_us(self) -> int:
@@ -194,8 +195,8 @@ class Lister:
             node.reading = set()
         wall_ns, start = time.time_ns(), self.now_us()
         try:
-            names, rows, code = self._entries(fd)
-            names, rows, kids, odd = self._edges(spot, names, rows)
+            names, rows, sights, code = self._entries(fd)
+            names, rows, kids, odd = self._edges(spot, names, rows, sights)
             code = code or odd
             after = os.fstat(fd)
         except OSError as err:
@@ -237,31 +238,36 @@ class Lister:
             return None
         return Silence(st.st_ctime_ns, st.st_mtime_ns, st.st_ino, st.st_nlink)
 
-    def _entries(self, fd: int) -> tuple[list[bytes], bytes, int]:
-        """(sorted names, their rows, errno of an entry that could not be had or 0)."""
+    def _entries(self, fd: int) -> tuple[list[bytes], bytes, dict[bytes, Sight], int]:
+        """(sorted names, their rows, what was seen of directories, errno of an entry that could
+        not be had or 0)."""
         names = entries(fd)
         names.sort()
         code = 0
         parts: list[bytes] = []
         kept: list[bytes] = []
-        lstat, columns, pack = os.lstat, _columns, _pack
+        sights: dict[bytes, Sight] = {}
+        stats = self._stats = self._stats or Stats()
         for start in range(0, len(names), SLICE):
             if self.stopped():
                 raise Stopped
             part = names if len(names) <= SLICE else names[start : start + SLICE]
-            try:
-                cells = [columns(lstat(name, dir_fd=fd)) for name in part]
-                parts.append(b"".join(starmap(pack, cells)))
-                kept += part
-            except (OSError, struct.error):
-                there, rows, odd = _one_by_one(fd, part)
-                parts.append(rows)
-                kept += there
+            rows = stats.rows(fd, part)
+            if rows is None:
+                part, rows, odd = _one_by_one(fd, part)
                 code = code or odd
-        return kept, b"".join(parts), code
+            else:
+                dirs = rows[_TYPE_AT::ROW_BYTES].translate(_IS_DIR)
+                at = dirs.find(1)
+                while at >= 0:
+                    sights[part[at]] = stats.sight(at)
+                    at = dirs.find(1, at + 1)
+            parts.append(rows)
+            kept += part
+        return kept, b"".join(parts), sights, code
 
     def _edges(
-        self, spot: Spot, names: list[bytes], rows: bytes
+        self, spot: Spot, names: list[bytes], rows: bytes, sights: dict[bytes, Sight]
     ) -> tuple[list[bytes], bytes, list[Kid], int]:
         """Rows of child directories become edges; what is left out and no directory goes."""
         test = self.exclusion.within(spot.path)
@@ -276,7 +282,7 @@ class Lister:
         while at >= 0:
             place = slice(at * ROW_BYTES, (at + 1) * ROW_BYTES)
             try:
-                cells[place], kid = self._edge(spot, names[at], test)
+                cells[place], kid = self._edge(spot, names[at], sights.get(names[at]), test)
             except OSError as err:
                 drop.append(at)
                 code = code if err.errno in GONE else err.errno or errno.EIO
@@ -292,8 +298,10 @@ class Lister:
         names = [n for i, n in enumerate(names) if i not in left] if drop else names
         return names, bytes(cells), kids, code
 
-    def _edge(self, spot: Spot, name: bytes, test: NameTest | None) -> tuple[bytes, Kid | None]:
-        sight = self.prober.sight(spot.fd, name)
+    def _edge(
+        self, spot: Spot, name: bytes, seen: Sight | None, test: NameTest | None
+    ) -> tuple[bytes, Kid | None]:
+        sight = seen or self.prober.sight(spot.fd, name)
         if not stat.S_ISDIR(sight.mode):  # it was one a moment ago
             return row_of(os.lstat(name, dir_fd=spot.fd)), None
         key, crossing = self.prober.child(spot, name, sight)

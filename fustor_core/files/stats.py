@@ -1,0 +1,103 @@
+"""The attributes of many names of one directory: a statx for each, and no object for any.
+
+What the kernel writes lands in one buffer; a column of it becomes a column of rows in one go.
+Seconds become nanoseconds for all names at once: a column of 64-bit fields is one long integer,
+whose lanes cannot overflow into each other because they were checked before.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+from collections.abc import Sequence
+from itertools import repeat
+
+from fustor_core.claims import ROW_BYTES
+from fustor_core.files.identity import STATX, STATX_GOT_BTIME, STATX_MOUNT_ROOT, Sight
+
+MOST = 1024  # names at once
+_BYTES = 256  # of a struct statx
+_FLAGS = 0x100 | 0x800  # no symlink followed, no automount triggered
+_WANTED = 0x7FF | 0x800  # the basic ones, birth
+_NS = 10**9
+# Seconds that are negative, or so many that their nanoseconds need more than 63 bits.
+_ODD = int.from_bytes(struct.pack("<Q", 0xFFFF_FFFE_0000_0000) * MOST, "little")
+_libc = ctypes.CDLL(None)  # errno is not asked for: what fails is looked at again, one by one
+_statx = getattr(_libc, "statx", None) if sys.byteorder == "little" else None
+_WORDS, _HALVES = _BYTES // 8, _BYTES // 4
+_ROW_WORDS, _ROW_HALVES = ROW_BYTES // 8, ROW_BYTES // 4
+
+
+class Stats:
+    """Looks at names. One for each thread: it owns the buffer."""
+
+    def __init__(self) -> None:
+        self._raw = bytearray(MOST * _BYTES)
+        place = ctypes.addressof((ctypes.c_char * len(self._raw)).from_buffer(self._raw))
+        self._places = [ctypes.c_void_p(place + at * _BYTES) for at in range(MOST)]
+        view = memoryview(self._raw)
+        self._words, self._halves = view.cast("Q"), view.cast("I")
+
+    def __repr__(self) -> str:
+        return f"<Stats of {MOST} at once>"
+
+    def rows(self, fd: int, names: Sequence[bytes]) -> bytes | None:
+        """The row of each name, in their order.
+
+        Args:
+            fd: of the directory. names: at most `MOST`.
+
+        Returns:
+            None when one of them could not be looked at, or does not fit a row: nothing is known.
+        """
+        if _statx is None or any(
+            map(_statx, repeat(fd), names, repeat(_FLAGS), repeat(_WANTED), self._places)
+        ):
+            return None
+        words, halves = self._words, self._halves
+        end, half = len(names) * _WORDS, len(names) * _HALVES
+        mtime, ctime = _nanoseconds(words, 14, end), _nanoseconds(words, 12, end)
+        if mtime is None or ctime is None:
+            return None
+        rows = bytearray(len(names) * ROW_BYTES)
+        view = memoryview(rows)
+        wide, narrow = view.cast("Q"), view.cast("I")
+        wide[0::_ROW_WORDS] = words[5:end:_WORDS]  # size
+        wide[1::_ROW_WORDS] = mtime
+        wide[2::_ROW_WORDS] = ctime
+        wide[3::_ROW_WORDS] = words[4:end:_WORDS]  # inode
+        narrow[8::_ROW_HALVES] = halves[7:half:_HALVES]  # mode
+        narrow[9::_ROW_HALVES] = halves[5:half:_HALVES]  # uid
+        narrow[10::_ROW_HALVES] = halves[6:half:_HALVES]  # gid
+        narrow[11::_ROW_HALVES] = halves[4:half:_HALVES]  # nlink
+        return bytes(rows)
+
+    def sight(self, at: int) -> Sight:
+        """What the last look saw of a name beside its row.
+
+        Args:
+            at: index of the name.
+        """
+        mask, attributes, mode, ino, birth, birth_ns, ctime, ctime_ns, major, minor = (
+            STATX.unpack_from(self._raw, at * _BYTES)
+        )
+        return Sight(
+            mode,
+            ino,
+            birth * _NS + birth_ns if mask & STATX_GOT_BTIME else None,
+            ctime * _NS + ctime_ns,
+            os.makedev(major, minor),
+            bool(attributes & STATX_MOUNT_ROOT),
+        )
+
+
+def _nanoseconds(words: memoryview[int], first: int, end: int) -> memoryview[int] | None:
+    """The times whose seconds stand in word `first` of each struct, their rest in the next."""
+    seconds = int.from_bytes(words[first:end:_WORDS].tobytes(), "little")
+    if seconds & _ODD:
+        return None
+    rest = int.from_bytes(words[first + 1 : end : _WORDS].tobytes(), "little")
+    count = end // _WORDS
+    return memoryview((seconds * _NS + rest).to_bytes(8 * count, "little")).cast("Q")
