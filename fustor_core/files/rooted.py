@@ -72,6 +72,7 @@ class RootProof:
         self._identity = proven.identity if proven is not None else ""
         self._marker = proven.marker if proven is not None else b""
         self._bound_us = bound_us
+        self._dev: int | None = None  # st_dev at the last full proof
 
     def open(self, prober: Prober) -> Spot:
         """An O_PATH spot of the proven root; the caller closes it.
@@ -90,8 +91,19 @@ class RootProof:
             raise
 
     def reopen(self, prober: Prober) -> Spot | None:
-        """The root by its inode and birth alone, quickly; None when it is not there."""
+        """The root again, for events and looks; None when it is not there.
+
+        Its inode, birth time and device tell it quickly. Where it has no birth time, the roots of
+        other storages have the same inode and handle, and one of them may get the device of one
+        that was unmounted: there it is proven in full each time.
+        """
         if self.key is None:
+            return None
+        return self._quickly(prober, self.key) or self._in_full(prober)
+
+    def _quickly(self, prober: Prober, key: Key) -> Spot | None:
+        """The root, where its key and device prove it."""
+        if self.birth != "btime" or not key.birth:
             return None
         prober.birth = self.birth
         try:
@@ -99,13 +111,19 @@ class RootProof:
         except OSError:
             return None
         try:
-            dev = prober.is_key(fd, self.key)
+            dev = prober.is_key(fd, key)
         except OSError:
             dev = None
-        if dev is None:
+        if dev is None or dev != self._dev:
             os.close(fd)
             return None
-        return Spot(fd, self.key, dev, b"/")
+        return Spot(fd, key, dev, b"/")
+
+    def _in_full(self, prober: Prober) -> Spot | None:
+        try:
+            return self.open(prober)
+        except RootVanished:
+            return None
 
     def claim(self, prober: Prober) -> Root:
         """The proof as a claim; what is not there is said in it, never raised."""
@@ -145,7 +163,7 @@ class RootProof:
             raise _other(self.path, f"its marker file {MARKER.decode()} is gone or another one")
         if self._bound_us is not None:
             storage = storage._replace(caching=storage.caching._replace(bound_us=self._bound_us))
-        self.storage = storage
+        self.storage, self._dev = storage, sight.dev
         return Spot(fd, key, sight.dev, b"/", sight.ctime_ns)
 
     def __repr__(self) -> str:
