@@ -27,6 +27,7 @@ from tests.sim.planted_tree import SEATS
 BUGS = (*ORDER, *SEATS, *AGENTS, *RULES)
 HERE = Path(__file__).parent
 FOUND, PAGE = HERE / "planted.json", HERE.parents[1] / "docs" / "planted-bugs.md"
+SIDE = HERE / "side_by_side.json"
 APART = 1000
 """Between two starts; so many seeds are tried from each, at most."""
 COUNTED = 20
@@ -111,8 +112,13 @@ def main(arguments: list[str] | None = None) -> int:
         }
         print(bug.row, found[bug.row], flush=True)
         FOUND.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-    PAGE.write_text(page(BUGS, found))
+    write_page(found)
     return 0 if all(any(found.get(bug.row, {}).get("seeds", ())) for bug in BUGS) else 1
+
+
+def write_page(found: dict[str, Any]) -> None:
+    """The page, with what was found and the last figures of both designs side by side."""
+    PAGE.write_text(page(BUGS, found, json.loads(SIDE.read_text()) if SIDE.exists() else {}))
 
 
 def _parser() -> argparse.ArgumentParser:

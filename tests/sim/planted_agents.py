@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fustor_core import admission, leadership, rounds
+from fustor_core import admission, clock, leadership, rounds
 from fustor_core.claims import Listing, Stamp, is_dir, unpack_row
 from fustor_core.clock import FusionClock, OffsetBounds
 from fustor_core.contracts import Scope
@@ -98,6 +98,11 @@ def _drifting(old: Any, batch: Any, bounds: Any, now_us: int, **named: Any) -> A
 SHOWN_NS = [0]
 
 
+def _no_delay(old: Any, bounds: OffsetBounds, *, sent_raw_us: int, received_us: int) -> None:
+    old(bounds, sent_raw_us=sent_raw_us, received_us=received_us)
+    bounds.lows = bounds.highs[-1:]
+
+
 def _by_heartbeat(old: Any, now: Any, session: str, scan: Any, at_us: int) -> Any:
     return old(now, session, None, at_us)
 
@@ -118,7 +123,10 @@ def _cut_off(seed: int) -> Lists:
         seed, hosts=2, length_s=12.0, features=frozenset(), bound_s=0.0, blind=0.0, scans="none"
     )
     who = seed % 2
-    operations = [Operation(4_500_000 + seed, who, "create", 0, seed)]
+    operations = [
+        Operation(4_500_000 + seed, who, "create", 0, seed),
+        Operation(11_000_000, 0, "ask", 0, 0),  # what was cut heals with the last operation
+    ]
     return options, operations, [Fault(4_000_000, "cut", who, 5_000_000, "", 2)]
 
 
@@ -156,6 +164,10 @@ AGENTS = (
     Bug("A22", "the bounds of this boot replace those of the one before",
         (wrapped(OffsetBounds, "map", _this_boot), wrapped(FusionClock, "resume", _stood_still)),
         Worlds("reboot late", CALM.replace("reboot", ""), BUSY)),
+    Bug("delay", "a message takes no time", (wrapped(OffsetBounds, "request", _no_delay),),
+        Worlds("", CALM, BUSY)),
+    Bug("drift", "two clocks go alike", (instead(clock, "_drift", lambda distance_us: 1),),
+        Worlds("", CALM, {"length_s": 30.0})),
     Bug("W5", "a directory that is as it was has the files that it had",
         (wrapped(Scope, "whole", _never_whole), wrapped(rounds, "intervals", _never_full)),
         Worlds("", CALM, {"rate": 0.5, "length_s": 30.0, "blind": 0.6, "tick_us": 1})),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from msgspec.structs import replace
@@ -12,8 +13,11 @@ from fustor_core.claims import Cell, Listing, Origin, is_dir, unpack_row
 from fustor_core.contracts import Facts, Known, Verdict
 from fustor_core.registers import NO_LINE, Register, Seen
 from fustor_core.testing.sim import watching
+from fustor_core.testing.sim.faults import Fault
+from fustor_core.testing.sim.operations import Operation
+from fustor_core.testing.sim.options import draw
 from fustor_core.testing.sim.source import SimSource
-from tests.sim.planted_bugs import Bug, Change, Worlds, crowded, instead, wrapped
+from tests.sim.planted_bugs import Bug, Change, Lists, Worlds, crowded, instead, wrapped
 
 Judged = tuple[Register, str]
 CALM = "huge again reboot restart kill full broken"
@@ -195,6 +199,22 @@ def _doubts(old: Any, source: SimSource, eyes: Any, **named: Any) -> None:
     old(source, eyes, **{**named, "doubtful": 0.4 if named["doubtful"] else 0.0})
 
 
+def _agreed(seed: int) -> Lists:
+    """Two hosts agree that a name is gone; then one of them tells late that it was made between."""
+    options = draw(
+        seed, hosts=2, length_s=8.0, features=frozenset(), bound_s=1.5, blind=0.0, scans="none"
+    )
+    rng, one = Random(f"agreed {seed}"), seed % 2
+    done = (1.0, one, "create", 0), (2.2, one, "create", 1), (2.4, one, "clear", 0)
+    done = (*done, (2.7, one, "create", 0), (2.9, 1 - one, "clear", 0))
+    done = (*done, (8.0, 0, "ask", 0))  # what was cut heals with the last operation
+    operations = [
+        Operation(int(at_s * 1e6) + rng.randrange(50_000), host, kind, 0, name)
+        for at_s, host, kind, name in done
+    ]
+    return options, operations, [Fault(2_500_000, "cut", one, 1_200_000, "", 2)]
+
+
 NO_HOLD = (instead(watching, "HOLD_US", 0), wrapped(SimSource, "__init__", _doubts))
 """Directories often cannot be proven, and who cannot be is given up at once."""
 CACHED = {**BUSY, "bound_s": 1.5, "blind": 0.6}
@@ -205,7 +225,7 @@ ORDER = (
     Bug("A2", "“later sequence replaces” for every kind of look", (_order(_sequence),),
         Worlds("doubtful late partial", CALM, {**BUSY, "hosts": 1, "blind": 0.0}), given=NO_HOLD),
     Bug("A3", "a merged cell keeps its line", (wrapped(arbitration, "merge", _keeps_line),),
-        crowded("late stop slow", hosts=3, bound_s=1.5)),
+        Worlds(lists=_agreed)),
     Bug("A4", "agreement does not raise the upper bound", (_judge(_same_keeps_hi),),
         Worlds("outside late", CALM, {**BUSY, "bound_s": 1.5, "hosts": 3})),
     Bug("A5", "a dispute keeps its lower bound", (_judge(_debt_keeps_lo),),

@@ -34,8 +34,32 @@ bug.
 """
 
 
-def page(bugs: Sequence[Bug], found: Mapping[str, Any]) -> str:
-    """The whole page."""
+SIDE = """
+## Side by side
+
+The published rules of the earlier design (realtime wins, then mtime and receipt decide, nothing is
+ever in doubt) in the same core, in the same {worlds:,} worlds, each run to its end:
+`python -m tests.sim.side_by_side`.
+
+| | earlier design | this one |
+|---|---:|---:|
+"""
+COMPARED = (
+    ("worlds whose final view was wrong", "worlds.convergence"),
+    ("worlds that showed a row as certain that was never true in its interval", "worlds.honesty"),
+    ("such rows", "broken.honesty"),
+    ("worlds that showed something certain older than before", "worlds.step_back"),
+    ("such steps back", "broken.step_back"),
+    ("rows shown as certain that were checked", "registers"),
+)
+
+
+def page(bugs: Sequence[Bug], found: Mapping[str, Any], side: Mapping[str, Any]) -> str:
+    """The whole page.
+
+    Args:
+        side: sums of the earlier design (`theirs`) and of this one (`ours`); none: not run yet.
+    """
     lines = ["| bug | what is wrong | worlds | seeds | found by |", "|---|---|---|---|---|"]
     for bug in sorted(bugs, key=_place):
         told = found.get(bug.row)
@@ -44,7 +68,13 @@ def page(bugs: Sequence[Bug], found: Mapping[str, Any]) -> str:
     done = [bug for bug in bugs if bug.row in found and any(found[bug.row]["seeds"])]
     missing = sorted({bug.row for bug in bugs} - {bug.row for bug in done})
     end = f"\n{len(done)} of {len(bugs)} were found; not found: {', '.join(missing) or 'none'}.\n"
-    return HEAD + "\n".join(lines) + "\n" + end
+    return HEAD + "\n".join(lines) + "\n" + end + (_beside(side) if side else "")
+
+
+def _beside(side: Mapping[str, Any]) -> str:
+    theirs, ours = side["theirs"], side["ours"]
+    rows = [f"| {text} | {theirs.get(n, 0):,} | {ours.get(n, 0):,} |" for text, n in COMPARED]
+    return SIDE.format(worlds=ours["worlds"]) + "\n".join(rows) + "\n"
 
 
 def _place(bug: Bug) -> tuple[str, int]:

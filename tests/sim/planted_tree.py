@@ -205,6 +205,33 @@ def _cycle(seed: int) -> Lists:
     return options, operations, [Fault(3_900_000, "late", 0, 4_000_000, "", 2)]
 
 
+def _reused(seed: int) -> Lists:
+    """/a/b is removed where nobody sees it, its inode comes back as /b; a client's cache that knows
+    the one of before is listed after the new one."""
+    rng = Random(f"reused {seed}")
+    empty = next(s for s in count(100 * seed) if not Random(f"start {s}").randrange(12))
+    options = draw(
+        empty,
+        hosts=1,
+        length_s=6.0,
+        features=frozenset({"reuse"}),
+        bound_s=1.5,
+        births=False,
+        sentinel_s=30.0,
+    )
+    at_us = [int(s * 1e6) + rng.randrange(300_000) for s in (2.5, 3.0, 3.3, 3.5, 6.0)]
+    operations = [
+        Operation(300_000, 0, "mkdir", 0, 0),
+        Operation(600_000, 0, "mkdir", 1, 1),  # with a file in it
+        Operation(at_us[0], 0, "scan", 0, 1),
+        Operation(at_us[1], -1, "rmtree", 1, 0),
+        Operation(at_us[2], 0, "mkdir", 0, 1),
+        Operation(at_us[3], 0, "scan", 0, 1),
+        Operation(at_us[4], 0, "ask", 0, 0),
+    ]
+    return options, operations, []
+
+
 def _restored(seed: int) -> Lists:
     """Files come to a directory whose mtime is set back each time."""
     options = draw(seed, length_s=13.0, features=frozenset(), scans="silent", tick_us=1)
@@ -225,7 +252,7 @@ SEATS = (
     Bug("A12", "keys that may be used again are taken for exact",
         (instead(reading, "kind_of", lambda key: "l"), _tree("add_claim", _unowed_first),
          _tree("adopt", _unowed_child)),
-        Worlds("reuse late", CALM, {**BUSY, "births": False, "bound_s": 1.5})),
+        Worlds(lists=_reused)),
     Bug("A13", "what is owed is closed by any listing", (_tree("settle", _settles_all),),
         Worlds("overflow late", CALM, BUSY)),
     Bug("A16", "hidden registers below loose directories are looked at",
