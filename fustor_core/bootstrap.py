@@ -251,6 +251,7 @@ class House:
             "ready": self.premises.scanned >= pipes.keys(),
             "urls": self.premises.urls(),
             "audit_log": self.minutes.document(),
+            "reload": self.reloading.document(),
             "pipes": [pipe.document() for pipe in pipes.values()],
         }
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from fustor_core.contracts import Moment
-from fustor_core.fold import Evidence
+from fustor_core.evidence import Evidence
 from fustor_core.jobs import Job
 from fustor_core.leadership import Leadership
 from fustor_core.peers import Peer

@@ -6,13 +6,11 @@ questions between two slices; replay runs it through.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
-
-import msgspec
 
 from fustor_core import courses
 from fustor_core.admission import usable, without_bad_rows
@@ -40,6 +38,7 @@ from fustor_core.claims import (
 )
 from fustor_core.clock import LogicalClock
 from fustor_core.contracts import Arbitrator, Facts, Moment, Seeking, Verdict, View
+from fustor_core.evidence import Evidence, verdict_of
 from fustor_core.frames import Audits, BatchHead, Confirm, Meta, OweLook, unpack_stamps
 from fustor_core.owing import places
 from fustor_core.registers import NO_LINE, Seen, seen_of
@@ -50,24 +49,7 @@ EDGE_ROWS = 4
 """What a claim costs by itself, and a directory that hangs somewhere new, in plain rows."""
 LAG_SAMPLES = 16
 EVIDENCE_KEPT = 20_000
-_TOLD = {"older": "older", "same": "same", "debt": "debt"}  # of a rule; others: accepted
 NO_STAMP = Stamp(0, 0, 0, "s")
-
-
-class Evidence(msgspec.Struct, frozen=True, gc=False):
-    """One judgement, remembered for `view explain`. `name` None: a whole listing."""
-
-    at_us: int
-    agent: str
-    session: str
-    seq: int
-    origin: str
-    key: Key
-    name: bytes | None
-    seen: Seen
-    value: bytes | None
-    verdict: str
-    rule: str
 
 
 @dataclass(slots=True)
@@ -91,7 +73,7 @@ class Fold:
 
     Attributes:
         identity: the proven root's, "" until a first proof. root: its key.
-        lag: the logical clock. evidence: the last judgements.
+        lag: the logical clock. evidence: the last judgements. judged: how many, by verdict.
         touched: the view may have changed since the present input began.
         at: index of the claim that is being applied, -1 for none.
     """
@@ -106,6 +88,7 @@ class Fold:
         self.touched, self.at = False, -1
         self._before: tuple[Any, ...] = ()
         self.evidence: deque[Evidence] = deque(maxlen=EVIDENCE_KEPT)
+        self.judged: Counter[str] = Counter()
 
     def batch(
         self, head: BatchHead, batch: Batch, moment: Moment, aside: Collection[int] = ()
@@ -317,6 +300,7 @@ class Fold:
         """
         if isinstance(claim, Root | Calm):
             return  # that all was as before: nothing is lost with it
+        self.judged["quarantined"] += 1
         key = claim.dir if usable(claim.dir) else self.root
         if key is None:
             return
@@ -329,9 +313,13 @@ class Fold:
         self._apply(self.arbitrator.judge(known, owe, Facts(seen, now, 0)))
 
     def _remember(self, claim: Claim, verdict: Verdict, head: BatchHead, seq: int) -> None:
-        if isinstance(claim, Root | Calm) or (verdict.scan and not verdict.writes):
+        if isinstance(claim, Root | Calm):
+            return
+        told = verdict_of(verdict.rule)
+        if verdict.scan and not verdict.writes:
+            self.judged["same" if told == "accepted" else told] += 1
             return  # what a scan merely confirmed shows in the register's own stamp
-        told = _TOLD.get(verdict.rule, "accepted")
+        self.judged[told] += 1
         names: list[tuple[bytes | None, bytes | None]]
         if isinstance(claim, Cell):
             names = [(claim.name, claim.value)]

@@ -293,7 +293,8 @@ class Fusion:
         document: dict[str, Any] = {}
         for page in pipeline.view.read(Query("status"), pipeline.moment()):
             document = page.document or document
-        return {**document, **pipeline.status()}
+        judged = {"judged": dict(pipeline.fold.judged)}
+        return {**document, **pipeline.status(), "tallies": judged}
 
     # ---- commands
 

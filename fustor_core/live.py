@@ -17,8 +17,8 @@ from typing import Any
 Path = tuple[str, ...]
 Document = Mapping[str, Any]
 
-CLOCKED = frozenset({"age_s", "fusion_time_us", "logical_time", "uptime_s"})
-"""Fields that change because time passes: whoever has `timestamp` needs none of them."""
+CLOCKED = frozenset({"age_s", "fusion_time_us", "logical_time", "tallies", "uptime_s"})
+"""Fields that change because time passes, or whatever happens: watchers are not told of them."""
 
 SAMPLED = frozenset(
     """acked as_of as_of_us backoff_s bytes debts dirs entries files journal_bytes last_ack_at

@@ -183,6 +183,8 @@ async def _scan(post: Post, scope: Scope) -> Key | None:
         finally:
             if isinstance(claims, AsyncGenerator):
                 await claims.aclose()
+        seconds = (post.now_us() - work.started_us) / 1e6
+        post.tallies.scanned(scope.origin.value, seconds, work.entries)
     return top
 
 
@@ -227,6 +229,7 @@ async def message(post: Post, seen: AsyncIterator[Sequence[Cell | Listing | Owe]
         for claim in claims:
             if isinstance(claim, Listing):
                 post.recall.note(claim)
+        post.tallies.told(claims)
         post.outbox.tell(claims)
 
 

@@ -132,4 +132,5 @@ def document(
         "watch_limit": told.get("watch_limit"),
         "uncovered": [path_item(path) for path in uncovered(post, told)],
         "warnings": list(told.get("warnings", ())),
+        "tallies": post.tallies.document(),
     }

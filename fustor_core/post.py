@@ -13,6 +13,7 @@ from fustor_core.contracts import Covering, Looking, Overlapping, Rooted, Source
 from fustor_core.orders import Orders
 from fustor_core.outbox import Outbox
 from fustor_core.recall import Recall
+from fustor_core.tallies import Tallies
 from fustor_core.tempo import Tempo
 from fustor_core.waiting import Sleep
 
@@ -56,6 +57,7 @@ class Post:
         rootless_us: since when looks at the root fail; None = the last one has not.
         news: set when an order has come in.
         recall: what was sent of each directory in this session and role. tempo: of audits.
+        tallies: what was counted.
         rooted, covering, looking: the source, when it can do that. overlapping: it can do two
             scans at once.
     """
@@ -73,6 +75,7 @@ class Post:
     news: anyio.Event = field(default_factory=anyio.Event)
     recall: Recall = field(default_factory=Recall)
     tempo: Tempo = field(default_factory=Tempo)
+    tallies: Tallies = field(default_factory=Tallies)
     rooted: Rooted | None = field(init=False)
     covering: Covering | None = field(init=False)
     looking: Looking | None = field(init=False)

@@ -122,6 +122,7 @@ class Premises:
         """
         view = self.builder.view(name)
         view.open()
+        view.fold.judged.clear()  # what was replayed was counted when it came
         self.views[name] = self.fusion.pipelines[name] = view
         self._view_configs[name] = self.builder.loaded.config.views[name]
 

@@ -7,6 +7,7 @@ a receiver may be the one that the request came through. Neither is waited for l
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from fustor_core import logs
 from fustor_core.config import Config, ConfigErrors, Loaded, require_roots
 from fustor_core.config.roles import SECTIONS
 from fustor_core.contracts.adjusting import Renewing
+from fustor_core.documents import stamp_text
 from fustor_core.drift import Drift
 from fustor_core.errors import ConfigError, FustorError
 from fustor_core.premises import Premises
@@ -75,12 +77,14 @@ class Reloading:
     Attributes:
         loaded: the configuration in force.
         generation: how many configurations were in force, this one included.
+        outcome: whether the last one could be followed, and when one last could, ns since 1970.
     """
 
     def __init__(
         self, loaded: Loaded, premises: Premises, registry: Registry, drift: Drift, tell: Tell
     ) -> None:
         self.loaded, self.generation = loaded, 1
+        self.outcome = (True, time.time_ns())
         self._premises, self._registry = premises, registry
         self._drift, self._tell = drift, tell
         self._turn = anyio.Lock()
@@ -88,6 +92,12 @@ class Reloading:
 
     def __repr__(self) -> str:
         return f"<Reloading generation={self.generation}>"
+
+    def document(self) -> dict[str, Any]:
+        """For `fustor status`."""
+        good, at_ns = self.outcome
+        told = {"generation": self.generation, "successful": good}
+        return {**told, "successful_at": stamp_text(at_ns)}
 
     async def live(self) -> None:
         """Do what takes longer than a request may, until cancelled."""
@@ -112,6 +122,7 @@ class Reloading:
                 plan = reconcile(self._premises.config(), fresh.config, fresh.roles)
                 require_roots(fresh, _new_roots(plan))
             except ConfigErrors as error:
+                self.outcome = (False, self.outcome[1])
                 raise refusal(error) from error
             self.loaded = self._premises.builder.loaded = fresh
             self.generation += 1
@@ -121,6 +132,8 @@ class Reloading:
             report.waiting += [f"{kind} driver {name} {told}" for (kind, name), told in upgrades]
             await self._carry_out(plan, report, restart=asked.get("restart", True) is not False)
             self._drift.read(read)
+            good = not report.errors
+            self.outcome = (good, time.time_ns() if good else self.outcome[1])
         document = report.document(self.generation)
         self._tell(event("reloaded", **document))
         return document

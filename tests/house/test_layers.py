@@ -31,7 +31,7 @@ LAYERS = {
     """,
     "L2 decisions": """
         acts.chain pacing sequence sessions leadership arbitration lines admission frames roll
-        telling owing courses fold keys queues reconcile rounds tempo live shelf
+        telling owing courses evidence fold keys queues reconcile rounds tallies tempo live shelf
         state_runs.limits state_runs.transactions state_runs.replicas state_runs.context
         state_runs.projection state_runs.chronicle state_runs.replaying
     """,

@@ -159,3 +159,33 @@ async def test_the_log_level_changes_as_it_runs_and_is_an_act(tmp_path: Path) ->
     assert [one for one in acts if one[0] == "log-level"] == [
         ("log-level", "done"), ("log-level", "failed"),
     ]  # fmt: skip
+
+
+async def test_what_happens_is_counted(tmp_path: Path) -> None:
+    async with running(tmp_path) as house, local(house) as owner:
+        with anyio.fail_after(LIMIT_S):
+            while not house.premises.scanned:
+                await anyio.lowlevel.checkpoint()
+        for number in range(3):
+            (tmp_path / "tree" / f"f{number}").write_text("x")
+        await owner.post("/views/data/scan", json={"path": "/"})
+        wanted = (
+            'fustor_source_events_total{kind="cell",pipe="here"}',
+            'fustor_arbitration_decisions_total{verdict="accepted",view="data"}',
+            'fustor_scan_duration_seconds_count{origin="snapshot",pipe="here"} 1.0',
+            'fustor_scan_duration_seconds_count{origin="on_demand",pipe="here"}',
+            'fustor_scan_entries_total{origin="on_demand",pipe="here"}',
+            "fustor_config_last_reload_successful 1.0",
+            "fustor_audit_log_lost_total 0.0",
+        )
+        page = ""
+        with anyio.move_on_after(LIMIT_S):
+            while not all(line in page for line in wanted):
+                page = (await owner.get("http://localhost/metrics")).text
+        assert not [line for line in wanted if line not in page]
+        assert str(tmp_path) not in page
+        config = tmp_path / "fustor.yaml"
+        config.write_text(config.read_text() + "nonsense: 1\n")
+        assert (await owner.post("/reload", json={})).status_code == 422
+        page = (await owner.get("http://localhost/metrics")).text
+        assert "fustor_config_last_reload_successful 0.0" in page

@@ -28,6 +28,7 @@ from prometheus_client.registry import Collector
 
 from fustor_core.contracts import Access, Ask
 from fustor_core.errors import FustorError
+from fustor_receiver_http import counters
 from fustor_receiver_http.scopes import covered_of
 from fustor_receiver_http.streams import Streams
 
@@ -255,8 +256,13 @@ class Figures(Collector):
             return  # /readyz tells why
         views = covered_of(self._access, "read", status.get("views") or ())
         pipes = covered_of(self._access, "read", status.get("pipes") or (), pipe="id")
-        yield from _families("view", {str(view["view"]): view for view in views})
-        yield from _families("pipe", {str(pipe["id"]): pipe for pipe in pipes})
+        by_view = {str(view["view"]): view for view in views}
+        by_pipe = {str(pipe["id"]): pipe for pipe in pipes}
+        yield from _families("view", by_view)
+        yield from _families("pipe", by_pipe)
+        yield from counters.of_views(by_view)
+        yield from counters.of_pipes(by_pipe)
+        yield from counters.of_process(status)
 
 
 def _families(kind: str, documents: Mapping[str, Document]) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fustor_receiver_http import counters
 from fustor_receiver_http.metrics import GAUGES, lag
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
@@ -28,7 +29,17 @@ OF_SERVER = {
     "fustor_http_open_streams",
     "fustor_build_info",
 }
-ALL = OF_SERVER.union(*PER_KIND.values())
+COUNTED = {
+    "fustor_source_events_total",
+    "fustor_scan_entries_total",
+    "fustor_scan_duration_seconds_bucket",
+    "fustor_arbitration_decisions_total",
+    "fustor_config_last_reload_successful",
+    "fustor_config_last_reload_success_timestamp_seconds",
+    "fustor_audit_log_records_total",
+    "fustor_audit_log_lost_total",
+}
+ALL = OF_SERVER.union(COUNTED, *PER_KIND.values())
 
 
 def rules() -> list[dict[str, Any]]:
@@ -98,3 +109,48 @@ async def test_labels_are_views_and_pipes_alone(served: Any) -> None:
 )
 def test_a_pipe_lags_only_while_something_waits(document: dict[str, Any], seconds: bool) -> None:
     assert (lag(document) > 0) is seconds
+
+
+STATUS = {
+    "reload": {"generation": 2, "successful": False, "successful_at": "2026-01-01T00:00:00Z"},
+    "audit_log": {"records": 7, "head": "ab", "lost": 1},
+}
+SCANS = {"snapshot": {"seconds": 12.5, "entries": 40, "within": [0, 1, 0, 1, 0, 0, 0, 1]}}
+
+
+def told(families: Iterator[Any]) -> dict[str, list[tuple[dict[str, str], float]]]:
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in families:
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def test_what_is_counted_elsewhere_is_told() -> None:
+    pipes = {"p": {"tallies": {"events": {"cell": 3, "owe": 1}, "scans": SCANS}}, "q": {}}
+    found = told(counters.of_pipes(pipes))
+    assert found["fustor_source_events_total"] == [
+        ({"pipe": "p", "kind": "cell"}, 3), ({"pipe": "p", "kind": "owe"}, 1),
+    ]  # fmt: skip
+    by = {"pipe": "p", "origin": "snapshot"}
+    assert found["fustor_scan_entries_total"] == [(by, 40)]
+    assert found["fustor_scan_duration_seconds_sum"] == [(by, 12.5)]
+    assert found["fustor_scan_duration_seconds_count"] == [(by, 3)]
+    buckets = {
+        labels["le"]: value for labels, value in found["fustor_scan_duration_seconds_bucket"]
+    }
+    assert (buckets["0.1"], buckets["1.0"], buckets["60.0"], buckets["+Inf"]) == (0, 1, 2, 3)
+    views = {"v": {"tallies": {"judged": {"accepted": 5}}}}
+    decisions = told(counters.of_views(views))["fustor_arbitration_decisions_total"]
+    assert decisions == [({"view": "v", "verdict": "accepted"}, 5)]
+    found = told(counters.of_process(STATUS))
+    assert found["fustor_config_last_reload_successful"] == [({}, 0)]
+    assert found["fustor_config_last_reload_success_timestamp_seconds"] == [({}, 1767225600)]
+    assert found["fustor_audit_log_records_total"] == [({}, 7)]
+    assert found["fustor_audit_log_lost_total"] == [({}, 1)]
+    assert not list(counters.of_process({"audit_log": None}))
+
+
+def test_the_names_are_those_of_the_list() -> None:
+    suffix = {counters.SCANS: "_bucket", counters.RELOADED: "", counters.RELOADED_AT: ""}
+    assert {name + suffix.get(name, "_total") for name in counters.COUNTERS} == COUNTED
