@@ -36,14 +36,6 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 # ------------------------------------------------------------------ commands
 
 
-def walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command and group that a user sees, with the words that call it."""
-    yield words, command
-    for name, inner in getattr(command, "commands", {}).items():
-        if not inner.hidden:
-            yield from walk(inner, (*words, name))
-
-
 def spelled(option: Any) -> str:
     """``-q, --quiet`` or ``--limit N``, as it is typed."""
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
@@ -71,6 +63,8 @@ def program() -> Any:
 
 def commands() -> str:
     """docs/reference/commands.md"""
+    from fustor_core.cli.commands import walk
+
     parts = [NOTE, "# Commands\n"]
     for words, command in walk(program(), ("fustor",)):
         context = command.make_context("", [], resilient_parsing=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import typer
@@ -74,6 +74,18 @@ def group(help_text: str, *, cls: type[TyperGroup] = Commands) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
+
+
+def walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that people see, with the words that call it.
+
+    Args:
+        command: as typer built it. words: that call it.
+    """
+    yield words, command
+    for name, inner in getattr(command, "commands", {}).items():
+        if not inner.hidden:
+            yield from walk(inner, (*words, name))
 
 
 def fronted(arguments: Sequence[str], root: Any) -> list[str]:

@@ -104,7 +104,11 @@ def candidates(root: Any, typed: Sequence[str], call: Call) -> Found:
         at = min(len(arguments), len(kinds) - 1)
         if not kinds or (len(arguments) >= len(kinds) and kinds[-1].nargs >= 0):
             return
-        if kinds[at].metavar == "RUN":
+        if kinds[at].metavar == "COMMAND":
+            for word in arguments:
+                root = getattr(root, "commands", {}).get(word, command)
+            yield from _begins(last, _names(root) if hasattr(root, "commands") else iter(()))
+        elif kinds[at].metavar == "RUN":
             yield from _begins(last, _runs(call, given.get(HISTORY)))
         else:
             yield from _begins(last, _values(kinds[at].metavar or "", command.name, last, call))

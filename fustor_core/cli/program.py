@@ -26,6 +26,7 @@ from fustor_core.cli import (
     history,
     inside,
     keys,
+    manual,
     pipes,
     running,
     top,
@@ -64,7 +65,7 @@ SUBJECTS = (
             "state",
         ),
     ),
-    ("Inside", ("history", "machines", "plugin", "doctor", "bench", "completion")),
+    ("Inside", ("history", "machines", "plugin", "doctor", "bench", "completion", "man")),
 )
 
 
@@ -95,7 +96,7 @@ def build() -> Any:
     ):
         part.join(view)
     view_work.join(view)
-    for part in (up, running, top, configuring, doctor, completion):
+    for part in (up, running, top, configuring, doctor, completion, manual):
         part.join(app)
     program: Any = get_command(app)
     program.add_command(Later("view", view))

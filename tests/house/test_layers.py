@@ -63,10 +63,11 @@ LAYERS = {
         cli.view_entries cli.view_find cli.view_stable cli.view_changes cli.view_explain
         cli.view_blind cli.view_best cli.view_work cli.running cli.pipes cli.inside cli.doctor
         cli.templates
-        cli.shells cli.completion cli.systemd cli.units cli.archives cli.configuring cli.keys
+        cli.runs cli.shells cli.completion cli.manual cli.systemd cli.units cli.archives
+        cli.configuring cli.keys
         cli.acts
         cli.roots cli.logged cli.display cli.aside cli.glance cli.top_page cli.top cli.up
-        cli.runs cli.history cli.measuring cli.bench_state_ws
+        cli.history cli.measuring cli.bench_state_ws
         bench.waiters bench.suite cli.bench_parts cli.benches
         cli.program cli __main__
     """,

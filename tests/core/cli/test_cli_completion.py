@@ -74,6 +74,8 @@ def test_commands_options_and_choices(offered: Callable[..., list[str]]) -> None
     assert "complete" not in offered("")
     assert offered("vi") == ["view"]
     assert offered("view", "st") == ["stat", "stable"]
+    assert offered("man", "view", "st") == ["stat", "stable"]
+    assert offered("man", "view", "ls", "") == []
     assert offered("view", "ls", "--li") == ["--limit"]
     assert "--home" in offered("view", "ls", "--")
     assert "--json" in offered("--")
