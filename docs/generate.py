@@ -19,6 +19,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel
 
+from fustor_core.cli.commands import walk
+
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code; not to be edited. -->\n"
 
@@ -63,8 +65,6 @@ def program() -> Any:
 
 def commands() -> str:
     """docs/reference/commands.md"""
-    from fustor_core.cli.commands import walk
-
     parts = [NOTE, "# Commands\n"]
     for words, command in walk(program(), ("fustor",)):
         context = command.make_context("", [], resilient_parsing=True)
