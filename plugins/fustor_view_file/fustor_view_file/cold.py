@@ -53,7 +53,9 @@ class Image:
 
 
 class ColdStore:
-    """SQLite behind a lock: `write` runs in a worker thread, `load` wherever a pack is touched.
+    """SQLite: `write` runs in a worker thread, `load` wherever a pack is touched.
+
+    Each has a connection of its own: whoever reads does not wait for a checkpoint.
 
     Args:
         folder: the view's folder in the state directory.
@@ -67,7 +69,7 @@ class ColdStore:
         self.path = folder / "packs.sqlite"
         self.set_aside: Path | None = None
         self._mark = folder / "packs.malformed"
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
         self._failure: StateError | None = None
         self._compress = zstandard.ZstdCompressor(level=LEVEL)
         try:
@@ -81,6 +83,9 @@ class ColdStore:
                     remedy="free space there, or check the disk, then start again",
                 ) from err
             self._db = self._begin_anew()
+        self._reader = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        self._reader.execute("PRAGMA query_only=1")
+        self._reader.execute("PRAGMA cache_size=-256")  # KiB: a pack that was read stays, or not
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -141,9 +146,11 @@ class ColdStore:
 
     def load(self, place: int) -> Pack:
         """The pack of a directory; raises `Damaged`."""
-        with self._lock:
+        with self._reading:
             try:
-                row = self._db.execute("SELECT record FROM pack WHERE place=?", (place,)).fetchone()
+                row = self._reader.execute(
+                    "SELECT record FROM pack WHERE place=?", (place,)
+                ).fetchone()
             except sqlite3.DatabaseError as err:
                 raise Damaged(str(err)) from err
         if row is None:
@@ -160,13 +167,9 @@ class ColdStore:
         """
         if self._failure is not None:
             raise self._failure
-        packs = [
-            (place, pack if isinstance(pack, bytes) else pack_record(pack, self._compress))
-            for place, pack in image.packs
-        ]
         with self._lock:
             try:
-                self._transaction(image, packs)
+                self._transaction(image)
             except sqlite3.DatabaseError as err:
                 raise self._refused(err) from err
 
@@ -191,8 +194,12 @@ class ColdStore:
         )
         return self._failure
 
-    def _transaction(self, image: Image, packs: list[tuple[int, bytes]]) -> None:
+    def _transaction(self, image: Image) -> None:
         db = self._db
+        packs = (  # one at a time: all of a first scan would take as much as the view
+            (place, pack if isinstance(pack, bytes) else pack_record(pack, self._compress))
+            for place, pack in image.packs
+        )
         db.execute("BEGIN IMMEDIATE")
         many: Callable[..., object] = db.executemany
         many("DELETE FROM directory WHERE place=?", [(p,) for p in image.dropped])
@@ -213,7 +220,8 @@ class ColdStore:
 
     def close(self) -> None:
         """Close the file; what was not checkpointed is in the journal."""
-        with self._lock:
+        with self._lock, self._reading:
+            self._reader.close()
             self._db.close()
 
 

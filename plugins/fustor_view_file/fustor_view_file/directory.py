@@ -63,6 +63,7 @@ class Directory(msgspec.Struct, eq=False, gc=False):
         place: row id in the cold store, 0 when it was never written.
         used: the pack was touched since this was last set to False.
         held: the pack, where it is while it is not at hand, or None when it is empty.
+        face: base, attrs and silent, when they agree (`fustor_view_file.faces`).
     """
 
     key: Key
@@ -84,7 +85,7 @@ class Directory(msgspec.Struct, eq=False, gc=False):
     frozen: dict[bytes, int] | None = None
     _own: dict[bytes, Mark] | None = None
     _suspects: dict[bytes, int] | None = None
-    _face: bytes | None = None  # base, attrs and silent, when they agree
+    face: bytes | None = None
     _base: Seen | None = None
     _attrs: Register | None = None
     _silent: Silence | None = None
@@ -94,12 +95,12 @@ class Directory(msgspec.Struct, eq=False, gc=False):
     @property
     def base(self) -> Seen | None:
         """Stamp of the last accepted listing; None = never listed."""
-        return base_in(self._face) if self._face is not None else self._base
+        return base_in(self.face) if self.face is not None else self._base
 
     @property
     def attrs(self) -> Register | None:
         """Its own attributes."""
-        face = self._face
+        face = self.face
         if face is None:
             return self._attrs
         return Register(row_in(face), base_in(face), False, False, self.origin)
@@ -107,7 +108,7 @@ class Directory(msgspec.Struct, eq=False, gc=False):
     @property
     def silent(self) -> Silence | None:
         """Membership key of its last listing, None when that was racy or told none."""
-        return silent_in(self._face) if self._face is not None else self._silent
+        return silent_in(self.face) if self.face is not None else self._silent
 
     @property
     def pack(self) -> Pack:
@@ -194,16 +195,16 @@ class Directory(msgspec.Struct, eq=False, gc=False):
         self._silent = silent
 
     def _open(self) -> None:
-        if self._face is not None:
+        if self.face is not None:
             self._base, self._attrs, self._silent = self.base, self.attrs, self.silent
-            self._face = None
+            self.face = None
 
     def close(self) -> None:
         """Keep stamp, attributes and membership key in little room, when they agree."""
         base, attrs = self._base, self._attrs
         if base is not None and attrs is not None and attrs.origin is self.origin:
-            self._face = face_of(base, attrs, self._silent)
-            if self._face is not None:
+            self.face = face_of(base, attrs, self._silent)
+            if self.face is not None:
                 self._base = self._attrs = self._silent = None
 
     def set_mark(self, name: bytes, register: Register) -> None:
@@ -232,17 +233,17 @@ class Directory(msgspec.Struct, eq=False, gc=False):
     @property
     def heard(self) -> bool:
         """Whether it was ever listed."""
-        return self._face is not None or self._base is not None
+        return self.face is not None or self._base is not None
 
     @property
     def listed(self) -> bool:
         """Whether it has a whole listing that nothing owes again."""
-        return self.owed is None and (self._face is not None or self._base is not None)
+        return self.owed is None and (self.face is not None or self._base is not None)
 
     def index_bytes(self) -> int:
         """About how many bytes it takes without its pack."""
         size = sys.getsizeof
-        facts = (self.key, *self.key, self.name, self.count, self._face, self._base, self._attrs)
+        facts = (self.key, *self.key, self.name, self.count, self.face, self._base, self._attrs)
         weight = size(self) + sum(size(fact) for fact in facts if fact is not None)
         for sparse in (self._own, self._suspects, self.blind, self.frozen):
             if sparse:

@@ -159,9 +159,9 @@ class Keeper:
         registers.ready, self._next_place = life.ready, life.next_place
         registers.sightings.restore(life.sightings)
         self._fed = life.head
-        parents = self._directories()
+        late = self._directories()
         tree.root = tree.dirs.get(life.root) if life.root is not None else None
-        self._seat(parents)
+        self._seat(late)
         registers.links.restored(sought=life.sought)
         registers.feed.restore(
             [msgspec.msgpack.decode(raw, type=Change) for raw in self.cold.feed()]
@@ -169,8 +169,10 @@ class Keeper:
         return life.lsn, meta.get("fusion", b"")
 
     def _directories(self) -> list[tuple[Directory, Key | None]]:
-        tree, parents, damaged = self.registers.tree, [], 0
-        budget = tree.budget
+        """Read all of them; those whose parent was not read before them are still to be seated."""
+        tree, budget = self.registers.tree, self.registers.tree.budget
+        late: list[tuple[Directory, Key | None]] = []
+        damaged = 0
         try:
             for place, record in self.cold.index():
                 if record is None:
@@ -178,21 +180,24 @@ class Keeper:
                     continue
                 directory = directory_of(record)
                 directory.place = place
-                if record.base is not None or record.own:  # else it was only heard of
+                if record.listed:  # else it was only heard of
                     budget.shelve(directory)
                 tree.dirs[record.key] = directory
-                parents.append((directory, record.parent))
+                above = tree.dirs.get(record.parent) if record.parent is not None else None
+                directory.parent = above
+                if above is None:
+                    late.append((directory, record.parent))
                 if record.claims is not None:
                     tree.restore_claims(record.key, set(record.claims), record.waiting)
         except Damaged as err:
             self.lost.append(f"the index of the state ends early: {err}")
         if damaged:
             self.lost.append(f"{damaged} directories of the state were damaged; they are read anew")
-        return parents
+        return late
 
-    def _seat(self, parents: list[tuple[Directory, Key | None]]) -> None:
+    def _seat(self, late: list[tuple[Directory, Key | None]]) -> None:
         tree = self.registers.tree
-        for directory, key in parents:
+        for directory, key in late:
             parent = tree.dirs.get(key) if key is not None else None
             directory.parent = parent
             loose = parent is None and directory is not tree.root

@@ -14,10 +14,11 @@ from fustor_view_file.sealed import Damaged, seal, unseal
 Places = list[tuple[Key, bytes]]
 
 
-class Record(msgspec.Struct, array_like=True, frozen=True):
+class Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What the index keeps of a directory; the pack is a record of its own.
 
     Attributes:
+        face: base, attrs and silent, when they agree; these are None then.
         claims: the registers that name it, only when they are not just its seat.
         waiting: it does not sit where its newest register says.
     """
@@ -43,6 +44,12 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     count: bytes
     claims: Places | None
     waiting: bool
+    face: bytes | None = None
+
+    @property
+    def listed(self) -> bool:
+        """Whether there may be a pack of it."""
+        return self.face is not None or self.base is not None or bool(self.own)
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -52,19 +59,20 @@ _decode = msgspec.msgpack.Decoder(Record).decode
 def record_of(directory: Directory, claims: Places | None, waiting: bool) -> bytes:
     """The record of a directory, sealed."""
     d = directory
+    face = d.face
     return seal(
         _encode(
             Record(
                 d.key,
                 d.parent.key if d.parent is not None else None,
                 d.name,
-                d.base,
+                d.base if face is None else None,
                 d.origin,
                 d.owed,
                 d.deep,
                 d.reason,
                 d.errno,
-                d.silent,
+                d.silent if face is None else None,
                 d.left_out,
                 d.gap,
                 d.left,
@@ -72,10 +80,11 @@ def record_of(directory: Directory, claims: Places | None, waiting: bool) -> byt
                 dict(d.suspects),
                 d.blind or None,
                 d.frozen,
-                d.attrs,
+                d.attrs if face is None else None,
                 d.count.tobytes(),
                 claims,
                 waiting,
+                face,
             )
         )
     )
@@ -91,11 +100,13 @@ def read_record(sealed: bytes) -> Record:
 
 def directory_of(record: Record) -> Directory:
     """The directory of a record, not yet seated and without its pack."""
-    d = Directory(record.key)
-    d.name = record.name
-    d.look(record.base, record.origin)
+    count = array("q", record.count)
+    d = Directory(record.key, None, record.name, count, origin=record.origin, face=record.face)
+    if record.face is None:
+        d.look(record.base, record.origin)
+        d.set_silent(record.silent)
+        d.set_attrs(record.attrs)
     d.owed, d.deep, d.reason, d.errno = record.owed, record.deep, record.reason, record.errno
-    d.set_silent(record.silent)
     d.left_out, d.gap, d.left = record.left_out, record.gap, record.left
     for name, since in record.suspects.items():
         d.set_suspect(name, since)
@@ -103,8 +114,4 @@ def directory_of(record: Record) -> Directory:
         d.set_mark(name, Register(None, mark.seen, mark.debt, mark.rt, mark.origin))
     d.blind = record.blind or None
     d.frozen = record.frozen
-    d.set_attrs(record.attrs)
-    d.close()
-    d.count = array("q")
-    d.count.frombytes(record.count)
     return d

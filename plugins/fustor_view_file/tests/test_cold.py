@@ -6,10 +6,14 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fustor_view_file.cold import ColdStore, Image
+from fustor_view_file.pack import Pack
 from fustor_view_file.sealed import seal
 
 from fustor_core.errors import StateError
@@ -125,3 +129,33 @@ def test_a_store_that_is_malformed_is_set_aside_by_the_next_start(tmp_path: Path
     store.write(Image({"life": b"anew"}))
     store.close()
     assert kept(tmp_path) == {"life": b"anew"}
+
+
+class Slowly(list[tuple[int, Pack | bytes]]):
+    """Packs of a checkpoint that stands still in the middle of its transaction."""
+
+    def __init__(self, packs: list[tuple[int, Pack | bytes]]) -> None:
+        super().__init__(packs)
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[tuple[int, Pack | bytes]]:
+        self.begun.set()
+        assert self.go_on.wait(WAIT_S)
+        return super().__iter__()
+
+
+def test_who_reads_does_not_wait_for_a_checkpoint(tmp_path: Path) -> None:
+    store = ColdStore(tmp_path)
+    store.write(Image({"life": b"1"}, packs=[(1, Pack(b"old", b"r" * 48))]))
+    packs = Slowly([(1, Pack(b"new", b"r" * 48))])
+    with ThreadPoolExecutor() as threads:
+        writing = threads.submit(store.write, Image({"life": b"2"}, packs=packs))
+        try:
+            assert packs.begun.wait(WAIT_S)
+            reading = threads.submit(store.load, 1)
+            assert reading.result(WAIT_S).names == b"old"
+        finally:
+            packs.go_on.set()
+        writing.result(WAIT_S)
+    assert store.load(1).names == b"new"
+    store.close()
