@@ -1,7 +1,8 @@
 """Writes the reference pages from the code: `python docs/generate.py`; `--check` only compares.
 
 Commands from the command line's own tree, settings from the pydantic models and the drivers'
-`Config`s, hooks from their specifications. Texts are the code's; nothing is written here by hand.
+`Config`s, hooks from their specifications, the API from its OpenAPI. Texts are the code's; nothing
+is written here by hand.
 """
 
 from __future__ import annotations
@@ -273,7 +274,86 @@ contents of a file, `$$` for a dollar sign.
 Without `-c`, `$FUSTOR_HOME/conf.d/*.yaml` is read, and
 `$FUSTOR_HOME/agent-pipes-config/*.yaml` with one pipe a file and its `id:` at the top."""
 
+# ------------------------------------------------------------------ the API
+
+
+def openapi() -> dict[str, Any]:
+    """The description that a server gives of itself at /openapi.json."""
+    import anyio
+    import httpx
+    from fustor_receiver_http.app import build
+    from fustor_receiver_http.bodies import Limits
+    from fustor_receiver_http.files import Files
+    from fustor_receiver_http.guard import Owner
+    from fustor_receiver_http.live import Live
+    from fustor_receiver_http.streams import Streams
+    from fustor_receiver_http.tickets import TICKET_S, Tickets
+
+    from fustor_core.testing import MemoryDoor
+    from fustor_core.testing.receiver_kit import NoAnswers
+
+    ask = NoAnswers()
+    streams = Streams(heartbeat_s=1.0, stall_s=1.0, ended=ask.ended)
+    live, files = Live(ask, streams), Files(())
+    front = build(MemoryDoor(), ask, streams, Limits(), live, files, Tickets(TICKET_S))
+
+    async def asked() -> dict[str, Any]:
+        transport = httpx.ASGITransport(app=Owner(front))
+        async with httpx.AsyncClient(transport=transport, base_url="http://docs") as client:
+            described: dict[str, Any] = (await client.get("/openapi.json")).json()
+            return described
+
+    return anyio.run(asked)
+
+
+def scope_of(method: str, path: str) -> str:
+    """The right that a route needs."""
+    from fustor_receiver_http.scopes import RULES
+
+    from fustor_core.client import BASE
+
+    rule = RULES.get((method, path)) or RULES.get((method, path.removeprefix(BASE)))
+    right = None if rule is None else rule.right
+    return "none" if right is None else f"`{right}`"
+
+
+def api() -> str:
+    """docs/reference/api.md"""
+    described = openapi()
+    parts = [NOTE, "# HTTP API\n", API]
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            parts.append(f"## `{method.upper()} {path}`\n")
+            parts.append(f"{cell(operation.get('description') or operation.get('summary', ''))}\n")
+            parts.append(f"Scope: {scope_of(method.upper(), path)}.\n")
+            rows = [parameter_row(one) for one in operation.get("parameters", ())]
+            if rows:
+                parts.append(table(("parameter", "in", "value", "meaning"), rows))
+            parts.append(f"Statuses: {', '.join(operation['responses'])}.\n")
+    return "\n".join(parts)
+
+
+def parameter_row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    schema = one.get("schema") or {}
+    kinds = [schema, *schema.get("anyOf", ())]
+    known = [str(kind.get("type")) for kind in kinds if kind.get("type") not in (None, "null")]
+    words = [f"`{word}`" for kind in kinds for word in kind.get("enum", ())]
+    value = " ".join(words) or " or ".join(dict.fromkeys(known)) or "text"
+    if schema.get("default") is not None:
+        value += f", `{schema['default']}`"
+    return f"`{one['name']}`", one["in"], value, cell(one.get("description", ""))
+
+
+API = """\
+The server describes itself at `/openapi.json` and, for people, at `/docs`; this page is written
+from the same. A key goes into `Authorization: Bearer fst_…` or `X-API-Key`; on the Unix socket none
+is needed. Refusals are problem documents (`application/problem+json`): `type` ends with what went
+wrong, `detail` says it, `remedy` what to do. What the documents hold is told by the commands that
+show them with `--json`.
+"""
+
 PAGES: dict[str, Callable[[], str]] = {
+    "api.md": api,
     "commands.md": commands,
     "configuration.md": configuration,
     "hooks.md": hooks,
