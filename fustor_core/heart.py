@@ -9,7 +9,7 @@ import anyio
 from fustor_core.contracts import Answer, Pulse
 from fustor_core.errors import PipeError, SessionObsoletedError, SlowDown
 from fustor_core.link import Link, Summoned
-from fustor_core.waiting import Sleep, sleep_until
+from fustor_core.waiting import Bell, Sleep, sleep_until
 
 
 class Owner(Protocol):
@@ -41,7 +41,7 @@ class Heart:
         self._sleep = sleep
         self.pause_s = pause_s
         self._summons = anyio.Event()
-        self._beaten = anyio.Event()
+        self._beaten = Bell()
 
     def __repr__(self) -> str:
         return f"<Heart of {self._link!r}>"
@@ -56,8 +56,7 @@ class Heart:
                 continue
             self._summons = anyio.Event()
             await self._beat()
-            self._beaten.set()
-            self._beaten = anyio.Event()
+            self._beaten.ring()
 
     async def _beat(self) -> None:
         link = self._link
@@ -85,6 +84,5 @@ class Heart:
                 await sink.summoned()
             except PipeError:
                 return  # the next heartbeat meets the same error, and deals with it
-            beaten = self._beaten
             self._summons.set()
-            await beaten.wait()
+            await self._beaten.heard()

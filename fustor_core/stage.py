@@ -11,6 +11,7 @@ import anyio.lowlevel
 from fustor_core.errors import FustorError
 from fustor_core.machine import Move
 from fustor_core.states.pipeline import PIPELINE, PipelineState
+from fustor_core.waiting import Bell
 
 P = PipelineState
 _PHASES = {
@@ -32,7 +33,7 @@ class Stage:
         self.state = PIPELINE.initial
         self._pipe_id = pipe_id
         self._on_move = on_move
-        self._changed = anyio.Event()
+        self._changed = Bell()
 
     def __repr__(self) -> str:
         return f"<Stage {PIPELINE.describe(self.state)}>"
@@ -59,8 +60,7 @@ class Stage:
 
     def signal(self) -> None:
         """Whoever waits for something looks again."""
-        self._changed.set()
-        self._changed = anyio.Event()
+        self._changed.ring()
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait; asked again after each move and each `signal`.
@@ -68,7 +68,7 @@ class Stage:
         Whoever was cancelled meanwhile does not pass: what it waited for concerns others now.
         """
         while not reached():
-            await self._changed.wait()
+            await self._changed.heard()
         await anyio.lowlevel.checkpoint_if_cancelled()
 
     def collapse(self) -> None:

@@ -14,6 +14,28 @@ Sleep = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 
 
+class Bell:
+    """Wakes those who wait when it rings; who comes later waits for the next ring."""
+
+    def __init__(self) -> None:
+        self._heard: anyio.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"<Bell {'' if self._heard else 'not '}waited for>"
+
+    def ring(self) -> None:
+        """Now; costs nothing when nobody waits."""
+        if self._heard is not None:
+            self._heard.set()
+            self._heard = None
+
+    async def heard(self) -> None:
+        """Wait until it rings."""
+        if self._heard is None:
+            self._heard = anyio.Event()
+        await self._heard.wait()
+
+
 class LoopSleep:
     """A sleep by the event loop's own clock, whose deadlines then do instead of a task that sleeps.
 

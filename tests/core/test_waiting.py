@@ -7,7 +7,7 @@ import anyio.lowlevel
 import pytest
 
 from fustor_core.errors import Unreachable
-from fustor_core.waiting import LoopSleep, Sleep, sleep_until, within
+from fustor_core.waiting import Bell, LoopSleep, Sleep, sleep_until, within
 
 pytestmark = pytest.mark.anyio
 LATE = Unreachable("too late")
@@ -18,6 +18,28 @@ async def by_hand(seconds: float) -> None:
 
 
 SLEEPS = [anyio.sleep, by_hand, LoopSleep(anyio.lowlevel.checkpoint)]
+
+
+async def test_a_bell_wakes_those_who_wait_and_nobody_else() -> None:
+    bell, heard = Bell(), []
+
+    async def wait(name: str) -> None:
+        await bell.heard()
+        heard.append(name)
+
+    bell.ring()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait, "first")
+            group.start_soon(wait, "second")
+            await anyio.wait_all_tasks_blocked()
+            assert not heard
+            bell.ring()
+            group.start_soon(wait, "late")
+            await anyio.wait_all_tasks_blocked()
+            assert sorted(heard) == ["first", "second"]
+            bell.ring()
+    assert heard[-1] == "late"
 
 
 @pytest.mark.parametrize("sleep", SLEEPS)

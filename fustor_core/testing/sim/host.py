@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 import anyio
 
 from fustor_core.testing.sim.loop import Clock
 from fustor_core.waiting import LoopSleep
+
+
+class _Sleep(LoopSleep):
+    """Without the question which event loop it is: there are many sleeps in a world."""
+
+    async def __call__(self, seconds: float) -> None:
+        """Sleep."""
+        await asyncio.sleep(seconds)
+        await self.wakes()
 
 
 class Machine:
@@ -38,7 +48,7 @@ class Machine:
         self.boot = 1
         self.stopped = False
         self._goes_on = anyio.Event()
-        self.sleep = LoopSleep(self.gate)
+        self.sleep = _Sleep(self.gate)
 
     def __repr__(self) -> str:
         return f"<Machine {self.name}>"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
-import anyio
 from pydantic import BaseModel
 
 from fustor_core.claims import Ack, Batch, decode_batch, encode_batch
@@ -141,13 +140,18 @@ class SimSink:
         machine, rng = self._machine, self._rng
         await machine.gate()
         caller = Caller(Access(), "", machine.raw_us(), self._echo)
-        answered = anyio.Event()
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
         box: list[Any] = []
+
+        def end() -> None:
+            if not over.done():
+                over.set_result(None)
 
         def reply(result: Any) -> None:
             if not box:
                 box.append(result)
-                answered.set()
+                end()
 
         async def handle(door: Accept) -> None:
             result: Any = Unreachable("connection reset")
@@ -170,8 +174,11 @@ class SimSink:
         if not waits and rng.random() < self._line.twice:
             self._count("net.twice")
             self._later(rng.uniform(0, 4 * self._line.most_s), lambda: self._pass(deliver, up=True))
-        with anyio.move_on_after(POLL_S if waits else self._timeout_s):
-            await answered.wait()
+        timer = loop.call_later(POLL_S if waits else self._timeout_s, end)
+        try:
+            await over
+        finally:
+            timer.cancel()
         await machine.gate()
         if not box and waits:
             return None
