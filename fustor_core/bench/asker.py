@@ -124,5 +124,9 @@ class Asker:
     ) -> http.client.HTTPResponse:
         query = "&".join(f"{name}={quote(value)}" for name, value in (params or {}).items())
         address = f"{self._place}/{place.lstrip('/')}" + (f"?{query}" if query else "")
-        self._connection.request("GET", address, headers=dict(headers or {}))
-        return self._connection.getresponse()
+        try:
+            self._connection.request("GET", address, headers=dict(headers or {}))
+            return self._connection.getresponse()
+        except Broken:
+            self._connection.close()  # the next question opens another
+            raise

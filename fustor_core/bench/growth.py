@@ -15,6 +15,18 @@ from typing import Any
 from fustor_core.bench import corpus, events, gauges, ingest, scans, sessions
 from fustor_core.bench.program import scratch
 from fustor_core.bench.report import Report
+from fustor_core.claims import (
+    PROTOCOL,
+    Batch,
+    Cell,
+    Claim,
+    Key,
+    Origin,
+    Row,
+    Stamp,
+    encode_batch,
+)
+from fustor_core.contracts import boottime_us
 
 K, M = 1_000, 1_000_000
 FILES = (10 * K, 100 * K, M, 10 * M, 100 * M)
@@ -57,6 +69,7 @@ def measure(
     rates = [rate for rate in RATES if rate <= most["rate"]]
     with scratch(cache) as folder:
         seen = events.measure(report, folder, rates, EVENT_S, 1, None)
+    found["event_wire"] = _event_bytes()
     found["events"] = [_seen(rate, runs[0]) for rate, runs in seen.items()]
     for number in SESSIONS:
         if number <= most.get("sessions", number):
@@ -94,6 +107,21 @@ def _seen(rate: int, run: events.Seen) -> dict[str, float]:
         "cpu_us": run.cpu_us,
         "cores": run.cpu_us * run.rate / 1e6,
     }
+
+
+def _event_bytes() -> float:
+    """Bytes on the wire for a file that was closed: what its look saw, names of usual length."""
+    key, now_us = Key(0, 4_200_000, 1_700_000_000 * 10**9), boottime_us()
+    row = Row(4096, 1_700_000_000 * 10**9, 1_700_000_000 * 10**9, 4_300_000).pack()
+    cells: list[Claim] = [
+        Cell(
+            dir=key, name=b"measurement-%06d.dat" % n, value=row,
+            stamp=Stamp(now_us, now_us + 40, n + 1, "e"), origin=Origin.REALTIME,
+            path=b"/project/run-000123/results",
+        )
+        for n in range(100)
+    ]  # fmt: skip
+    return len(encode_batch(Batch(PROTOCOL, 1, 0, cells))) / len(cells)
 
 
 def _free_bytes() -> int:

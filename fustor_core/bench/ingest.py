@@ -101,14 +101,14 @@ def _push(program: Program, tree: synthetic.Tree) -> tuple[dict[str, int], list[
     costs, settled, first_wire = [], 0.0, 0
     told: dict[str, int] = {}
     with sessions.script("push", program, *words) as pushing:
-        stdin = pushing.stdin
+        stdin = pushing.process.stdin
         assert stdin is not None
-        sessions.told(pushing)
+        pushing.told(FIRST_S_MAX)
         for number in range(ROUNDS):
             before = program.cpu_s()
             stdin.write(b"\n")
             stdin.flush()
-            told = sessions.told(pushing)
+            told = pushing.told(FIRST_S_MAX)
             costs.append(program.cpu_s() - before)
             if not number:
                 program.settle()

@@ -11,16 +11,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from fustor_core import wire
 from fustor_core.bench import gauges, synthetic
+from fustor_core.bench.children import Child
+from fustor_core.bench.connection import SESSIONS, Connection
 from fustor_core.bench.program import Program
 from fustor_core.bench.report import Figure, Report
 from fustor_core.claims import (
@@ -29,7 +27,7 @@ from fustor_core.claims import (
     Batch,
     encode_batch,
 )
-from fustor_core.contracts import Grant, Hello, Pulse
+from fustor_core.contracts import Grant, Pulse
 
 VIEW = "bench"
 TIMEOUT_S = 6.0  # of a session: short, so that a server that stands still is found out
@@ -37,10 +35,7 @@ FOLDERS = 10_000
 FILES = 100  # in each folder
 FOR_EVER = 1 << 30
 OPEN_AT_ONCE = 50
-START_S = 60.0
 GONE = 419
-MODULE = [sys.executable, "-P", "-m", "fustor_core.bench.sessions"]
-SESSIONS = "/api/v1/pipe/sessions/"
 CONFIG = f"""version: 1
 views: {{{VIEW}: {{session_timeout_seconds: {TIMEOUT_S}}}}}
 """
@@ -62,17 +57,17 @@ def measure(
     with Program(folder / "home", ["run", "-c", os.fspath(file)], pin) as program:
         program.wait_for("ready")
         with script("beat", program, str(sessions)) as beating:
-            standing = told(beating)["sessions"]
+            standing = beating.told()["sessions"]
             used_s = program.cpu_s()
             time.sleep(seconds)
             used_s = program.cpu_s() - used_s
             loaded_from = _now()
             with script("push", program, str(FOLDERS * FILES), str(FILES), "0") as pushing:
                 time.sleep(seconds)
-                pushed = end(pushing)
+                pushed = pushing.ended()
             loaded_to = _now()
             listed = _listed(program)
-            beats = end(beating)
+            beats = beating.ended()
     idle = [ms for at, ms, _ in beats["beats"] if at < loaded_from]
     busy = [ms for at, ms, _ in beats["beats"] if loaded_from <= at < loaded_to]
     gone = sum(status == GONE for _, _, status in beats["beats"])
@@ -113,48 +108,10 @@ def _latency(name: str, busy: list[float], idle: list[float], share: float) -> F
     return Figure(f"heartbeat → reply, {name}", "ms", ours, "no snapshot", theirs)
 
 
-@contextmanager
-def script(word: str, program: Program, *more: str) -> Iterator[subprocess.Popen[bytes]]:
-    """One of the other processes; its end is waited for."""
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "fustor_core.bench.sessions",
-        word,
-        os.fspath(program.socket),
-        *more,
-    ]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            assert stream is not None
-            stream.close()
-
-
-def told(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """What the process tells next.
-
-    Raises:
-        RuntimeError: it has failed; why stands on stderr.
-    """
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        raise RuntimeError("the clients have failed")
-    found: dict[str, Any] = json.loads(line)
-    return found
-
-
-def end(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """Lets the process end, and takes what it saw."""
-    assert process.stdin is not None
-    process.stdin.close()
-    return told(process)
+def script(word: str, program: Program, *more: str) -> Child:
+    """One of the other processes; its log lies beside the program's home."""
+    words = ["-m", "fustor_core.bench.sessions", word, os.fspath(program.socket), *more]
+    return Child(words, program.home.with_name(f"{word}.log"))
 
 
 def _listed(program: Program) -> int:
@@ -171,58 +128,6 @@ def _now() -> float:
 # ---- the clients
 
 
-class Connection:
-    """One kept connection that speaks just enough HTTP.
-
-    Args:
-        socket: where the server listens.
-    """
-
-    def __init__(self, socket: str) -> None:
-        self._socket = socket
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self._echo: tuple[int, int] | None = None
-
-    async def post(self, path: str, body: bytes, kind: str) -> tuple[int, bytes]:
-        """Status and body of the reply."""
-        if self._streams is None:
-            self._streams = await asyncio.open_unix_connection(self._socket)
-        reader, writer = self._streams
-        headers = wire.clock_headers(int(_now() * 1e6), self._echo)
-        lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {kind}"]
-        lines += [f"Content-Length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
-        await writer.drain()
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
-        length = next(line for line in head if line.startswith("content-length:"))
-        reply = await reader.readexactly(int(length.partition(":")[2]))
-        return int(head[0].split()[1]), reply
-
-    async def open(self, pipe: str, *, scan: bool) -> Grant:
-        """A session.
-
-        Raises:
-            RuntimeError: it was refused.
-        """
-        hello = Hello(
-            agent_id=f"agent-of-{pipe}",
-            pipe=pipe,
-            view=VIEW,
-            source={"driver": "none", "root_b64": "Lw==", "identity": VIEW},
-            line={"boot": BOOT.read_text().strip(), "process": pipe, "mount": VIEW},
-            can={"realtime": True, "scan": scan},
-            session_timeout_s=TIMEOUT_S,
-        )
-        status, reply = await self.post(SESSIONS, wire.write_hello(hello), "application/json")
-        if status != 201:
-            raise RuntimeError(f"no session: {status} {reply!r}")
-        return wire.read_grant(reply)
-
-
-BOOT = Path("/proc/sys/kernel/random/boot_id")
-
-
 async def beat(socket: str, number: int) -> None:
     """Opens sessions and beats in each; prints every heartbeat at the end."""
     gate = asyncio.Semaphore(OPEN_AT_ONCE)
@@ -232,7 +137,7 @@ async def beat(socket: str, number: int) -> None:
     async def stand(name: str) -> tuple[Connection, Grant]:
         async with gate:
             connection = Connection(socket)
-            return connection, await connection.open(name, scan=False)
+            return connection, await connection.open(VIEW, name, timeout_s=TIMEOUT_S)
 
     async def live(connection: Connection, grant: Grant, first_s: float) -> None:
         path = f"{SESSIONS}{grant.session_id}/heartbeat"
@@ -240,7 +145,7 @@ async def beat(socket: str, number: int) -> None:
         while True:
             await asyncio.sleep(due - _now())
             # from when it was due: a client that could not ask in time has waited, too
-            status, _ = await connection.post(path, pulse, "application/json")
+            status, _ = await connection.ask("POST", path, pulse)
             beats.append((due, (_now() - due) * 1000, status))
             due = max(due + grant.heartbeat_interval_s, _now())
 
@@ -263,7 +168,7 @@ async def push(socket: str, files: int, per_folder: int, rounds: int) -> None:
         rounds: how often; 0: until stdin is closed. The last of several is sent by digests.
     """
     connection = Connection(socket)
-    grant = await connection.open("push", scan=True)
+    grant = await connection.open(VIEW, "push", timeout_s=TIMEOUT_S, scan=True)
     path = f"{SESSIONS}{grant.session_id}/batches"
     tree = synthetic.Tree(files, per_folder)
     seen = {"rows": 0, "batches": 0, "refused": 0, "wire_bytes": 0}
@@ -276,7 +181,7 @@ async def push(socket: str, files: int, per_folder: int, rounds: int) -> None:
         for claims in tree.batches(number, digests=bool(rounds) and number > 0):
             seq += 1
             body = encode_batch(Batch(PROTOCOL, seq, grant.epoch, claims))
-            status, _ = await connection.post(path, body, MEDIA_TYPE)
+            status, _ = await connection.ask("POST", path, body, MEDIA_TYPE)
             seen["batches"] += 1
             seen["wire_bytes"] += len(body)
             if status != 200:

@@ -99,7 +99,7 @@ class Effort:
         self.requests = 200 if self.quick else 2000
         self.finds = 5 if self.quick else 20
         self.event_s = 3.0 if self.quick else 8.0
-        self.wait_s = 5.0 if self.quick else 15.0
+        self.wait_s = 5.0 if self.quick else 10.0
         self.rates = [1000, 5000]
         self.rows = M if self.quick else 10 * M
 

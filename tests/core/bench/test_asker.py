@@ -55,5 +55,13 @@ def test_what_is_no_answer_says_so(tmp_path: Path) -> None:
     refused = pytest.raises(BadStatus, match="status 404: none")
     with server(tmp_path / "s", answer), Asker(str(tmp_path / "s")) as one, refused:
         one.get("stat").json()
-    with Asker(str(tmp_path / "nobody")) as one, pytest.raises(Broken):
-        one.get("stat")
+
+
+def test_it_asks_again_where_nobody_answered(tmp_path: Path) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    with Asker(str(tmp_path / "s")) as one:
+        for _ in range(2):
+            with pytest.raises(Broken):
+                one.get("stat")
+        with server(tmp_path / "s", answer):
+            assert one.get("stat").json() == {}
