@@ -217,10 +217,14 @@ def below(path: bytes, name: bytes) -> bytes:
 
 
 def _digest(listing: Listing) -> bytes:
-    """What is told again when it is another: its own times would tell of each change twice."""
+    """What is told again when it is another: its own times would tell of each change twice.
+
+    Of a weak name nothing is taken; it is another once it is not weak any more.
+    """
     if not listing.complete and not listing.errno and listing.reason == "not_yet":
         return _NEW
     found = hashlib.blake2b(listing.names, digest_size=16)
     found.update(b"\0" + listing.rows + bytes([listing.complete]) + listing.reason.encode())
+    found.update(b"\0".join(listing.weak))
     found.update(listing.own[16:48] if listing.own is not None else b"")
     return found.digest()

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import NoReturn
 
 import msgspec
 
@@ -154,8 +155,13 @@ def _exactly(line: socket.socket, size: int) -> bytes:
 
 def main() -> None:
     """Do tasks until the other end of the socket on standard input is closed."""
-    line = socket.socket(fileno=0)
+    try:
+        _serve(socket.socket(fileno=0))
+    except ConnectionError:  # whoever asked was killed; errors of the storage are answered
+        raise SystemExit(0) from None
 
+
+def _serve(line: socket.socket) -> NoReturn:
     begin = ORDERS.decode(_received(line))
     assert isinstance(begin, Begin)
     alive = partial(line.sendall, frame(Alive()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from fustor_source_nfs.heat import HOTTEST, Heat
 from fustor_source_nfs.pace import FASTEST, SLOWEST, Pace
@@ -78,6 +79,16 @@ def test_what_failed_is_news_again() -> None:
     heat.failed(b"/", S)
     assert heat.due_us() == 61 * S
     assert heat.listed(listing(b"/", b"a"), [], 1, 61 * S)
+
+
+def test_what_was_weak_is_news_when_it_is_not() -> None:
+    """Nothing is taken of a weak name: a look that found the same, and may be taken, is told."""
+    heat = Heat(16 * S)
+    found = listing(b"/", b"a", b"b")
+    assert heat.listed(found, [], 3, 0)
+    assert heat.listed(msgspec.structs.replace(found, weak=(b"a",)), [], 3, 1)
+    assert heat.listed(found, [], 3, 2)
+    assert not heat.listed(found, [], 3, 3)
 
 
 def test_a_rate_is_kept() -> None:
