@@ -28,7 +28,8 @@ from fustor_view_file.pack import COLUMNS, Part
 from fustor_view_file.tally import BLIND, DIRS, SUSPECTS
 from fustor_view_file.telling import prefix_of
 
-COST_A_STEP = 2000  # in directories that are passed over; others have their turn after so many
+COST_A_STEP = 1000  # in directories that are passed over; others have their turn after so many
+SKIPS_A_COST = 2  # what is left out by the walk itself is so much cheaper
 DIRECTORIES_AT_ONCE = 250
 ROWS_AT_ONCE = 4096
 RARE = 8  # conditions that fewer rows meet are looked at before the names
@@ -72,7 +73,8 @@ class Search:
             return
         top = place.directory
         if top is not None and self._reachable():
-            walk = Walk(self._tree, top, wanted=self._wanted(), behind=start)
+            piece = b"" if self._flagged else self._pattern.piece
+            walk = Walk(self._tree, top, wanted=self._wanted(), piece=piece, behind=start)
             yield from paged(listed, walk, self._steps()(walk))
         document = listed.document(quality=quality.of_scope(question, place))
         yield Page([], "matches", document)
@@ -127,7 +129,8 @@ class Search:
         cost = 0
         for directory, part, after in self._units(walk):
             rows = part.rows
-            cost += 1 + len(rows) // rows_a_cost
+            cost += 1 + len(rows) // rows_a_cost + walk.skipped // SKIPS_A_COST
+            walk.skipped = 0
             if whole:
                 hits = pattern.paths_in(part.names, prefix_of(directory))
             else:
@@ -186,6 +189,8 @@ class Search:
         for unit in self._units(walk):
             units.append(unit)
             rows += len(unit[1].rows)
+            cost += walk.skipped // SKIPS_A_COST
+            walk.skipped = 0
             if len(units) >= DIRECTORIES_AT_ONCE or rows >= ROWS_AT_ONCE * ROW_BYTES:
                 out += self._numbered(units)
                 cost += len(units) + rows // (100 * ROW_BYTES)

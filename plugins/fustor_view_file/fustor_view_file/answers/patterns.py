@@ -23,6 +23,7 @@ from fustor_view_file.answers.globs import (
     tokens_of,
     translated,
 )
+from fustor_view_file.answers.literals import of_regex, of_tokens
 from fustor_view_file.answers.paths import path_of
 from fustor_view_file.answers.pieces import Hit, Pieces
 
@@ -49,6 +50,7 @@ class Pattern:
         everything: all names match, below `prefix`.
         whole: it is about view paths, not names.
         slow: a name may cost a call into the engine.
+        piece: what every name holds that matches, ``b""`` when nothing is certain.
         prefix: names of the directory outside of which no path can match.
         test: whether a name matches, or a view path when the pattern is about paths.
         names_in: the names of a blob that match; for a pattern about paths those that can.
@@ -68,6 +70,7 @@ class Pattern:
             )
         self.whole = query.whole_path
         self.prefix: tuple[bytes, ...] = ()
+        self.piece = b""
         self.everything = not text
         self.slow = True
         self.test: Test
@@ -95,6 +98,7 @@ class Pattern:
         if self.whole:
             return
         self.names_in = _each(self.test)
+        self.piece = b"" if fold else of_regex(source)
         if _joinable(source):
             lines = _compiled(b"(?m:" + source + b")", fold=fold)
             self.names_in = _in_lines(self.test, lines, b"\n")
@@ -106,6 +110,7 @@ class Pattern:
             self._of_path_glob(tokens, fold=fold)
             return
         self.everything = self.everything or tokens == [STAR]
+        self.piece = b"" if fold else of_tokens(tokens)
         if self.everything:
             self.slow, self.test, self.names_in = False, _always, all_in
         elif Pieces.can(tokens) and not fold:
@@ -121,6 +126,7 @@ class Pattern:
         name = last_segment(tokens)
         if name and name != [STAR]:
             direct = Pieces.can(name) and not fold
+            self.piece = b"" if fold else of_tokens(name)
             self.names_in = Pieces(name).hits if direct else _of_names(name, fold=fold)[1]
         if not fold:
             self.prefix = _fixed_directories(tokens)

@@ -16,6 +16,7 @@ from fustor_view_file.pack import Pack, Part
 from fustor_view_file.tally import DIRS
 from fustor_view_file.tree import Tree
 
+SKIPPED_AT_ONCE = 250
 EDGES = bytes(int(kind & 0xF0 == 0x40) for kind in range(256))  # st_mode's high byte → is an edge
 _KIND = 33
 _KEY = struct.Struct("<q8xqQ")  # birth, dev, ino of an edge row
@@ -111,12 +112,16 @@ class Walk:
     Args:
         tree: the directories. top: where it begins.
         wanted: a directory for which this is false is left out, with all below it.
+        piece: directories without others in them whose names do not hold this are left out, where
+            that can be seen at once.
         behind: (names from `top` down to a directory, name of an entry): begin with what comes
             behind that entry, whether it is still there or not.
 
     Attributes:
         after: entries of the directory just met up to this name were told before; ``b""`` for all
             but the first.
+        skipped: how many were left out for the piece; `SKIPPED_AT_ONCE` of them are followed by
+            one that is not, so that whoever walks can give way.
     """
 
     def __init__(
@@ -125,11 +130,14 @@ class Walk:
         top: Directory,
         *,
         wanted: Wanted | None = None,
+        piece: bytes = b"",
         behind: tuple[tuple[bytes, ...], bytes] | None = None,
     ) -> None:
         self._tree = tree
         self._top = top
         self._wanted = wanted
+        self._piece = piece
+        self.skipped = 0
         self._levels: list[_Level] = []
         self.after = b""
         self._first: Directory | None = top
@@ -156,7 +164,8 @@ class Walk:
         return self._tree.child(directory, name, row) if row is not None and is_dir(row) else None
 
     def __iter__(self) -> Iterator[Directory]:
-        levels, tree, wanted = self._levels, self._tree, self._wanted
+        levels, tree, wanted, piece = self._levels, self._tree, self._wanted, self._piece
+        left = SKIPPED_AT_ONCE
         if self._first is not None and (wanted is None or wanted(self._first)):
             yield self._first
         self.after = b""
@@ -177,6 +186,12 @@ class Walk:
                 continue
             if child.count[DIRS]:
                 levels.append(_Level(tree, child))
+            elif piece and left:
+                held = child.held
+                if isinstance(held, Pack) and piece not in held.names and held.more is None:
+                    left -= 1
+                    continue
+            self.skipped, left = self.skipped + SKIPPED_AT_ONCE - left, SKIPPED_AT_ONCE
             yield child
 
     def refresh(self) -> None:
