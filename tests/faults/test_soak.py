@@ -26,7 +26,7 @@ from tests.hosts.writers import Storms, nap
 from .ledger import Ledger, Told
 
 MINUTE_S = 60.0
-FILES_MOST = 3000
+FILES_MOST = 800  # of each writer: the tree is as large as it gets after some minutes
 PART, PAUSE_S = 10, 0.2  # operations of each writer, and between them
 SETTLED_S = 300.0
 WARM_S = 240.0  # of a life; until then caches fill
@@ -189,6 +189,7 @@ def judge(lives: dict[tuple[str, int], list[Gauge]], told: Told) -> None:
             bound = max(GROWS_MIB, was * GROWS_SHARE) if what == "memory" else GROWS_BY
             said = f"{name}: {what} from {was:.1f} to {at_last:.1f} in {len(life)} looks"
             print(said)
+            print("  ", *(f"{getattr(look, what):.0f}" for look in looks))
             told.at_most(f"{name} {what} more", round(at_last - was, 1))
             told.at_most(f"{name} {what}", round(at_last, 1))
             if at_last - was > bound:
