@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import anyio
 
+from fustor_core import logs
 from fustor_core.config.model import Pipe
 from fustor_core.errors import PipeError, Refused, SessionObsoletedError
 from fustor_core.pacing import JITTER_LEAST, Backoff, Duel, Streak
@@ -28,7 +29,6 @@ class Trouble:
 
     Attributes:
         error: what it is about; None = no trouble.
-        last_error: text of the last error, also when it is over; None = there was none.
         backoff_s: the wait that is under way, else 0.
     """
 
@@ -41,7 +41,7 @@ class Trouble:
         jitter: Callable[[], float],
     ) -> None:
         self.error: BaseException | None = None
-        self.last_error: str | None = None
+        self._last_error: str | None = None
         self.backoff_s = 0.0
         self._now_us, self._sleep, self._jitter = now_us, sleep, jitter
         self._streak = Streak(_backoff(config))
@@ -52,6 +52,19 @@ class Trouble:
 
     def __repr__(self) -> str:
         return f"<Trouble {self.errors} in a row: {self.last_error}>"
+
+    @property
+    def last_error(self) -> str | None:
+        """Text of the last error, also when it is over; None = there was none.
+
+        Other programs' words may stand in it, and those may repeat what they were sent: secrets
+        that are known are taken out.
+        """
+        return self._last_error
+
+    @last_error.setter
+    def last_error(self, text: str | None) -> None:
+        self._last_error = None if text is None else logs.hidden(text)
 
     @property
     def errors(self) -> int:

@@ -13,6 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from fustor_core.config.interpolation import InterpolationError, interpolate
+from fustor_core.config.unspoken import line_masked
 from fustor_core.errors import ConfigError
 
 KeyPath = tuple[str | int, ...]
@@ -65,7 +66,7 @@ class Document:
         self, message: str, line: int, column: int, *, key: str = "", suggestion: str = ""
     ) -> None:
         """Note an error at a place of this file."""
-        excerpt = self.lines[line - 1] if 0 < line <= len(self.lines) else ""
+        excerpt = line_masked(self.lines[line - 1]) if 0 < line <= len(self.lines) else ""
         self.errors.append(
             ConfigError(
                 message,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,14 +10,11 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from fustor_core.config.document import KeyPath, dotted
 from fustor_core.config.loading import Loaded, ModelOf
 from fustor_core.config.merging import Merged
+from fustor_core.config.unspoken import SECRET_KEY, SECRETS_KEY, in_urls, urls_masked
 from fustor_core.errors import PluginError
 
 HIDDEN = "***"
 DEFAULT = "default"
-_SECRET_KEY = re.compile(
-    r"(^|_)(key|password|passwd|secret|token|credentials?|passphrase)$", re.IGNORECASE
-)
-_URL_SECRET = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]*)@")
 # `tls.key` and the like name a file, as `cert` beside them does.
 _PATH_PARENTS = ("tls",)
 
@@ -60,10 +56,10 @@ def _secrets_in(value: Any, *, hide: bool) -> Iterator[str]:
     elif isinstance(value, str):
         if hide:
             yield value
-        yield from (found[2] for found in _URL_SECRET.finditer(value))
+        yield from in_urls(value)
     elif isinstance(value, Mapping):
         for key, one in value.items():
-            yield from _secrets_in(one, hide=hide or bool(_SECRET_KEY.search(str(key))))
+            yield from _secrets_in(one, hide=hide or bool(SECRET_KEY.search(str(key))))
     elif isinstance(value, list | tuple | set | frozenset):
         for one in value:
             yield from _secrets_in(one, hide=hide)
@@ -120,7 +116,8 @@ def _flat_items(items: list[tuple[str, Any]], path: KeyPath) -> Iterator[tuple[K
 def _is_secret(path: KeyPath) -> bool:
     key = str(path[-1])
     parent = str(path[-2]) if len(path) > 1 else ""
-    return bool(_SECRET_KEY.search(key)) and parent not in _PATH_PARENTS
+    named = SECRET_KEY.search(key) or SECRETS_KEY.search(parent)
+    return bool(named) and parent not in _PATH_PARENTS
 
 
 def _shown(value: Any, hide: bool) -> Any:
@@ -129,9 +126,9 @@ def _shown(value: Any, hide: bool) -> Any:
     if hide or isinstance(value, SecretStr | SecretBytes):
         return HIDDEN
     if isinstance(value, str):
-        return _URL_SECRET.sub(rf"\1:{HIDDEN}@", value)
+        return urls_masked(value, HIDDEN)
     if isinstance(value, Mapping):
-        hidden = {key: bool(_SECRET_KEY.search(str(key))) for key in value}
+        hidden = {key: bool(SECRET_KEY.search(str(key))) for key in value}
         return {str(key): _shown(one, hidden[key]) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_shown(one, False) for one in value]

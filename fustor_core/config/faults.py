@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from fustor_core.config.document import KeyPath, dotted
 from fustor_core.config.merging import Merged
 from fustor_core.config.model import ID_PATTERN
+from fustor_core.config.unspoken import SECRET_KEY
 
 _WANTED = {
     "string_type": "is a text",
@@ -98,6 +99,8 @@ def _said(
     known: Sequence[str] | None,
 ) -> tuple[str, str]:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if SECRET_KEY.search(str(path[-1])) and isinstance(given, str | int | float):
+        given = "***"
     key = dotted(path)
     if kind == "extra_forbidden":
         known = known_keys(model, own[:-1]) if known is None else known

@@ -10,6 +10,7 @@ from typing import Any
 from fustor_core.config.document import Document, KeyPath, Place, dotted, read_document
 from fustor_core.config.interpolation import digest_of
 from fustor_core.config.model import SPELLINGS
+from fustor_core.config.unspoken import line_masked
 from fustor_core.errors import ConfigError
 
 FULL_FOLDER = "conf.d"
@@ -61,6 +62,8 @@ class Merged:
         at_value = at_value and path in self.places
         line = place.value_line if at_value else place.line
         lines = self.lines.get(place.file, [])
+        known = line <= len(lines) and path[-1] not in UNSHOWN
+        excerpt = line_masked(lines[line - 1]) if known else ""
         self.errors.append(
             ConfigError(
                 message,
@@ -69,7 +72,7 @@ class Merged:
                 column=place.value_column if at_value else place.column,
                 key=key,
                 suggestion=suggestion,
-                excerpt=lines[line - 1] if line <= len(lines) and path[-1] not in UNSHOWN else "",
+                excerpt=excerpt,
             )
         )
 

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fustor_core.config.unspoken import urls_masked
+
 MASK = "***"
 ALLOWED = frozenset(
     """DEBUG FUSTOR_HOME FUSTOR_VIEW FUSTOR_CONFIG FUSTOR_LOG_LEVEL FUSTOR_LOG_FORMAT FUSTOR_SERVER
@@ -26,7 +28,6 @@ PLACE_NAME = re.compile(r"^(OLD)?PWD$|_(file|path|dir|sock)$", re.IGNORECASE)
 """Named like a secret, but a place: where a shell stands, where a key lies."""
 LEAST_SECRET = 6
 """What is shorter is no secret, and would be found in every second word."""
-_URL_SECRET = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]*)@")
 HASH_DIGITS = 16
 
 
@@ -82,7 +83,7 @@ class Scrubber:
     def text(self, text: str) -> str:
         """A text without them, and without the passwords of URLs."""
         text = text.encode("utf-8", "backslashreplace").decode()  # bytes of a name that are no text
-        text = _URL_SECRET.sub(rf"\1:{MASK}@", text)
+        text = urls_masked(text, MASK)
         return self._pattern.sub(MASK, text) if self._pattern is not None else text
 
     def clean(self, value: Any) -> Any:
