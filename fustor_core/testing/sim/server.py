@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from fustor_core.testing.sim.options import Options
 
 VIEW = "sim"
 Told = Callable[[str], None]
+Handle = Callable[[Accept], Awaitable[None]]
 
 
 class Killed(OSError):
@@ -75,6 +77,7 @@ class Server:
         self._scope: anyio.CancelScope | None = None
         self._group: anyio.abc.TaskGroup | None = None
         self._synced: dict[int, int] = {}
+        self._idle: list[asyncio.Future[tuple[Handle, Accept]]] = []
         self.over = anyio.Event()
 
     def __repr__(self) -> str:
@@ -153,6 +156,7 @@ class Server:
             sleep=self.machine.sleep,
         )
         self.starts += 1
+        self._idle.clear()
         self.runs, begun = True, False
         try:
             pipeline.open()
@@ -198,16 +202,25 @@ class Server:
         if self._group is not None:
             self._group.start_soon(ask)
 
-    def arrived(self, handle: Callable[[Accept], Awaitable[None]]) -> bool:
+    def arrived(self, handle: Handle) -> bool:
         """A request; False: nobody listens."""
         door, group = self.door, self._group
         if door is None or group is None:
             return False
 
-        async def serve() -> None:
+        if self._idle:
+            self._idle.pop().set_result((handle, door))
+        else:
+            group.start_soon(self._serve, handle, door)
+        return True
+
+    async def _serve(self, handle: Handle, door: Accept) -> None:
+        """One request after the other: a task for each would cost more than most of them do."""
+        loop = asyncio.get_running_loop()
+        while True:
             await self.machine.gate()
             await handle(door)
             self._answered()
-
-        group.start_soon(serve)
-        return True
+            free: asyncio.Future[tuple[Handle, Accept]] = loop.create_future()
+            self._idle.append(free)
+            handle, door = await free
