@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from fustor_core.claims import Key
 from fustor_core.contracts import Moment
 from fustor_core.evidence import Evidence
 from fustor_core.jobs import Job
 from fustor_core.leadership import Leadership
 from fustor_core.peers import Peer
 from fustor_core.sessions import Session
+from fustor_core.states.pipeline import PipelineState
 from fustor_core.telling import row_document, with_path
 
 __all__ = [
@@ -90,6 +93,20 @@ def view_status(
     return {**document, "root": None} if root is None else with_path(document, root, "root")
 
 
+def trouble_of(
+    state: PipelineState, aside: dict[str, Any] | None, story: str | None
+) -> dict[str, Any]:
+    """State of a view, for ViewStatus.
+
+    Args:
+        aside: what was set aside. story: what is wrong with it now.
+    """
+    flags = [bit.name for bit in PipelineState if state & bit]
+    told: dict[str, Any] = {"state": int(state), "flags": flags}
+    told |= {"quarantine": aside} if aside is not None else {}
+    return told | ({"last_error": story} if story is not None else {})
+
+
 def job_document(job: Job, view: str, moment: Moment) -> dict[str, Any]:
     """Job of interfaces.md §2."""
     finished = None if job.finished_us is None else wall_at(job.finished_us, moment)
@@ -106,6 +123,17 @@ def job_document(job: Job, view: str, moment: Moment) -> dict[str, Any]:
         "error": job.error,
     }
     return with_path(document, job.path)
+
+
+def history_of(
+    evidence: Sequence[Evidence], place: tuple[Key, bytes] | None, limit: int | None
+) -> list[dict[str, Any]]:
+    """The judgements about one register, newest first; none where there is no such place."""
+    if place is None:
+        return []
+    key, name = place
+    found = [e for e in evidence if e.key == key and e.name in (name, None)]
+    return [evidence_document(e) for e in reversed(found)][:limit]
 
 
 def evidence_document(evidence: Evidence) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import anyio.lowlevel
 
 from fustor_core import frames, leadership
 from fustor_core.admission import Admission, admit, without_skipped
+from fustor_core.chores import FOLLOW_UP, SWEEP, WRITE_BACK, Chores
 from fustor_core.claims import Ack, Batch
 from fustor_core.contracts import (
     HERE,
@@ -32,7 +34,7 @@ from fustor_core.contracts import (
     View,
     boottime_us,
 )
-from fustor_core.documents import evidence_document, view_status
+from fustor_core.documents import history_of, trouble_of, view_status
 from fustor_core.errors import DiskFull, SequenceGap, SlowDown, StateError
 from fustor_core.fold import Fold, Folded
 from fustor_core.frames import BatchHead
@@ -47,8 +49,7 @@ from fustor_core.standing import Standing
 from fustor_core.states.fusion_pipeline import FUSION_PIPELINE
 from fustor_core.states.pipeline import PipelineState
 
-SETTLE_SHARE = 20
-"""Looking whether scans on demand are done may take so small a part of the time."""
+SETTLE_SHARE = 20  # looking whether scans on demand are done may take so small a part of the time
 LINES_A_SESSION = 2
 
 
@@ -101,6 +102,7 @@ class FusionPipeline:
             on_alarm=on_alarm,
             sleep=sleep,
         )
+        self.chores = Chores(self._move, on_alarm, sleep)
         self.changes = 0
         self._alarm = ""  # about the root, told once
         self._settle_at_us = 0
@@ -154,17 +156,21 @@ class FusionPipeline:
         keeping = self.keeping
         try:
             async with keeping.commits, anyio.create_task_group() as tasks:
-                tasks.start_soon(self.standing.sweep, self._settle, name="sessions")
-                loose = self.options.loose_age_s
-                tasks.start_soon(keeping.upkeep.run, loose, self.on_alarm, name="write-back")
+                keep, standing, upkeep = self.chores.keep, self.standing, keeping.upkeep
+                sweep = partial(standing.sweep, self._settle)
+                back = partial(upkeep.round, self.options.loose_age_s, self.on_alarm)
+                tasks.start_soon(keep, SWEEP, standing.rest, sweep, name="sessions")
+                tasks.start_soon(keep, WRITE_BACK, upkeep.rest, back, name="write-back")
                 self._move("ready")
                 task_status.started()
         finally:
             self._move("stop")
             with anyio.CancelScope(shield=True):
-                await keeping.checkpoint(self.on_alarm)
-            keeping.close()
-            self._move("stopped")
+                try:
+                    await self.chores.last(WRITE_BACK, lambda: keeping.checkpoint(self.on_alarm))
+                finally:
+                    keeping.close()
+                    self._move("stopped")
 
     def _give_up(self) -> None:
         for event in ("init_failed", "stop", "stopped"):
@@ -268,7 +274,7 @@ class FusionPipeline:
         peer.line.told(reply.server_time)
         standing.carry_out(standing.sessions.acknowledged(session_id, reply, self.now_us()))
         standing.pushed(session_id, without_skipped(batch, frozenset(head.skipped)), folded)
-        self._after_batch()
+        self.chores.did(FOLLOW_UP, self._after_batch)
         return reply
 
     def _admit(self, batch: Batch, peer: Peer, now_us: int) -> Admission:
@@ -319,13 +325,13 @@ class FusionPipeline:
         return self.keeping.took(head, batch, folded, self.now_us()), folded, head
 
     def _after_batch(self) -> None:
+        fed, self.fed = self.fed, anyio.Event()
+        fed.set()
         if self._seeking is not None:
             for text in self._seeking.alarms():
                 self.on_alarm(text)
         self._settle()
         self.keeping.upkeep.hurry()
-        fed, self.fed = self.fed, anyio.Event()
-        fed.set()
 
     def _settle(self) -> None:
         """Which scans on demand are done? To find out costs as much as there is owed."""
@@ -345,7 +351,7 @@ class FusionPipeline:
 
         async def confirm() -> list[dict[str, Any]]:
             done = self.fold.confirm(record)
-            self._after_batch()
+            self.chores.did(FOLLOW_UP, self._after_batch)
             return done
 
         return await self.keeping.fold_in(frames.CONFIRM, frames.encode(record), confirm)
@@ -377,11 +383,7 @@ class FusionPipeline:
     def history(self, query: Query) -> list[dict[str, Any]]:
         """The judgements about the register at a path that are still remembered, newest first."""
         place = self.view.place(query.path) if isinstance(self.view, Seeking) else None
-        if place is None:
-            return []
-        key, name = place
-        found = [e for e in self.fold.evidence if e.key == key and e.name in (name, None)]
-        return [evidence_document(e) for e in reversed(found)][: query.limit]
+        return history_of(self.fold.evidence, place, query.limit)
 
     def status(self) -> dict[str, Any]:
         """What fusion adds to the view's own part of ViewStatus (interfaces.md §2)."""
@@ -390,11 +392,7 @@ class FusionPipeline:
         audits = (self.fold.audits.count, self.fold.audits.last)
         told = view_status(options.view, self.moment(), led, leader, self.root_path, audits)
         told |= {"driver": options.driver, "arbitrator": options.arbitrator}
-        told |= {
-            "state": int(self.state),
-            "flags": [b.name for b in PipelineState if self.state & b],
-        }
-        size = self.keeping.journal.size_bytes
         aside = self.keeping.replay.quarantine.document()
-        told |= {"quarantine": aside} if aside is not None else {}
+        told |= trouble_of(self.state, aside, self.chores.story())
+        size = self.keeping.journal.size_bytes
         return {**told, "sessions": len(sessions), "journal_bytes": size}

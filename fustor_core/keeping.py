@@ -335,14 +335,14 @@ class Keeping:
         async with self._checkpointing:
             work, lsn = nothing, 0
             with anyio.CancelScope(shield=True):  # a copy that was begun must be written
-                async with self.in_turn() as turn:
-                    await turn.wait()
-                    await self._writing.acquire()  # from now on nothing is undone
-                    lsn = self.applied_lsn
-                    for step in self.view.checkpoint(lsn, frames.encode(self._meta())):
-                        work = step
-                        await anyio.lowlevel.checkpoint()
                 try:
+                    async with self.in_turn() as turn:
+                        await turn.wait()
+                        await self._writing.acquire()  # from now on nothing is undone
+                        lsn = self.applied_lsn
+                        for step in self.view.checkpoint(lsn, frames.encode(self._meta())):
+                            work = step
+                            await anyio.lowlevel.checkpoint()
                     await anyio.to_thread.run_sync(work)
                 except DiskFull as err:
                     if not self.disk_full:

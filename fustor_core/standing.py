@@ -30,8 +30,7 @@ from fustor_core.sessions import Step as SessionStep
 from fustor_core.states.session import SessionState as A
 from fustor_core.summons import Summons
 
-SWEEP_S_MAX = 0.25
-SWEEPS_A_TIMEOUT = 6
+SWEEP_S_MAX, SWEEPS_A_TIMEOUT = 0.25, 6
 QUICK_S = 0.75
 """Between heartbeats of the followers that are chosen next: a failover takes the session timeout, a
 sweep, and the time until the new leader comes by, which is twice this if it pushes all the time."""
@@ -311,22 +310,23 @@ class Standing:
 
     # ---- in the background
 
+    async def rest(self) -> None:
+        """Until the next sweep."""
+        await self._sleep(min(self.options.session_timeout_s / SWEEPS_A_TIMEOUT, SWEEP_S_MAX))
+
     async def sweep(self, after: Callable[[], None]) -> None:
-        """Look at all sessions, the lease and the jobs, and then do more; until cancelled."""
-        pause = min(self.options.session_timeout_s / SWEEPS_A_TIMEOUT, SWEEP_S_MAX)
-        while True:
-            await self._sleep(pause)
-            now = self.keeping.now_us()
-            self.carry_out(self.sessions.sweep(now))
-            heard = self.sessions.heard_from_us
-            self._lead(leadership.check_lease(self.leadership, now, heard_from_us=heard))
-            if not self.keeping.disk_full or now >= self._retry_us:
-                self._retry_us = now + RETRY_US
-                await self.elect()
-                await self.write_off()
-                await self.keeping.keep_jobs()
-            self.place_jobs()
-            after()
+        """Look at all sessions, the lease and the jobs, and then do more."""
+        now = self.keeping.now_us()
+        self.carry_out(self.sessions.sweep(now))
+        heard = self.sessions.heard_from_us
+        self._lead(leadership.check_lease(self.leadership, now, heard_from_us=heard))
+        if not self.keeping.disk_full or now >= self._retry_us:
+            self._retry_us = now + RETRY_US
+            await self.elect()
+            await self.write_off()
+            await self.keeping.keep_jobs()
+        self.place_jobs()
+        after()
 
     def place_jobs(self) -> None:
         """Give each scan on demand to the session that can do it best."""

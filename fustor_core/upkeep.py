@@ -42,19 +42,21 @@ class Upkeep:
     def __repr__(self) -> str:
         return f"<Upkeep of {self._durable!r}>"
 
-    async def run(self, loose_age_s: float, on_full: Callable[[str], None]) -> None:
-        """Checkpoint what is dirty, forget what is loose; until cancelled.
+    async def rest(self) -> None:
+        """Until the next round."""
+        with anyio.move_on_after(CHECKPOINT_S):
+            await self._wanted.wait()
+        self._wanted = anyio.Event()
+
+    async def round(self, loose_age_s: float, on_full: Callable[[str], None]) -> None:
+        """Checkpoint what is dirty, forget what is loose.
 
         Raises:
             JournalFailed: the disk failed.
         """
-        while True:
-            with anyio.move_on_after(CHECKPOINT_S):
-                await self._wanted.wait()
-            self._wanted = anyio.Event()
-            await self.forget_loose(loose_age_s)
-            if self._durable is not None and self._durable.dirty():
-                await self._checkpoint(on_full)
+        await self.forget_loose(loose_age_s)
+        if self._durable is not None and self._durable.dirty():
+            await self._checkpoint(on_full)
 
     def hurry(self) -> None:
         """A batch was applied: so much may be dirty that a checkpoint should not wait."""

@@ -23,7 +23,7 @@ S = NodeStatus
 FAULTS = frozenset("failed alarm init_failed session_lost".split())
 PIPE_GIVEN = ("view", "source", "sink", "role", "session_id", "epoch", "generation")
 PIPE_MADE = ("role", "session_id", "epoch", "watched_dirs", "queue")
-OPENED = PipelineState.RUNNING | PipelineState.STOPPING
+OPENED = PipelineState.RUNNING | PipelineState.ERROR | PipelineState.STOPPING
 LOOKING = ("snapshot_", "audit_", "messages_")  # steps that change what is in a view
 VIEW_MADE = ("files", "dirs", "bytes", "suspects", "debts", "blind")
 

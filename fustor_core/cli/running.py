@@ -16,7 +16,7 @@ from fustor_core.cli import failure, figures, quality
 from fustor_core.cli.call import Call
 from fustor_core.cli.names import safe
 from fustor_core.cli.screen import Cell
-from fustor_core.cli.stories import pipe_rows, set_aside, view_rows
+from fustor_core.cli.stories import pipe_rows, set_aside, view_rows, wrong
 from fustor_core.cli.waiting import Lost
 from fustor_core.cli.writing import written
 from fustor_core.client import TIMEOUT_S, local_server, nothing_runs
@@ -80,7 +80,7 @@ def status(
     for view in views:
         if quality.doubts(view.get("quality")):
             quality.tell(screen, view.get("quality"))
-        for line in set_aside(view):
+        for line in (*wrong(view), *set_aside(view)):
             screen.note(line, "red")
     return failure.OK
 

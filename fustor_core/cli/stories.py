@@ -30,6 +30,12 @@ def view_rows(screen: Screen, views: Sequence[Document]) -> list[list[Cell]]:
     return rows
 
 
+def wrong(view: Document) -> list[str]:
+    """What a view cannot do by itself just now; nothing when it can do all."""
+    told, name = view.get("last_error"), safe(str(view.get("view")))
+    return [f"view {name}: it is tried again {safe(str(told))}"] if told else []
+
+
 def set_aside(view: Document) -> list[str]:
     """What of a view could not be applied, newest first, and what to do; nothing when all was."""
     told = view.get("quarantine") or {}

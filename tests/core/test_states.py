@@ -271,4 +271,7 @@ def test_fusion_s_pipe_in_integers() -> None:
         assert int(state) == expected
     assert int(table.next(state, "config_restored")) == 2
     assert int(table.next(state, "stop")) == 1024
-    assert {int(s) for s in table.reachable()} == {0, 1, 2, 8, 18, 1024}
+    for event, expected in [("failed", 24), ("config_restored", 8), ("recovered", 2)]:
+        state = table.next(state, event)
+        assert int(state) == expected
+    assert {int(s) for s in table.reachable()} == {0, 1, 2, 8, 18, 24, 1024}

@@ -36,6 +36,15 @@ class Guard:
     frozen_in: int = 0
     _told_us: int = -TELL_US
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """What has to outlive a restart: else each would allow a scan to remove as much again."""
+        return self.removed, self.removed_by_looks, self.looked_us
+
+    @counts.setter
+    def counts(self, counts: tuple[int, int, int]) -> None:
+        self.removed, self.removed_by_looks, self.looked_us = counts
+
     def begin(self) -> list[str]:
         """A whole scan begins, or is over.
 

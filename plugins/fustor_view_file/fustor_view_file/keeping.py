@@ -8,7 +8,6 @@ from functools import partial
 import msgspec
 
 from fustor_core.claims import Key
-from fustor_core.errors import DiskFull
 from fustor_view_file.apply import Registers
 from fustor_view_file.budget import Folded, Shelf
 from fustor_view_file.cold import ColdStore, Image
@@ -34,6 +33,7 @@ class Life(msgspec.Struct, array_like=True, frozen=True):
     lsn: int
     sightings: list[tuple[int, Sighting]] = []
     sought: bool = True  # see `HardLinks`
+    removed: tuple[int, int, int] = (0, 0, 0)  # see `Guard.counts`
 
 
 class Keeper:
@@ -62,17 +62,33 @@ class Keeper:
     def image(self, lsn: int, meta: bytes) -> Iterator[Image]:
         """A copy of all that changed since the last image; to be made between two batches.
 
-        It grows from one step to the next, and is whole with the last one.
+        It grows from one step to the next, and is whole with the last one. One that does not get
+        that far is part of the next.
         """
-        registers, tree = self.registers, self.registers.tree
-        image = Image({"fusion": meta})
+        tree, image, whole = self.registers.tree, Image({"fusion": meta}), False
         self._take_again(image)
-        dirty, touched = set(tree.dirty), set(tree.sums.touched)
+        dirty, touched, fed = set(tree.dirty), set(tree.sums.touched), self._fed
         self._unsaved |= dirty
         tree.dirty.clear()
         tree.sums.touched.clear()
         image.dropped += tree.dropped
         tree.dropped.clear()
+        try:
+            yield from self._directories_into(image, dirty, touched)
+            self._life_into(image, lsn)
+            yield image
+            whole = True
+        finally:
+            if not whole:
+                tree.dirty |= dirty
+                tree.sums.touched |= touched
+                tree.dropped += image.dropped
+                self._fed = fed
+
+    def _directories_into(
+        self, image: Image, dirty: set[Key], touched: set[Key]
+    ) -> Iterator[Image]:
+        tree = self.registers.tree
         for number, key in enumerate(dirty | touched):
             if number % COPIED_AT_ONCE == COPIED_AT_ONCE - 1:
                 yield image
@@ -89,7 +105,9 @@ class Keeper:
             image.records.append((directory.place, record))
             if key in dirty and not isinstance(directory.held, Shelf):
                 image.packs.append((directory.place, _copy_of(directory)))
-        feed = registers.feed
+
+    def _life_into(self, image: Image, lsn: int) -> None:
+        registers, feed, tree = self.registers, self.registers.feed, self.registers.tree
         since = max(self._fed, feed.floor)
         image.feed = [(c.number, msgspec.msgpack.encode(c)) for c in feed.since(since)]
         image.feed_floor = feed.floor
@@ -104,9 +122,9 @@ class Keeper:
             lsn,
             registers.sightings.rows(),
             registers.links.sought,
+            registers.guard.counts,
         )
         image.meta["life"] = msgspec.msgpack.encode(life)
-        yield image
 
     def _take_again(self, image: Image) -> None:
         """A checkpoint that failed is part of the next one."""
@@ -130,7 +148,7 @@ class Keeper:
     def _write(self, image: Image) -> None:
         try:
             self.cold.write(image)
-        except DiskFull:
+        except BaseException:
             self._again = image  # nothing was kept: the next image holds all of this again
             raise
         self._unsaved = set()  # what has changed since is dirty
@@ -163,6 +181,7 @@ class Keeper:
         tree.root = tree.dirs.get(life.root) if life.root is not None else None
         self._seat(late)
         registers.links.restored(sought=life.sought)
+        registers.guard.counts = life.removed
         registers.feed.restore(
             [msgspec.msgpack.decode(raw, type=Change) for raw in self.cold.feed()]
         )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+from fustor_view_file import FileView
+
 from fustor_core.claims import Origin
 
 from .world import World, edge, file, listing
@@ -58,3 +63,21 @@ def test_single_looks_are_a_line_now_and_then() -> None:
     assert told[1] == (
         f"{HOUSES * 11} removals in {HOUSES + 1} directories wait for a second look or a person"
     )
+
+
+@pytest.mark.parametrize("origin", [Origin.AUDIT, Origin.SENTINEL])
+def test_a_restart_lets_no_scan_remove_as_much_again(origin: Origin, tmp_path: Path) -> None:
+    """Seed 200622: replayed without the restart, the rest of the removals was frozen."""
+    world = World(count=3, ratio=0.0)
+    world.tell(listing(1, {b"f%d" % i: file(1000 + i) for i in range(9)}))
+    world.begin_scan()
+    world.tell(listing(1, {b"f%d" % i: file(1000 + i) for i in range(3, 9)}, origin))
+    world.view.open(tmp_path, "v")
+    list(world.view.checkpoint(1, b""))[-1]()
+    world.view.close()
+    assert len(world.root.pack) == 6
+    again = FileView(world.view.config)
+    again.open(tmp_path, "v")
+    world.view = again
+    world.tell(listing(1, {b"f%d" % i: file(1000 + i) for i in range(5, 9)}, origin), after_s=0.1)
+    assert set(world.root.frozen or ()) == {b"f3", b"f4"}
