@@ -22,7 +22,8 @@ LAYERS = {
         contracts.source contracts.sink contracts.arbitrator contracts.view contracts.receiver
         contracts.adjusting contracts.asking
         contracts hookspecs units wire
-        config.interpolation config.unspoken config.document config.model config.merging config.faults
+        config.unspoken
+        config.interpolation config.document config.model config.merging config.faults
         config.roles config.loading config.roots config.schema config.effective config.up config
         states.pipeline states.fusion_pipeline states.session states.leadership states.node
         states.run states.couplings states.page states states.__main__

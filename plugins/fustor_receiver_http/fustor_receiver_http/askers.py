@@ -16,6 +16,8 @@ from fustor_core.contracts import ASKER, Ask, Asker
 
 UID = "fustor.uid"
 """Where a request's scope has the user who opened the Unix socket."""
+NAMES = "fustor.names"
+"""Where it has the names in the client's certificate, when an agent's id has to be one of them."""
 _CREDENTIALS = struct.Struct("3i")  # of unix(7): process, user, group
 REFUSALS = {401: "unauthorized", 403: "forbidden", 421: "misdirected"}
 REQUEST_MAX = 200
@@ -28,6 +30,15 @@ def user_of(transport: asyncio.BaseTransport) -> int | None:
         return None
     told = found.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return int(_CREDENTIALS.unpack(told)[1])
+
+
+def names_of(transport: asyncio.BaseTransport) -> frozenset[str]:
+    """Common name and DNS names of the certificate that a client has shown and we have checked."""
+    tls = transport.get_extra_info("ssl_object")
+    shown = (tls.getpeercert() if tls is not None else None) or {}
+    told = [pair for part in shown.get("subject", ()) for pair in part]
+    told += shown.get("subjectAltName", ())
+    return frozenset(value for key, value in told if key in ("commonName", "DNS"))
 
 
 def address_of(scope: Scope) -> str:
@@ -46,16 +57,21 @@ class Askers:
 
     Args:
         app: what follows. ask: takes the refusals. local: it serves the Unix socket.
+        bound: certificates have to name their agents.
     """
 
-    def __init__(self, app: ASGIApp, ask: Ask, *, local: bool) -> None:
+    def __init__(self, app: ASGIApp, ask: Ask, *, local: bool, bound: bool = False) -> None:
         self._app, self._ask, self._local = app, ask, local
+        self._bound = bound and not local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._local:
             ASKER.set(Asker("socket", uid=scope.get(UID)))
         else:
             ASKER.set(Asker("network", address=address_of(scope)))
+
+        if not self._bound:
+            scope.pop(NAMES, None)
 
         async def watched(message: Message) -> None:
             why = REFUSALS.get(message.get("status", 0))

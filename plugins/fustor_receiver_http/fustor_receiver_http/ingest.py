@@ -18,6 +18,7 @@ from fustor_core.client import BASE
 from fustor_core.contracts import Accept, Caller
 from fustor_core.errors import Forbidden, FustorError
 from fustor_core.salvage import readable
+from fustor_receiver_http.askers import NAMES
 from fustor_receiver_http.bodies import (
     Gone,
     Incoming,
@@ -126,6 +127,13 @@ class Ingest:
             raise Forbidden(
                 f"the key does not allow pipe {hello.pipe!r} to push into view {hello.view!r}",
                 remedy="use a key with the scope push whose views and pipes cover these",
+            )
+        names = scope.get(NAMES)
+        if names is not None and hello.agent_id not in names:
+            raise Forbidden(
+                f"the certificate is not for the agent {hello.agent_id!r}",
+                remedy="use a certificate whose common name or DNS name is the agent's id, and"
+                " set agent.id to it",
             )
         grant = await self._accept.open(hello, caller)
         grant = replace(

@@ -205,7 +205,7 @@ class HttpReceiver:
                     refused=front.meter.refuse,
                 )
             server = Server(
-                Askers(app, ask, local=place.path is not None),
+                Askers(app, ask, local=place.path is not None, bound=config.tls.client_names),
                 listening,
                 behind_proxy=config.behind_proxy,
                 grace_s=config.grace,

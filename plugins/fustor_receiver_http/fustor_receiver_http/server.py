@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from fustor_receiver_http.askers import UID, user_of
+from fustor_receiver_http.askers import NAMES, UID, names_of, user_of
 
 HEAD_BYTES_MAX = 128 << 10
 HEAD_S = 15.0  # how long the head of a request may take, and how long a new connection be silent
@@ -28,11 +28,12 @@ class BoundedProtocol(HttpToolsProtocol):
     _unused_bytes = 0  # received since a head ended or a part of a body came
     _patience: asyncio.TimerHandle | None = None  # until a head is over
     _user: int | None = None  # at the other end of a Unix socket
+    _names: frozenset[str] = frozenset()  # in the client's certificate
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has connected: a head should come."""
         super().connection_made(transport)
-        self._user = user_of(transport)
+        self._user, self._names = user_of(transport), names_of(transport)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -44,6 +45,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """A head begins."""
         super().on_message_begin()
         self.scope[UID] = self._user  # type: ignore[literal-required]
+        self.scope[NAMES] = self._names  # type: ignore[literal-required]
         self._await_head()
 
     def _await_head(self) -> None:

@@ -33,6 +33,10 @@ class Tls(BaseModel):
         default=None,
         description="file with CAs, PEM: a client needs a certificate of one of them, too",
     )
+    client_names: bool = Field(
+        default=False,
+        description="an agent's id has to be the common name or a DNS name of its certificate",
+    )
 
 
 class Certificates:
@@ -79,6 +83,12 @@ def server_context(options: Tls) -> ssl.SSLContext | None:
     Raises:
         ConfigError: a file that is missing, cannot be used, or is not private.
     """
+    if options.client_names and options.client_ca is None:
+        raise ConfigError(
+            "tls: `client_names` is about certificates that nobody is asked for",
+            key="tls.client_names",
+            remedy="give `client_ca`, too: the CAs of the agents' certificates",
+        )
     if options.cert is None and options.key is None and options.client_ca is None:
         return None
     if options.cert is None or options.key is None:

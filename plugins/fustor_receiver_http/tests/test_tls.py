@@ -17,7 +17,9 @@ from fustor_receiver_http import HttpReceiver
 from fustor_receiver_http.tls import Tls, server_context
 
 from fustor_core.client import Client
+from fustor_core.contracts import Hello
 from fustor_core.errors import ConfigError, QueryError, Unreachable
+from fustor_core.wire import write_hello
 
 pytestmark = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="the command openssl makes the certificates: not found"
@@ -52,8 +54,9 @@ class Papers:
         subject = ("-subj", f"/CN={name}", "-days", "30")
         self.run("req", "-x509", *CURVE, "-keyout", f"{name}.key", "-out", f"{name}.pem", *subject)
 
-    def signed(self, name: str, by: str) -> None:
-        self.run("req", *CURVE, "-keyout", f"{name}.key", "-out", "asked.csr", "-subj", "/CN=x")
+    def signed(self, name: str, by: str, common: str = "x") -> None:
+        subject = ("-subj", f"/CN={common}")
+        self.run("req", *CURVE, "-keyout", f"{name}.key", "-out", "asked.csr", *subject)
         (self.folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
         authority = ("-CA", f"{by}.pem", "-CAkey", f"{by}.key", "-CAcreateserial")
         out = ("-out", f"{name}.pem", "-days", "30", "-extfile", "names")
@@ -70,6 +73,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
         made.authority(name)
     made.signed("server", "ca")
     made.signed("client", "ca")
+    made.signed("agent", "ca", "agent-1")
     made.signed("foreigner", "stranger")
     made.run("ec", "-in", "server.key", "-aes256", "-passout", "pass:x", "-out", "locked.key")
     return made
@@ -122,6 +126,35 @@ async def test_a_client_s_certificate_may_be_needed_beside_the_key(
             else:
                 with pytest.raises(httpx.TransportError):
                     await client.get("/api/v1/views", headers=BEARER)
+
+
+@pytest.mark.parametrize(
+    ("own", "agent_id", "bound", "status"),
+    [
+        ("agent", "agent-1", True, 201),
+        ("agent", "agent-2", True, 403),
+        ("agent", "localhost", True, 201),
+        ("client", "agent-1", True, 403),
+        ("client", "agent-1", False, 201),
+    ],
+)
+async def test_key_and_certificate_may_have_to_name_the_same_agent(
+    serve: Any, papers: Papers, own: str, agent_id: str, bound: bool, status: int
+) -> None:
+    tls = papers.server(client_ca=papers.file("ca.pem"))
+    hello = Hello(agent_id, "p", "v", {"driver": "fs"}, {"boot": "b"}, {"realtime": True})
+    async with serve(tcp=True, tls={**tls, "client_names": bound}) as served:
+        context = trusting(papers, own)
+        async with httpx.AsyncClient(base_url=address(served), verify=context) as client:
+            headers = {**BEARER, "Content-Type": "application/json"}
+            body = write_hello(hello)
+            reply = await client.post("/api/v1/pipe/sessions/", content=body, headers=headers)
+        assert reply.status_code == status, reply.text
+        body = write_hello(hello)
+        reply = await served.unix.post(
+            "/api/v1/pipe/sessions/", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert reply.status_code == 201, "the socket shows no certificate"
 
 
 async def test_the_command_line_s_client_trusts_the_ca_that_it_is_given(
@@ -237,6 +270,11 @@ FAULTS: list[tuple[dict[str, str], str, str]] = [
     ({"cert": "server.pem"}, "tls.key", "no `key` is given"),
     ({"key": "server.key"}, "tls.cert", "no `cert` is given"),
     ({"client_ca": "ca.pem"}, "tls.cert", "no `cert` is given"),
+    (
+        {"cert": "server.pem", "key": "server.key", "client_names": True},
+        "tls.client_names",
+        "nobody is asked for",
+    ),
     ({"cert": "gone.pem", "key": "server.key"}, "tls.cert", "No such file"),
     ({"cert": "server.pem", "key": "gone.key"}, "tls.key", "No such file"),
     ({"cert": ".", "key": "server.key"}, "tls.cert", "Is a directory"),
@@ -254,11 +292,13 @@ FAULTS: list[tuple[dict[str, str], str, str]] = [
 
 @pytest.mark.parametrize(("files", "key", "words"), FAULTS)
 def test_files_that_cannot_be_used_are_named(
-    papers: Papers, files: dict[str, str], key: str, words: str
+    papers: Papers, files: dict[str, Any], key: str, words: str
 ) -> None:
     shutil.copy(papers.file("server.key"), papers.file("open.key"))
     Path(papers.file("open.key")).chmod(0o644)
-    tls = {name: papers.file(file) for name, file in files.items()}
+    tls = {
+        name: papers.file(file) if isinstance(file, str) else file for name, file in files.items()
+    }
     config = HttpReceiver.Config.model_validate({"listen": ["127.0.0.1:0"], "tls": tls})
     receiver = HttpReceiver(config)
     with pytest.raises(ConfigError, match=words) as caught:
