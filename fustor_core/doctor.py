@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import socket
 import stat
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fustor_core.errors import ConfigError, PluginError
+from fustor_core.files.mounting import caching, mounted_at
 from fustor_core.registry import KINDS, Registry, refuse_earlier_system
 from fustor_core.state import StateDirectory, mount_of
 
@@ -27,6 +29,8 @@ WATCHES_MIN = 65_536  # where it is not known how many directories there are to 
 QUEUED_EVENTS_MIN = 16_384
 INSTANCES_MIN = 16
 DAY_S = 86_400
+PORT = 8102  # of the examples
+STALE_S_MAX = 60.0  # answers of a mount; what nfs(5) has when nothing is said
 INOTIFY = Path("/proc/sys/fs/inotify")
 # What `fustor up` is made of.
 NEEDED = (
@@ -64,6 +68,7 @@ def examine(home: Path, *, directories: int | None = None, inotify: Path = INOTI
         *state_directory(home),
         *watch_limits(inotify, directories),
         open_files(),
+        port(),
         clock(),
     ]
 
@@ -171,6 +176,49 @@ def open_files() -> Check:
         f"{OPEN_FILES_MIN:,} or more",
         f"ulimit -n {OPEN_FILES_MIN * 4}, or LimitNOFILE= in the unit",
     )
+
+
+def port(number: int = PORT) -> Check:
+    """Whether the port of the examples is free on loopback; one that is not is no fault."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", number))
+            found = "free"
+        except OSError as error:
+            found = f"not free ({error.strerror}); name another with --listen 127.0.0.1:PORT"
+    return Check(f"port {number}", True, found, "free, or another one is listened on")
+
+
+def mounts(told: Iterable[Mapping[str, Any]]) -> Iterator[Check]:
+    """What the mounts of watched roots say: their type, and how old their answers may be.
+
+    Args:
+        told: documents of the pipes that run on this host.
+    """
+    for pipe in told:
+        root = str(pipe.get("source") or "").partition(":")[2]
+        if not root.startswith("/"):
+            continue
+        try:
+            fd = os.open(root, os.O_PATH | os.O_CLOEXEC)
+        except OSError as error:
+            remedy = "mount it, or correct the root of the pipe"
+            yield Check(f"root of {pipe.get('id')}", False, f"{error}", "can be looked at", remedy)
+            continue
+        try:
+            mount = mounted_at(fd)
+        finally:
+            os.close(fd)
+        old_s = caching(mount).bound_us / 1e6
+        found = f"{mount.kind or 'unknown'} at {root}"
+        yield Check(
+            f"mount of {pipe.get('id')}",
+            old_s <= STALE_S_MAX,
+            f"{found}, answers up to {old_s:g} s old" if old_s else found,
+            f"answers at most {STALE_S_MAX:g} s old",
+            f"mount it with actimeo=3 or less: mount -o remount,actimeo=3 {root}",
+        )
 
 
 def clock(now_s: Callable[[], float] = time.time) -> Check:

@@ -23,11 +23,13 @@ def doctor(ctx: typer.Context) -> int:
 
     Exit 1: something is amiss; what to do stands beside it.
     """
-    from fustor_core.doctor import examine, pipes
+    from fustor_core.doctor import examine, mounts, pipes
 
     call: Call = ctx.obj
     checks = examine(call.settings.home, directories=_directories(call))
-    checks += pipes(_pipes(call))
+    running = _pipes(call)
+    checks += mounts(running if call.local else ())
+    checks += pipes(running)
     wrong = [check for check in checks if not check.ok]
     screen = call.screen
     if call.settings.jsonl:

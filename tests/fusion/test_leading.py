@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fustor_core.errors import SessionObsoletedError, StaleEpochError
@@ -11,6 +13,13 @@ from .party import FOLLOWING, LEADING, PAUSED, TOP, Party, file
 pytestmark = pytest.mark.anyio
 
 SCAN = {"started_us": 1, "progress_us": 2, "directories": 3}
+
+
+async def test_a_view_says_after_how_long_a_file_counts_as_settled(party: Party) -> None:
+    party.options = replace(party.options, hot_s=7.5)
+    party.made()
+    async with party.running() as pipeline:
+        assert pipeline.status()["hot_file_threshold_s"] == 7.5
 
 
 async def test_followers_that_may_be_next_beat_often_enough(party: Party) -> None:
