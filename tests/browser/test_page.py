@@ -114,6 +114,13 @@ def test_the_state_of_a_pipe_is_seen_as_it_changes(program: Any, pages: Any) -> 
     expect(page.locator(".state.lit")).to_contain_text("ACTIVE")
     page.goto(f"{program.url}/#/machines/leadership")
     expect(page.locator(".state.lit")).to_contain_text("LEADING")
+    page.goto(f"{program.url}/#/machines/node")
+    snapshot = page.locator(".standing tr", has_text="snapshot_projects")
+    expect(snapshot).to_contain_text("SUCCEEDED")
+    expect(page.locator(".state.lit", has_text="EXECUTING")).to_be_visible()
+    page.goto(f"{program.url}/#/machines/run")
+    expect(page.locator("main h1")).to_have_text("Run")
+    expect(page.locator(".state.lit")).to_contain_text("EXECUTION")
 
 
 def test_pipes_sessions_and_views_hang_together(program: Any, pages: Any) -> None:
