@@ -390,7 +390,7 @@ class AgentPipeline:
                 self._lookout.walked(holds_for[-1])
                 self._remains.forget()
                 self.audits.begin()
-            self._trouble.source_works()
+                self._trouble.source_works()
         self.audits.plan(self.config, self._audit_interval_s())
         phase = partial(self._stage.phase, P.AUDIT_PHASE, self.fail)
         await self.audits.run(phase, self._trouble.source_works)

@@ -71,6 +71,27 @@ async def test_a_watch_that_fails_is_armed_again_and_everything_is_owed() -> Non
         assert len(rig.source.scans) == 2
 
 
+async def test_audits_that_fail_wait_longer_each_time_though_the_snapshot_holds() -> None:
+    """Seed 48: that a new one was not needed was taken for a source that works."""
+    rig = Rig(audit_interval_sec=100)
+    async with rig.running():
+        await rig.reach(66)
+        rig.source.break_scan(*[OSError(errno.EIO, "input/output error")] * 3)
+        waits: list[float] = []
+        for _ in range(1000):
+            await rig.clock.advance(1)
+            told = rig.pipe.document()
+            if told["errors_in_row"] > len(waits) or (waits and told["backoff_s"] > waits[-1]):
+                waits.append(told["backoff_s"])
+            if len(waits) == 3:
+                break
+        assert waits == [5, 10, 20]
+        await rig.clock.advance(20)
+        await rig.clock.advance(200)
+        await rig.reach(66)
+        assert rig.pipe.document()["errors_in_row"] == 0
+
+
 async def test_a_vanished_root_is_told_and_heals_by_itself() -> None:
     rig = Rig()
     async with rig.running():

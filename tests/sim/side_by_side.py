@@ -37,12 +37,12 @@ def counting() -> Iterator[None]:
         checker.world.count(BROKEN + promise)
 
     checker: Any = Checker
-    before = checker._fail
-    checker._fail = counted
+    before = checker.fail
+    checker.fail = counted
     try:
         yield
     finally:
-        checker._fail = before
+        checker.fail = before
 
 
 def told(seed: int, *, theirs: bool) -> Counter[str]:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import anyio
 
+from fustor_core.claims import Ack, Batch
 from fustor_core.config.model import Pipe
 from fustor_core.outbox import Limits
 from fustor_core.pipe_words import Host
 from fustor_core.pipeline import AgentPipeline
 from fustor_core.spool import Spool
+from fustor_core.testing.sim.bounds import Patience
 from fustor_core.testing.sim.host import Machine
 from fustor_core.testing.sim.mount import Mount
 from fustor_core.testing.sim.network import Door, Line, Promised, SimSink
@@ -26,11 +28,25 @@ USUAL = Limits()
 SKEW_US = 400_000  # by which the wall clocks of hosts and storage differ, at most
 
 
+class Heard(SimSink):
+    """A sink that hears what was taken."""
+
+    patience: Patience
+
+    async def send(self, batch: Batch) -> Ack:
+        """As `SimSink.send`."""
+        ack = await super().send(batch)
+        if batch.claims:
+            self.patience.acknowledged()
+        return ack
+
+
 class Agent:
     """One agent.
 
     Args:
         number: which one. point, count: see `Server`. promised: told what fusion has promised.
+        fail: told a promise that was broken.
 
     Attributes:
         pipe: of the running process, None while there is none. over: its process has ended; whoever
@@ -49,7 +65,9 @@ class Agent:
         point: Callable[[str], None],
         count: Callable[..., None],
         promised: Promised,
+        fail: Callable[[str, str], None],
     ) -> None:
+        self._fail, self._stops = fail, False
         self._promised = promised
         self.number, self.machine, self.options, self.folder = number, machine, options, folder
         self.line = Line()
@@ -116,10 +134,16 @@ class Agent:
             at_once=5 if options.has("late") else 1 << 20,
             doubtful=0.1 if options.has("doubtful") else 0.0,
         )
-        sink = SimSink(
+        self._stops = False
+        patience = Patience(
+            self.machine.sleep, lambda: rng.uniform(0.5, 1.0), self._fail,
+            first_s=options.retry_s, most_s=options.backoff_s,
+        )  # fmt: skip
+        sink = Heard(
             self.machine, self.line, self._door, rng, point=self._point, count=self._count,
             timeout_s=options.timeout_s, promised=self._promised,
         )  # fmt: skip
+        sink.patience = patience
         self.pipe = AgentPipeline(
             f"pipe-{self.number}",
             self._config(),
@@ -132,12 +156,14 @@ class Agent:
             generation=self.starts,
             on_move=lambda move: self.states.add(int(move.new)),
             now_us=self.machine.raw_us,
-            sleep=self.machine.sleep,
-            jitter=lambda: rng.uniform(0.5, 1.0),
+            sleep=patience.sleep,
+            jitter=patience.jitter,
         )
         try:
             with anyio.CancelScope() as self._scope:
                 await self.pipe.run()
+            if not (self._stops or self._scope.cancel_called):
+                self._fail("exit", f"{self!r} has ended by itself")
         finally:
             self._tally(source)
             self.pipe = self.source = self._scope = None
@@ -157,4 +183,5 @@ class Agent:
     def stop(self) -> None:
         """A clean stop."""
         if self.pipe is not None:
+            self._stops = True
             self.pipe.stop()

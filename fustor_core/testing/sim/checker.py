@@ -30,6 +30,7 @@ from fustor_core.contracts import Arbitrator, Facts, Known, Moment, Verdict
 from fustor_core.fold import Fold, Folded
 from fustor_core.frames import BatchHead
 from fustor_core.testing.sim import replaying
+from fustor_core.testing.sim.bounds import Bounds
 from fustor_core.testing.sim.duties import Duties
 from fustor_core.testing.sim.storage import FOLDER
 from fustor_core.testing.sim.times import Times
@@ -94,7 +95,8 @@ class Checker:
         self._rng = Random(f"checker {world.options.seed}")
         self._heard = 0
         self._broken: Broken | None = None
-        self.duties = Duties(world, self._fail)
+        self.duties = Duties(world, self.fail)
+        self.bounds = Bounds(world, self.fail)
 
     def __repr__(self) -> str:
         return f"<Checker {self.registers} registers in {self.steps} steps>"
@@ -141,7 +143,7 @@ class Checker:
     def leads(self, session: str, epoch: int) -> None:
         """Somebody was told that he leads: one epoch, one leader, for ever."""
         if self._leaders.setdefault(epoch, session) != session:
-            self._fail("leader", f"epoch {epoch} was given to {self._leaders[epoch]} and {session}")
+            self.fail("leader", f"epoch {epoch} was given to {self._leaders[epoch]} and {session}")
         self.duties.leads(epoch)
 
     def folds(self, fold: Fold) -> None:
@@ -161,6 +163,7 @@ class Checker:
         """A process of fusion runs."""
         pipeline = self.world.server.pipeline
         assert pipeline is not None
+        self.bounds.serves(pipeline)
         machine, clock = self.world.server.machine, self.world.clock
         ahead = pipeline.keeping.clock.at(machine.raw_us()) - clock.now_us
         self.times.runs(clock.now_us, ahead)
@@ -177,12 +180,13 @@ class Checker:
         self.steps += 1
         self._states(tree)
         self.duties.check()
+        self.bounds.step(tree, touched)
         for key in touched:
             directory = tree.dirs.get(key)
             if directory is not None:
                 if not self.world.storage.names(key):  # of another disk
                     if tree.visible(directory):
-                        self._fail("foreign", f"{directory!r} is of another storage, and shown")
+                        self.fail("foreign", f"{directory!r} is of another storage, and shown")
                     continue
                 self._seat(tree, directory)
                 if len(directory.pack.parts) > 1:
@@ -204,7 +208,7 @@ class Checker:
             if "could not be applied" in text:
                 notes = sorted((self.world.server.folder / "quarantine").glob("*.json"))
                 trace = json.loads(notes[-1].read_bytes())["trace"] if notes else ""
-                self._fail("applied", f"{text}\n{trace}")
+                self.fail("applied", f"{text}\n{trace}")
 
     def _states(self, tree: Any) -> None:
         """What a view can be in the middle of."""
@@ -234,7 +238,7 @@ class Checker:
         # A closing word clears what a scan behind it in the batch found young: a hint, no evidence.
         fault = replaying.difference(before, after, but="suspects")
         if fault:
-            self._fail("idempotence", f"{fault} after {last[1].claims}")
+            self.fail("idempotence", f"{fault} after {last[1].claims}")
         self._touched.clear()
 
     def _tree(self) -> Any:
@@ -248,10 +252,10 @@ class Checker:
         while above.parent is not None:
             value = above.parent.pack.get(above.name)
             if value is None or not is_dir(value) or edge_key(value) != above.key:
-                self._fail("tree", f"{above!r} sits where its parent shows {value!r}")
+                self.fail("tree", f"{above!r} sits where its parent shows {value!r}")
             above, steps = above.parent, steps + 1
             if steps > DEEPEST:
-                self._fail("tree", f"{directory!r} is above itself")
+                self.fail("tree", f"{directory!r} is above itself")
 
     def _registers(self, directory: Any) -> None:
         """Honesty, and no unflagged step back."""
@@ -277,7 +281,7 @@ class Checker:
                 self._dishonest(directory, name, register, lo, hi)
                 continue
             if last < self._shown.get(place, -1):
-                self._fail("step_back", f"{self._words(directory, name, register)} is older than"
+                self.fail("step_back", f"{self._words(directory, name, register)} is older than"
                            f" what was shown clean: {storage.story(key, name)}")  # fmt: skip
             first = storage.first_held(key, name, value, lo, hi)
             self._shown[place] = max(first, self._shown.get(place, -1))
@@ -286,13 +290,14 @@ class Checker:
         story = self.world.storage.story(directory.key, name)
         told = [(at, _short(value)) for at, value in story]
         what = self._words(directory, name, register)
-        self._fail("honesty", f"{what} never was so in [{lo}, {hi}]: {told}")
+        self.fail("honesty", f"{what} never was so in [{lo}, {hi}]: {told}")
 
     def _words(self, directory: Any, name: bytes, register: Any) -> str:
         where = f"{directory.path()!r} ({directory.key.ino}.{directory.key.birth})"
         return f"{where} {name!r} = {_short(register.value)} {register.seen} {register.origin}"
 
-    def _fail(self, promise: str, text: str) -> None:
+    def fail(self, promise: str, text: str) -> None:
+        """A promise is broken: raised here, and with the next step if that is caught."""
         broken = Broken(promise, f"at {self.world.now_s:.6f} s: {text}")
         self._broken = self._broken or broken  # whoever stands between here and a test may catch it
         raise broken
@@ -304,7 +309,8 @@ class Checker:
         self.step()
         fault = self.unsettled()
         if fault:
-            self._fail("convergence", fault)
+            self.fail("convergence", fault)
+        self.bounds.settled(self._tree())
 
     def unsettled(self) -> str:
         """What in the view is not the truth, or is in doubt; "" = nothing."""
@@ -365,11 +371,11 @@ class Checker:
         """Everything has ended cleanly: what was kept is what was."""
         fault = replaying.compare(self.world)
         if fault:
-            self._fail("replay", fault)
+            self.fail("replay", fault)
         if self.world.options.has("again"):
             fault = replaying.shuffled(self.world)
             if fault:
-                self._fail("order", fault)
+                self.fail("order", fault)
 
 
 def _short(value: bytes | None) -> str:

@@ -39,8 +39,8 @@ class Server:
         machine: its clocks. folder: its state directory, on a disk that loses what is not synced
             when the process is killed in a write. make: new drivers for each process.
         point, count: told the windows that are passed, and what happened.
-        folded, started, answered: given the fold before anything comes in; told that a process
-            runs, that a request was answered.
+        folded, started, answered, moved: given the fold before anything comes in; told that a
+            process runs, that a request was answered, that a state machine moved.
 
     Attributes:
         door: the way in; None while no process runs. full: the disk takes nothing.
@@ -63,7 +63,9 @@ class Server:
         folded: Callable[[Fold], None],
         started: Callable[[], None],
         answered: Callable[[], None],
+        moved: Callable[[Any], None],
     ) -> None:
+        self._moved = moved
         self._folded, self._started, self._answered = folded, started, answered
         self.machine, self.options, self.folder = machine, options, folder
         self._make, self._rng, self._point, self._count = make, rng, point, count
@@ -152,6 +154,7 @@ class Server:
             self.folder,
             boot=self.machine.boot_id,
             on_alarm=self.alarms.append,
+            on_move=self._moved,
             raw_us=self.machine.raw_us,
             sleep=self.machine.sleep,
         )

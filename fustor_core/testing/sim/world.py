@@ -18,10 +18,12 @@ import anyio
 import anyio.abc
 
 from fustor_core.claims import Key
-from fustor_core.contracts import Arbitrator, Query, View
+from fustor_core.contracts import Applied, Arbitrator, Query, Verdict, View
 from fustor_core.fold import Fold
+from fustor_core.machine import Move
 from fustor_core.registry import Registry
 from fustor_core.testing.sim.agent import Agent
+from fustor_core.testing.sim.bounds import Removals, entries
 from fustor_core.testing.sim.checker import Checker, Watched
 from fustor_core.testing.sim.faults import Fault, Faults
 from fustor_core.testing.sim.host import Machine
@@ -90,6 +92,7 @@ class World:
             folded=self._folded,
             started=self._started,
             answered=self._answered,
+            moved=self._moved,
         )
         self.checker = Checker(self)
         self.agents = [
@@ -105,6 +108,7 @@ class World:
                 point=self.point,
                 count=self.count,
                 promised=self.checker,
+                fail=self.checker.fail,
             )
             for number in range(options.hosts)
         ]
@@ -173,6 +177,9 @@ class World:
     def _answered(self) -> None:
         self.checker.step()
 
+    def _moved(self, move: Move[Any]) -> None:
+        self.checker.bounds.moved(move)
+
     def _later(self, us: int, act: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(us / 1e6, act)
 
@@ -196,10 +203,18 @@ class World:
             "ratio": options.guard_ratio,
             "second_look": options.second_look_s,
         }
-        forgot = self.checker.forgot
+        forgot, removals = self.checker.forgot, Removals(self, self.checker.fail)
 
         class Noted(kind):  # type: ignore[misc, valid-type]
-            """The view, which tells what it forgets, and is there when its files are closed."""
+            """The view, which tells what it forgets and removes, and is there when it is closed."""
+
+            def apply(self, verdict: Verdict) -> Applied:
+                tree = self.registers.tree
+                lost = removals.before(tree, verdict)
+                held = entries(tree, tree.root) if lost and tree.root is not None else 0
+                applied: Applied = super().apply(verdict)
+                removals.after(tree, verdict, lost, held)
+                return applied
 
             def forget(self, keys: Sequence[Key]) -> None:
                 forgot(list(keys))
