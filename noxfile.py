@@ -184,6 +184,8 @@ def bench(session: nox.Session) -> None:
     _install(session)
     kept = ["--keep", "--history", "docs/bench", "--earlier", str(_earlier(session))]
     session.run("fustor", "bench", "all", *kept, *session.posargs)
+    if "--long" in session.posargs:
+        session.run("python", "docs/sizing.py")
 
 
 def _earlier(session: nox.Session) -> Path:

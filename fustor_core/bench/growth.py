@@ -74,8 +74,12 @@ def measure(
     for number in SESSIONS:
         if number <= most.get("sessions", number):
             tell(f"growth: {number:,} sessions")
-            with scratch(cache) as folder:
-                told = sessions.measure(report, folder, number, WAIT_S, None)
+            try:
+                with scratch(cache) as folder:
+                    told = sessions.measure(report, folder, number, WAIT_S, None)
+            except RuntimeError as error:
+                report.note(f"{number:,} sessions could not be held here: {error}")
+                continue
             found["sessions"].append(told)
     return found
 
