@@ -7,6 +7,7 @@ from fustor_core.contracts import Write
 from fustor_core.registers import Register, Seen
 from fustor_view_file.directory import Directory
 from fustor_view_file.feed import Change, Feed
+from fustor_view_file.tally import DIRS
 from fustor_view_file.tree import Tree
 
 
@@ -91,14 +92,17 @@ class Teller:
         """A directory's seat changed; `before` is its path if it was visible."""
         if not self.ready:
             return
-        self.forget_paths()
+        if before is not None or directory.count[DIRS]:
+            self.forget_paths()
+        else:  # nothing lies below
+            self._prefixes.pop(directory, None)
         if not tree.visible(directory):
             if before is not None:
                 self._lost[directory.key] = before
             return
         came = self._lost.pop(directory.key, before)
-        path = directory.path()
         parent = directory.parent
+        path = (self._prefix(tree, parent) if parent is not None else b"/") + directory.name
         row = parent.pack.get(directory.name) if parent is not None else None
         if came is None:
             self.tell("created", path, row)

@@ -46,7 +46,11 @@ class FileView:
         """Options of the driver."""
 
         model_config = ConfigDict(extra="forbid", frozen=True)
-        memory_budget: Size | None = Field(default=None, description="bytes; null = all packs hot")
+        memory_budget: Size | None = Field(
+            default=None,
+            description="bytes that the view may take: what was not used for long is compressed, "
+            "or left on the disk; its directories stay, 750 bytes each; null = all packs hot",
+        )
         mass_delete_guard: GuardConfig = GuardConfig()
 
     def __init__(self, config: Config) -> None:

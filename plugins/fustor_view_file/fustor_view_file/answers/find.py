@@ -30,6 +30,7 @@ from fustor_view_file.telling import prefix_of
 
 COST_A_STEP = 1000  # in directories that are passed over; others have their turn after so many
 SKIPS_A_COST = 2  # what is left out by the walk itself is so much cheaper
+AWAY_COST = 5  # a pack that must be fetched and unfolded first
 DIRECTORIES_AT_ONCE = 250
 ROWS_AT_ONCE = 4096
 RARE = 8  # conditions that fewer rows meet are looked at before the names
@@ -130,6 +131,7 @@ class Search:
         for directory, part, after in self._units(walk):
             rows = part.rows
             cost += 1 + len(rows) // rows_a_cost + walk.skipped // SKIPS_A_COST
+            cost += 0 if directory.resident else AWAY_COST
             walk.skipped = 0
             if whole:
                 hits = pattern.paths_in(part.names, prefix_of(directory))
@@ -189,7 +191,7 @@ class Search:
         for unit in self._units(walk):
             units.append(unit)
             rows += len(unit[1].rows)
-            cost += walk.skipped // SKIPS_A_COST
+            cost += walk.skipped // SKIPS_A_COST + (0 if unit[0].resident else AWAY_COST)
             walk.skipped = 0
             if len(units) >= DIRECTORIES_AT_ONCE or rows >= ROWS_AT_ONCE * ROW_BYTES:
                 out += self._numbered(units)
