@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fustor_core.errors import FustorError
+
 VERSION = 1  # another generator, another tree: counted up with every change of the plan
 SEED = 20_240_601
 NAME_BYTES_MIN, NAME_BYTES_MAX = 8, 30
@@ -47,6 +49,10 @@ SUFFIXES = """
     dpx abc obj usd npy npz pkl md html yaml toml sql db bak tmp cfg lock sha256 idx map
 """.split()
 SEPARATORS = "_-. "
+
+
+class AnotherTree(FustorError):
+    """A tree on disk is not the one that its plan says."""
 
 
 @dataclass(slots=True)
@@ -160,13 +166,13 @@ def prepared(cache: Path, files: int, seed: int = SEED) -> Corpus:
         cache: folder that is kept between runs; on a local file system with sparse files.
 
     Raises:
-        SystemExit: what is on disk is not the plan; the message says what to remove.
+        AnotherTree: what is on disk is not the plan; the remedy says what to remove.
     """
     plan = Plan(files, seed)
     place = written(cache, plan)
     manifest = place / "manifest.json"
     if json.loads(manifest.read_text("utf-8")) != plan.manifest():
-        raise SystemExit(f"{place} was made by another generator; remove it: rm -r {place}")
+        raise AnotherTree(f"{place} was made otherwise", remedy=f"remove it: rm -r {place}")
     corpus = Corpus(plan, place / "tree")
     _require_whole(corpus)
     _cool(manifest)
@@ -311,9 +317,10 @@ def _require_whole(corpus: Corpus) -> None:
     whole = corpus.plan.whole
     if (files, dirs, size) != (whole.files, whole.dirs, whole.bytes):
         place = corpus.root.parent
-        raise SystemExit(
+        raise AnotherTree(
             f"{corpus.root} holds {files} files, {dirs} directories, {size} bytes, which is not "
-            f"its manifest; remove it: rm -r {place}"
+            "what its manifest says",
+            remedy=f"remove it: rm -r {place}",
         )
 
 

@@ -2,7 +2,8 @@
 
 The nodes are sessions of a real server: each beats, with other figures each time, and others come
 and go. Their coming and going are the facts. The time of a fact runs from the moment at which the
-agent asks for it to the moment at which a watcher has the frame, so it holds the request as well.
+agent asks for it to the moment at which a watcher has the frame, so it holds the request and the
+journal's write as well.
 """
 
 from __future__ import annotations

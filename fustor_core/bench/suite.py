@@ -9,9 +9,11 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from fustor_core.bench import (
 )
 from fustor_core.bench.program import scratch
 from fustor_core.bench.report import Report
+from fustor_core.errors import FustorError
 
 PARTS = {
     "scan": "a tree into a view, beside find and a walk in Python",
@@ -135,11 +138,14 @@ class Run:
         for files in (*wanted.trees, *([waiters.FILES] if "waiters" in wanted.parts else [])):
             corpus.written(cache, corpus.Plan(files))  # all of them now: they grow old together
         for part in ("events", "ingest", "failover", "sessions"):  # these need no old tree
-            self._part(part, cache)
+            with self._going_on(part):
+                self._part(part, cache)
         for files in wanted.trees:
-            self._tree(cache, files)
+            with self._going_on(f"the tree of {files:,} files"):
+                self._tree(cache, files)
         for part in ("waiters", "growth"):
-            self._part(part, cache)
+            with self._going_on(part):
+                self._part(part, cache)
         if not wanted.keep:
             corpus.remove(cache, before)
         report.note(others.warning())
@@ -162,6 +168,14 @@ class Run:
         table = goals.table(self.report)
         parts = [self.report.text(self.machine)]
         return "\n\n".join([*parts, *(["What the design asks for", table] if table else [])])
+
+    @contextmanager
+    def _going_on(self, part: str) -> Iterator[None]:
+        """What breaks off inside is wrong, and the other parts are measured all the same."""
+        try:
+            yield
+        except (OSError, RuntimeError, FustorError, HTTPException, ExceptionGroup) as error:
+            self.report.check(False, f"{part} broke off: {error!r}")
 
     def _part(self, part: str, cache: Path) -> None:
         if part not in self.wanted.parts:

@@ -91,6 +91,16 @@ def test_trees_of_before_are_left_alone(tmp_path: Path) -> None:
     assert corpus.kept(tmp_path) == {old}
 
 
+def test_a_tree_that_somebody_changed_is_not_measured(tmp_path: Path) -> None:
+    place = corpus.written(tmp_path, corpus.Plan(30))
+    (place / "tree" / "one more").touch()
+    wanted = suite.Wanted(["scan"], tmp_path, (30,), history=tmp_path / "h")
+    run = suite.Run(wanted, lambda text: None)
+    assert not run.measure()
+    assert "not what its manifest says" in run.report.wrong[0]
+    assert list((tmp_path / "h").glob("*.json")), "what was measured is kept all the same"
+
+
 @pytest.mark.long
 def test_a_small_run_checks_its_answers_and_keeps_its_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
