@@ -155,6 +155,24 @@ def test_audits_in_tiers_find_what_nobody_polls(place: Site, mounts: Mounts) -> 
         place.settles(bound_s)
 
 
+def test_a_second_name_of_what_cannot_be_opened_is_told_of_the_first(
+    place: Site, mounts: Mounts
+) -> None:
+    """No event speaks of the first name, and a look past the caches opens files only."""
+    one, _ = mounts
+    make(place.tree)
+    agent(place, "alpha", one, poll_interval=NEVER_S)
+    place.start()
+    folder = one.at / "folder"
+    with place.polled():
+        (folder / "points").symlink_to("kept")
+        os.mkfifo(folder / "pipe")
+        place.settles(HEALED_S)
+        for name in ("points", "pipe"):
+            os.link(folder / name, folder / "below" / name, follow_symlinks=False)
+        place.settles(HEALED_S)
+
+
 @pytest.mark.long
 def test_quiet_is_what_was_looked_at_since(place: Site, mounts: Mounts) -> None:
     one, _ = mounts

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from fustor_core.claims import ROW_BYTES, Listing, Origin, Stamp, is_dir, split_names
+from fustor_core.claims import ROW_BYTES, Cell, Claim, Listing, Origin, Stamp, is_dir, split_names
 from fustor_core.contracts import boottime_us
 from fustor_core.files.exclusion import NameTest
 from fustor_core.files.identity import Spot
@@ -92,26 +92,33 @@ class Reading:
                 return Found(gone=True)
             wd = armed(self._ears, fd)
             reading = self._lister.read(spot, origin, via, None)
-            listing = self._fresh(fd, reading.listing, since_us) if fresh else reading.listing
+            listing = reading.listing
+            cells: list[Cell] = []
+            if fresh:
+                listing, cells = self._fresh(fd, listing, since_us)
             hidden = self._hidden(fd)
         finally:
             os.close(fd)
-        kids, claims = reading.kids, [listing]
+        kids = reading.kids
+        claims: list[Claim] = [listing, *cells]
         claims += [kept for kid in kids if kid.left_out for kept in self._kept_out(spot, kid, task)]
         return Found(
-            claims=[*claims],
+            claims=claims,
             kids=[Child(*kid) for kid in kids],
             hidden=hidden,
             operations=steps + 3 + len(reading.listing.rows) // ROW_BYTES,
             wd=wd,
         )
 
-    def _fresh(self, fd: int, listing: Listing, since_us: int) -> Listing:
-        """The listing with attributes of now; names whose file cannot be opened become weak."""
+    def _fresh(self, fd: int, listing: Listing, since_us: int) -> tuple[Listing, list[Cell]]:
+        """The listing with attributes of now; names whose file cannot be opened become weak.
+
+        Those are told beside it, as old as the caches may be: no event will speak of them.
+        """
         names = split_names(listing.names)
         if not listing.complete or not self._lister.cache_bound_us or len(names) > FRESH_MOST:
-            return listing
-        rows, weak = bytearray(listing.rows), []
+            return listing, []
+        rows, weak, cells = bytearray(listing.rows), [], []
         for at, name in enumerate(names):
             self._goes_on()
             place = slice(at * ROW_BYTES, (at + 1) * ROW_BYTES)
@@ -124,11 +131,13 @@ class Reading:
             except PermissionError:
                 pass
             except OSError:
-                return listing  # it changed, or fails: the next look tells
+                return listing, []  # it changed, or fails: the next look tells
             weak.append(name)
+            cells.append(_beside(listing, name, bytes(rows[place])))
         end_us = boottime_us() + 1
         stamp = Stamp(since_us, end_us, since_us, listing.stamp.kind)
-        return msgspec.structs.replace(listing, rows=bytes(rows), weak=tuple(weak), stamp=stamp)
+        told = msgspec.structs.replace(listing, rows=bytes(rows), weak=tuple(weak), stamp=stamp)
+        return told, cells
 
     def _kept_out(self, spot: Spot, kid: Kid, task: Read) -> list[Listing]:
         """A directory left out by choice, without rows: only the fact is shown."""
@@ -161,6 +170,19 @@ class Reading:
             claims=[self._lister.unread(key, path, origin, via, reason=reason, code=code, own=own)],
             operations=4,
         )
+
+
+def _beside(listing: Listing, name: bytes, row: bytes) -> Cell:
+    """One name of a listing by itself."""
+    seen = listing.stamp
+    return Cell(
+        dir=listing.dir,
+        name=name,
+        value=row,
+        stamp=Stamp(seen.f, seen.t, 0, "s"),
+        origin=listing.origin,
+        path=listing.path,
+    )
 
 
 def armed(ears: Inotify | None, fd: int) -> int:
