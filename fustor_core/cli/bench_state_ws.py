@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from fustor_core.bench.state_ws import Found
 
 MOST = 100_000
+MEMORY = "/dev/shm"
 
 
 def join(app: typer.Typer) -> None:
@@ -46,7 +48,10 @@ def state_ws(
 
     call: Call = ctx.obj
     lasting = parse_seconds(seconds, "--seconds")
-    with tempfile.TemporaryDirectory(prefix="fustor-") as folder, Progress(call) as progress:
+    # In memory: how soon a disk writes is another question.
+    place = MEMORY if os.access(MEMORY, os.W_OK) else None
+    made = tempfile.TemporaryDirectory(prefix="fustor-", dir=place)
+    with made as folder, Progress(call) as progress:
         found = measure(
             Path(folder), clients=clients, nodes=nodes, seconds=lasting, tell=progress.tell
         )
