@@ -18,13 +18,14 @@ from typing import Any
 
 from fustor_core.testing.sim.runs import commit_of
 from tests.sim.planted_agents import AGENTS
+from tests.sim.planted_bounds import BOUNDS
 from tests.sim.planted_bugs import Bug
 from tests.sim.planted_order import ORDER
 from tests.sim.planted_published import RULES
 from tests.sim.planted_table import page
 from tests.sim.planted_tree import SEATS
 
-BUGS = (*ORDER, *SEATS, *AGENTS, *RULES)
+BUGS = (*ORDER, *SEATS, *AGENTS, *BOUNDS, *RULES)
 HERE = Path(__file__).parent
 FOUND, PAGE = HERE / "planted.json", HERE.parents[1] / "docs" / "planted-bugs.md"
 SIDE = HERE / "side_by_side.json"

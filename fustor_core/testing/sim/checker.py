@@ -204,7 +204,7 @@ class Checker:
         heard, self._heard = self._heard, len(alarms)
         for text in alarms[heard:]:
             if "nobody foresaw" in text:
-                self._fail("applied", text)
+                self.fail("applied", text)
             if "could not be applied" in text:
                 notes = sorted((self.world.server.folder / "quarantine").glob("*.json"))
                 trace = json.loads(notes[-1].read_bytes())["trace"] if notes else ""
