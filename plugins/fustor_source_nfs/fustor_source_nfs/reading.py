@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from fustor_core.claims import ROW_BYTES, Cell, Claim, Listing, Origin, Stamp, is_dir, split_names
+from fustor_core.claims import ROW_BYTES, Cell, Listing, Origin, Root, Stamp, is_dir, split_names
 from fustor_core.contracts import boottime_us
 from fustor_core.files.exclusion import NameTest
 from fustor_core.files.identity import Spot
@@ -100,7 +100,7 @@ class Reading:
         finally:
             os.close(fd)
         kids = reading.kids
-        claims: list[Claim] = [listing, *cells]
+        claims: list[Cell | Listing | Root] = [listing, *cells]
         claims += [kept for kid in kids if kid.left_out for kept in self._kept_out(spot, kid, task)]
         return Found(
             claims=claims,
