@@ -7,7 +7,7 @@ from typing import Protocol
 import anyio
 
 from fustor_core.contracts import Answer, Pulse
-from fustor_core.errors import PipeError, SessionObsoletedError, SlowDown
+from fustor_core.errors import FustorError, SessionObsoletedError, SlowDown
 from fustor_core.link import Link, Summoned
 from fustor_core.waiting import Bell, Sleep, sleep_until
 
@@ -21,7 +21,7 @@ class Owner(Protocol):
 
     def lose(self, error: SessionObsoletedError) -> None: ...
 
-    def fail(self, error: OSError | PipeError) -> None: ...
+    def fail(self, error: OSError | FustorError) -> None: ...
 
 
 class Heart:
@@ -68,7 +68,7 @@ class Heart:
                 self._owner.lose(error)
         except SlowDown as slow:
             await self._sleep(min(slow.retry_after_s, self.pause_s))
-        except PipeError as error:
+        except (OSError, FustorError) as error:  # of fusion in this process: whatever it meets
             grant = link.grant
             if grant is not None and link.silent_s() > grant.session_timeout_s:
                 self._owner.lose(SessionObsoletedError(str(error), reason="expired"))
@@ -82,7 +82,7 @@ class Heart:
         while True:
             try:
                 await sink.summoned()
-            except PipeError:
+            except (OSError, FustorError):
                 return  # the next heartbeat meets the same error, and deals with it
             self._summons.set()
             await self._beaten.heard()

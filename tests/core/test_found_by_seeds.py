@@ -96,3 +96,16 @@ async def test_a_session_that_fusion_cannot_end_is_no_failure_of_its_pipe() -> N
         await rig.reach(66)
     assert int(rig.pipe.state) == 0
     assert "the disk failed" in rig.pipe.document()["last_error"]
+
+
+async def test_a_heartbeat_that_fusion_cannot_answer_is_an_error_like_any_other() -> None:
+    """World 20007: the disk of fusion failed as a new leader was made durable."""
+    rig = Rig()
+    async with rig.running():
+        await rig.reach(66)
+        rig.door.fail("beat", StateError("the disk failed"))
+        await rig.clock.advance(rig.door.heartbeat_s)
+        await rig.reach(258)
+        assert "the disk failed" in rig.pipe.document()["last_error"]
+        await rig.clock.advance(60)
+        await rig.reach(66)
