@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from fustor_receiver_http.bodies import Limits as BodyLimits
     from fustor_receiver_http.server import Server
 
 UNIX = "unix"
@@ -165,7 +166,6 @@ class HttpReceiver:
         # what only a running server needs: configuration is read without it
         from fustor_receiver_http.app import build
         from fustor_receiver_http.askers import Askers
-        from fustor_receiver_http.bodies import Limits as BodyLimits
         from fustor_receiver_http.files import Files
         from fustor_receiver_http.guard import Guard, Owner
         from fustor_receiver_http.live import Live
@@ -179,16 +179,10 @@ class HttpReceiver:
         config = self.config
         streams = Streams(heartbeat_s=config.heartbeat, stall_s=config.stall, ended=ask.ended)
         throttle = Throttle(anyio.current_time, log.warning)
-        limits = BodyLimits(
-            batch_bytes=config.max_batch_bytes,
-            listing_bytes=config.max_listing_bytes,
-            held_bytes=config.max_held_bytes,
-            patience_s=config.body_timeout,
-        )
         live, files = Live(ask, streams), Files(ask.assets())
         tickets = Tickets(TICKET_S)
         quotas = Quotas(config.limits, anyio.current_time)
-        front = build(accept, ask, streams, limits, live, files, tickets)
+        front = build(accept, ask, streams, self._body_limits(), live, files, tickets)
         servers = []
         for place, listening in self._bound:
             app: ASGIApp = Owner(front)
@@ -230,6 +224,18 @@ class HttpReceiver:
         finally:
             self._bound = []
             self._taken.close()
+
+    def _body_limits(self) -> BodyLimits:
+        """How large what comes in may be."""
+        from fustor_receiver_http.bodies import Limits as BodyLimits
+
+        config = self.config
+        return BodyLimits(
+            batch_bytes=config.max_batch_bytes,
+            listing_bytes=config.max_listing_bytes,
+            held_bytes=config.max_held_bytes,
+            patience_s=config.body_timeout,
+        )
 
     def _listen(self, place: Place) -> tuple[Place, socket.socket]:
         """Binds and listens.
