@@ -85,17 +85,21 @@ def _nfs(kept: Kept) -> Lines:
 
 def _soak(kept: Kept) -> Lines:
     counts = counted(kept)
-    more = max(largest(kept, f"{name} memory more") for name in ("fusion", "alpha"))
+    grown = [f"{largest(kept, f'{name} memory more'):.1f} MiB" for name in ("fusion", "alpha")]
+    more = max(
+        largest(kept, f"{name} {what} more")
+        for name in ("fusion", "alpha")
+        for what in ("descriptors", "threads")
+    )
     return [
-        ("minutes of everything together", f"{counts['minutes']:,}"),
+        ("minutes of everything together", f"{counts['seconds'] // 60:,}"),
         ("operations on files", f"{counts['operations']:,}"),
         ("kills", f"{counts['kill agent'] + counts['kill server']:,}"),
-        (
-            "stops and cuts",
-            f"{sum(counts[n] for n in STOPS):,}",
-        ),
+        ("stops and cuts", f"{sum(counts[name] for name in STOPS):,}"),
         ("views that were exact again", f"{counts['exact']:,}"),
-        ("most that a process grew by, once it was warm", f"{more:.1f} MiB"),
+        ("memory that the server grew by, once warm; its last 100,000 changes are kept", grown[0]),
+        ("memory that an agent grew by, once warm", grown[1]),
+        ("descriptors and threads that either grew by", f"{more:.0f}"),
     ]
 
 
