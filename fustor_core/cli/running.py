@@ -369,7 +369,9 @@ def _tell_done(call: Call, document: Mapping[str, Any], done: str) -> None:
     parts = []
     for key, words in TOLD.items():
         named = ", ".join(str(item) for item in document.get(key) or ())
-        if named:
+        if named and words == done:
+            done = f"{done}: {named}"
+        elif named:
             parts.append(f"{words}: {named}")
     call.screen.note("; ".join([done, *parts]))
 
