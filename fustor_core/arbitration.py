@@ -176,7 +176,8 @@ def _listing(known: Known | None, claim: Listing, facts: Facts, rules: Rules) ->
     verdict.silent = claim.silence if told > 0 else _agreed(known, claim)
     if known is None or (known.base is None and not known.own):
         return _first_listing(known, claim, facts, rules, verdict, names, rows)
-    if told > 0 and not known.own and not claim.weak and known.holds(names, rows):
+    alike = claim.digest is not None  # then these are its own blobs
+    if told > 0 and not known.own and not claim.weak and (alike or known.holds(names, rows)):
         verdict.rule = "newer"
         verdict.base = later(known.base, facts.seen) if known.base else facts.seen
         if known.suspects:

@@ -27,6 +27,7 @@ from fustor_core.claims import (
     encode_batch,
 )
 from fustor_core.contracts import boottime_us
+from fustor_core.errors import FustorError
 
 K, M = 1_000, 1_000_000
 FILES = (10 * K, 100 * K, M, 10 * M, 100 * M)
@@ -77,7 +78,7 @@ def measure(
             try:
                 with scratch(cache) as folder:
                     told = sessions.measure(report, folder, number, WAIT_S, None)
-            except RuntimeError as error:
+            except (RuntimeError, FustorError) as error:
                 report.note(f"{number:,} sessions could not be held here: {error}")
                 continue
             found["sessions"].append(told)
