@@ -61,16 +61,24 @@ def test_no_text_is_taken_for_troff() -> None:
     assert r"\efB" in made
 
 
-@pytest.mark.skipif(shutil.which("man") is None, reason="man(1) is not installed")
-def test_man_reads_every_page_without_a_warning() -> None:
-    for words, command in walk(build(), ("fustor",)):
-        done = subprocess.run(
-            ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-"],
-            input=page(words, command).encode(),
-            capture_output=True,
-            check=True,
-            timeout=60,
-            env={**os.environ, "LC_ALL": "C.UTF-8", "MANPAGER": "cat"},
-        )
-        assert done.stderr == b"", words
-        assert b"Fustor" in done.stdout
+def manual_reader() -> bool:
+    """Whether man-db and groff are there; small images have a man that says that it is none."""
+    if shutil.which("man") is None or shutil.which("groff") is None:
+        return False
+    done = subprocess.run(["man", "--version"], capture_output=True, check=False, timeout=60)
+    return done.stdout.startswith(b"man ")
+
+
+@pytest.mark.skipif(not manual_reader(), reason="man(1) and groff are not installed")
+def test_man_reads_every_page_without_a_warning(fustor: Fustor, tmp_path: Path) -> None:
+    fustor("man", "--out", str(tmp_path))
+    pages = sorted(map(str, tmp_path.iterdir()))
+    done = subprocess.run(
+        ["man", "--warnings", "-E", "UTF-8", "-Tutf8", "-l", *pages],
+        capture_output=True,
+        check=True,
+        timeout=300,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "MANPAGER": "cat", "PAGER": "cat"},
+    )
+    assert done.stderr == b""
+    assert done.stdout.count(b"FUSTOR") >= len(pages)
