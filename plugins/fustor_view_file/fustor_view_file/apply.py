@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fustor_core.claims import Key, Owed, edge_key, is_dir, split_names
+from fustor_core.claims import Key, Owed, edge_key, is_dir
 from fustor_core.contracts import Applied, Verdict, Write
 from fustor_core.registers import Register, Seen
 from fustor_view_file import tally
@@ -18,6 +18,7 @@ from fustor_view_file.pack import Pack
 from fustor_view_file.sightings import Sightings
 from fustor_view_file.telling import Teller, prefix_of
 from fustor_view_file.tree import Tree
+from fustor_view_file.unseen import unseen
 
 LEFT_OUT = frozenset({"excluded", "other_device"})
 OWED_MAX = 100
@@ -167,9 +168,9 @@ class Registers:
         debts = sum(1 for w in verdict.writes if w.new.debt)
         deltas.append((tally.DEBTS, debts))
         if verdict.pack.rows and _is_blind(directory) and verdict.scan:
-            names = split_names(verdict.pack.names)
-            directory.blind = dict.fromkeys(names, self.sightings.number(self.teller.origin))
-            deltas.append((tally.BLIND, len(names)))
+            number = self.sightings.number(self.teller.origin)
+            directory.blind = unseen(verdict.pack.names, number)
+            deltas.append((tally.BLIND, len(directory.blind)))
         tree.sums.push(directory, [d for d in deltas if d[1]])
         if verdict.pack.rows:
             tree.sums.grow(directory, tally.NEWEST_NS, newest)
@@ -220,7 +221,7 @@ class Registers:
             self._blind(directory, write, scan and listed, deltas)
             tree.sums.grow(directory, tally.CHANGED_US, tree.now_us)
         elif not scan and directory.blind and write.name in directory.blind:
-            del directory.blind[write.name]
+            directory.set_blind(write.name, None)
             deltas.append((tally.BLIND, -1))
         if deltas:
             tree.sums.push(directory, deltas)
@@ -270,12 +271,8 @@ class Registers:
         blind = unseen and write.new.value is not None
         if blind == held:
             return
-        if blind:
-            directory.blind = directory.blind or {}
-            directory.blind[name] = self.sightings.number(self.teller.origin)
-        elif directory.blind is not None:
-            del directory.blind[name]
-            directory.blind = directory.blind or None
+        number = self.sightings.number(self.teller.origin) if blind else None
+        directory.set_blind(name, number)
         deltas.append((tally.BLIND, 1 if blind else -1))
 
     def _edges(

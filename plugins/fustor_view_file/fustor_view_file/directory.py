@@ -14,6 +14,7 @@ from fustor_core.registers import Register, Seen
 from fustor_view_file import tally
 from fustor_view_file.faces import base_in, face_of, row_in, silent_in
 from fustor_view_file.pack import Pack
+from fustor_view_file.unseen import Unseen
 
 
 class Mark(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -81,7 +82,7 @@ class Directory(msgspec.Struct, eq=False, gc=False):
     left_out: bool = False
     gap: int = 1
     left: int = 0
-    blind: dict[bytes, int] | None = None
+    blind: Mapping[bytes, int] | None = None
     frozen: dict[bytes, int] | None = None
     _own: dict[bytes, Mark] | None = None
     _suspects: dict[bytes, int] | None = None
@@ -217,6 +218,16 @@ class Directory(msgspec.Struct, eq=False, gc=False):
         """Nothing overrides the base any more."""
         self._own = None
 
+    def set_blind(self, name: bytes, number: int | None) -> None:
+        """Only a scan saw the value of a name, that of this number; None: somebody did."""
+        held = self.blind
+        blind = held if isinstance(held, dict) else dict(held or {})
+        if number is None:
+            blind.pop(name, None)
+        else:
+            blind[name] = number
+        self.blind = blind or None
+
     def set_suspect(self, name: bytes, since_us: int | None) -> None:
         """Mark a name suspect since then, or no longer (None)."""
         if since_us is None:
@@ -245,8 +256,10 @@ class Directory(msgspec.Struct, eq=False, gc=False):
         size = sys.getsizeof
         facts = (self.key, *self.key, self.name, self.count, self.face, self._base, self._attrs)
         weight = size(self) + sum(size(fact) for fact in facts if fact is not None)
+        if isinstance(self.blind, Unseen):
+            weight += size(self.blind)
         for sparse in (self._own, self._suspects, self.blind, self.frozen):
-            if sparse:
+            if isinstance(sparse, dict):
                 weight += size(sparse) + sum(map(size, sparse))
         return weight + sum(size(mark) + size(mark.seen) for mark in self.own.values())
 

@@ -10,6 +10,7 @@ from fustor_core.claims import Key, Origin, Silence
 from fustor_core.registers import Register, Seen
 from fustor_view_file.directory import Directory, Mark
 from fustor_view_file.sealed import Damaged, seal, unseal
+from fustor_view_file.unseen import Unseen
 
 Places = list[tuple[Key, bytes]]
 
@@ -19,6 +20,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     Attributes:
         face: base, attrs and silent, when they agree; these are None then.
+        blind, unseen: the names that only scans have seen; `unseen` when one scan found them all.
         claims: the registers that name it, only when they are not just its seat.
         waiting: it does not sit where its newest register says.
     """
@@ -45,6 +47,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
     claims: Places | None
     waiting: bool
     face: bytes | None = None
+    unseen: tuple[bytes, int] | None = None
 
     @property
     def listed(self) -> bool:
@@ -59,7 +62,8 @@ _decode = msgspec.msgpack.Decoder(Record).decode
 def record_of(directory: Directory, claims: Places | None, waiting: bool) -> bytes:
     """The record of a directory, sealed."""
     d = directory
-    face = d.face
+    face, blind = d.face, d.blind
+    whole = (blind.names, blind.number) if isinstance(blind, Unseen) else None
     return seal(
         _encode(
             Record(
@@ -78,13 +82,14 @@ def record_of(directory: Directory, claims: Places | None, waiting: bool) -> byt
                 d.left,
                 dict(d.own) or None,
                 dict(d.suspects),
-                d.blind or None,
+                dict(blind) if blind and whole is None else None,
                 d.frozen,
                 d.attrs if face is None else None,
                 d.count.tobytes(),
                 claims,
                 waiting,
                 face,
+                whole,
             )
         )
     )
@@ -112,6 +117,6 @@ def directory_of(record: Record) -> Directory:
         d.set_suspect(name, since)
     for name, mark in (record.own or {}).items():
         d.set_mark(name, Register(None, mark.seen, mark.debt, mark.rt, mark.origin))
-    d.blind = record.blind or None
+    d.blind = Unseen(*record.unseen) if record.unseen is not None else record.blind or None
     d.frozen = record.frozen
     return d
