@@ -3,10 +3,9 @@
 Theory of operation. A `Session` is a frozen value, `Sessions` the table of one view. A decision
 looks at the table and returns a `Step`: the sessions as they shall be, the moves they made and the
 effects the owner has to carry out. Nothing changes until the owner gives the step to
-`Sessions.apply`, which it does before it awaits anything: between deciding and applying there is
-no room for another decision. What must be durable first stands in the state: a session is
-ESTABLISHING until its row is journalled (`granted`), a batch is taken until its frame is journalled
-(`taken`, `acknowledged`).
+`Sessions.apply`, which it does before it awaits anything: no other decision fits in between. What
+must be durable first stands in the state: a session is ESTABLISHING until its row is journalled
+(`granted`), a batch is taken until its frame is journalled (`taken`, `acknowledged`).
 
     open_session → apply → journal → granted → apply → reply
     admit → batches.check → taken → apply → journal → acknowledged → apply → reply
@@ -379,11 +378,8 @@ def _moved(session: Session, event: str) -> Step:
 
 def _alive(session: Session, now_us: int, *, batches: BatchSequence | None = None) -> Step:
     """Proof of life, perhaps by a batch; only a return from STALE is a move worth telling."""
-    session = replace(
-        session,
-        last_active_at=max(now_us, session.last_active_at),
-        batches=session.batches if batches is None else batches,
-    )
+    at_us, batches = max(now_us, session.last_active_at), batches or session.batches
+    session = replace(session, last_active_at=at_us, batches=batches)
     if session.state is SessionState.STALE:
         return _moved(session, "proof")
     return Step(sessions=(session,))

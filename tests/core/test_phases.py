@@ -3,83 +3,27 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
-import msgspec
 import pytest
-from pydantic import BaseModel
 
-from fustor_core.claims import CLOSED, MOVED, WRITING, Cell, Claim, Listing, Origin, Owe, Root, Row
-from fustor_core.contracts import Command, Scope
+from fustor_core.claims import MOVED, Cell, Claim, Listing, Origin, Owe, Root
+from fustor_core.contracts import Command
 from fustor_core.orders import FIRST_US
-from fustor_core.outbox import Limits, Outbox
 from fustor_core.phases import (
     ROOT_LOOK_S,
-    Post,
     attend,
     audit,
-    look_again,
     message,
     prove,
     sentinel,
     snapshot,
 )
-from fustor_core.testing import ManualClock, MemorySource
+
+from .desk import Desk, Plain
 
 pytestmark = pytest.mark.anyio
-
-FILES = {"a": 1, "b/c": 2, "b/d/e": 3}
-
-
-class Plain:
-    """A source without any power."""
-
-    class Config(BaseModel):
-        pass
-
-    def __init__(self, config: Config) -> None:
-        self.closed = 0
-
-    async def scan(self, scope: Scope) -> AsyncIterator[Listing]:
-        try:
-            yield scope.listing(b"/", {b"a": Row()})
-        finally:
-            self.closed += 1
-
-
-class Desk:
-    """A post, and what was sent from it."""
-
-    def __init__(self, source: Any = None) -> None:
-        self.clock = ManualClock()
-        self.source = source or MemorySource(MemorySource.Config(files=FILES))
-        self.source.now_us = self.clock.now_us
-        box = Outbox(Limits(window_s=(0, 0), scan_window_s=0), self.clock.now_us)
-        self.post = Post(self.source, box, self.clock.now_us, self.clock.sleep)
-        self.sent: list[Claim] = []
-
-    async def carry(self) -> None:
-        """Acknowledge everything, for ever."""
-        while True:
-            self.sent.extend((await self.post.outbox.take()).claims)
-            self.post.outbox.acknowledged()
-
-    async def during(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Carry while something goes on, and until all of it is acknowledged."""
-        failed: OSError | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(self.carry)
-            try:
-                with anyio.fail_after(10):
-                    await act()
-            except OSError as error:
-                failed = error
-            await self.post.outbox.delivered()
-            group.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
 
 
 @pytest.fixture
@@ -329,89 +273,3 @@ async def test_the_sentinel_waits_for_its_turn(desk: Desk) -> None:
         assert len(desk.source.scans) == 2
         assert not desk.source.overlapped
         group.cancel_scope.cancel()
-
-
-# -- after a lost session
-
-
-def lost(desk: Desk, path: str, **fields: Any) -> Cell:
-    """The claim about a name that was sent and not acknowledged."""
-    folder, name, walked = desk.source._parent(path)
-    return Cell(
-        dir=folder.key("btime"),
-        name=name,
-        value=Row(size=999).pack(),
-        stamp=desk.source._cell(folder, name, walked, "e", Origin.REALTIME).stamp,
-        path=walked,
-        **{"origin": Origin.REALTIME, **fields},
-    )
-
-
-async def test_what_was_lost_is_looked_at_freshly(desk: Desk) -> None:
-    old = [
-        lost(desk, "b/c", flags=WRITING),
-        lost(desk, "a", flags=MOVED | CLOSED),
-        lost(desk, "b/d/e", origin=Origin.SENTINEL),
-    ]
-    desk.clock.tick(1000)
-    await desk.during(lambda: look_again(desk.post, old))
-    found = {c.name: c for c in desk.sent if isinstance(c, Cell)}
-    assert set(found) == {b"a", b"b", b"c", b"d", b"e"}
-    assert (found[b"c"].origin, found[b"c"].flags) == (Origin.REALTIME, WRITING)
-    assert (found[b"a"].origin, found[b"a"].flags) == (Origin.REALTIME, CLOSED)
-    assert found[b"e"].origin is Origin.ON_DEMAND, "a look is fenced, evidence is not"
-    assert {found[b"b"].origin, found[b"d"].origin} == {Origin.ON_DEMAND}
-    assert all(c.stamp.f == desk.clock.now_us() for c in found.values())
-    assert Row(size=999).pack() not in {c.value for c in found.values()}
-
-
-async def test_a_name_that_is_gone_is_absent(desk: Desk) -> None:
-    old = lost(desk, "b/c")
-    desk.source.remove("b/c")
-    await desk.during(lambda: look_again(desk.post, [old]))
-    (cell,) = [c for c in desk.sent if isinstance(c, Cell) and c.name == b"c"]
-    assert cell.value is None
-
-
-async def test_what_cannot_be_looked_at_is_owed(desk: Desk) -> None:
-    inside = lost(desk, "b/c")
-    own = msgspec.structs.replace(lost(desk, "b/d/e"), name=b"")
-    desk.source.move("b", "elsewhere")
-    await desk.during(lambda: look_again(desk.post, [inside, own]))
-    owed = {c.path: c.deep for c in desk.sent if isinstance(c, Owe)}
-    assert owed == {b"/b": True, b"/b/d": False}
-
-
-async def test_own_attributes_are_looked_at_by_the_path_of_their_directory(desk: Desk) -> None:
-    old = msgspec.structs.replace(lost(desk, "b/c"), name=b"")
-    fresh = msgspec.structs.replace(old, value=Row(size=7).pack())
-    asked: list[bytes] = []
-
-    async def look(paths: Sequence[bytes]) -> list[Cell]:
-        asked.extend(paths)
-        return [fresh]
-
-    desk.source.look = look
-    await desk.during(lambda: look_again(desk.post, [old]))
-    assert asked == [b"/b"]
-    assert [(c.name, c.value) for c in desk.sent if isinstance(c, Cell)] == [(b"", fresh.value)]
-    assert not [c for c in desk.sent if isinstance(c, Owe)]
-
-
-async def test_a_source_that_cannot_look_leaves_everything_owed() -> None:
-    cell = lost(Desk(), "b/c")
-    desk = Desk(Plain(Plain.Config()))
-    await desk.during(lambda: look_again(desk.post, [cell]))
-    assert [(type(c), c.path) for c in desk.sent] == [(Owe, b"/b")]
-
-
-async def test_a_look_that_fails_leaves_the_rest_owed(desk: Desk) -> None:
-    cell = lost(desk, "b/c")
-
-    async def broken(paths: object) -> list[Cell]:
-        raise OSError(errno.EIO, "input/output error")
-
-    desk.source.look = broken
-    with pytest.raises(OSError, match="input/output"):
-        await desk.during(lambda: look_again(desk.post, [cell]))
-    assert [(type(c), c.path) for c in desk.sent] == [(Owe, b"/b")]
