@@ -222,19 +222,22 @@ class Lister:
             complete=whole,
             reason="" if whole else "not_yet" if changed else reason_of(code),
             errno=code,
-            silence=self.silence(after, wall_ns) if whole and after is not None else None,
+            silence=self.silence(after, wall_ns, start) if whole and after is not None else None,
             via=via,
         )
         return Reading(listing, kids, changed)
 
-    def silence(self, st: os.stat_result, wall_ns: int) -> Silence | None:
+    def silence(self, st: os.stat_result, wall_ns: int, at_us: int) -> Silence | None:
         """Membership key of a directory, None when a later change may carry the same time.
 
         Args:
-            st: its attributes, as after the look. wall_ns: wall time when the look began.
+            st: its attributes, as after the look. wall_ns, at_us: wall time and raw instant when
+                the look began.
         """
         storage = self._proof.storage
         if storage is None or wall_ns - st.st_ctime_ns <= storage.granularity_ns:
+            return None
+        if storage.remote and not self._proof.past(st.st_ctime_ns, at_us):
             return None
         return Silence(st.st_ctime_ns, st.st_mtime_ns, st.st_ino, st.st_nlink)
 

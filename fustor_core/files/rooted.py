@@ -40,11 +40,13 @@ class Storage(NamedTuple):
         identity: text that stays the same as long as it is the same storage.
         granularity_ns: two changes this close may carry one ctime; skewed server clocks included.
         caching: how old an answer may be that a cache of this host gave.
+        remote: its clock is not this host's.
     """
 
     identity: str
     granularity_ns: int
     caching: Caching
+    remote: bool = False
 
 
 class RootProof:
@@ -73,6 +75,7 @@ class RootProof:
         self._marker = proven.marker if proven is not None else b""
         self._bound_us = bound_us
         self._dev: int | None = None  # st_dev at the last full proof
+        self._ahead_us: int | None = None  # the storage's clock, of the raw one, at least
 
     def open(self, prober: Prober) -> Spot:
         """An O_PATH spot of the proven root; the caller closes it.
@@ -89,6 +92,17 @@ class RootProof:
         except BaseException:
             os.close(fd)
             raise
+
+    def past(self, ctime_ns: int, at_us: int) -> bool:
+        """Whether by its own clock the storage was past a change time at a raw instant, whatever
+        the wall clock of this host says.
+
+        A change is never seen before it is made: so the newest that was seen says how far ahead
+        the storage's clock is, at least.
+        """
+        ahead_us = ctime_ns // 1000 - at_us
+        self._ahead_us = max(ahead_us, self._ahead_us if self._ahead_us is not None else ahead_us)
+        return (self._ahead_us - ahead_us) * 1000 > _COARSE_NS
 
     def reopen(self, prober: Prober) -> Spot | None:
         """The root again, for events and looks; None when it is not there.
@@ -205,7 +219,7 @@ def _storage(fd: int, sight: Sight) -> Storage:
     identity = f"fsid:{fsid:016x}" if fsid else f"mount:{mount.kind}:{mount.source}"
     identity += f":{sight.ino}"
     if mount.remote:
-        return Storage(identity, _SKEWED_NS, caching(mount))
+        return Storage(identity, _SKEWED_NS, caching(mount), remote=True)
     fine = mount.kind in _LOCAL_FINE and bool(sight.birth_ns)
     return Storage(identity, _FINE_NS if fine else _COARSE_NS, Caching(0))
 

@@ -35,6 +35,11 @@ TWO = {**WATCHED, "hosts": 2}
 SILENT = {**BUSY, "blind": 0.6, "scans": "silent"}
 
 
+SILENT_CROWD = crowded(
+    "", 0.1, 5.9, kinds="create remove", host=-1, tick_us=1_000_000, hosts=1, scans="silent"
+)
+
+
 def nothing(old: Any, *args: Any, **named: Any) -> None:
     """It is not done."""
 
@@ -153,7 +158,19 @@ def _calm_mtime(old: Any, fold: Fold, claim: Any, facts: Facts) -> None:
     """Of many directories at once nothing is asked."""
 
 
-def _always_silent(old: Any, eyes: Any, own: Any, wall_ns: int) -> Any:
+def _by_own_wall(old: Any, eyes: Any, own: Any, wall_ns: int, at_us: int) -> Any:
+    """What counts is this host's wall clock alone."""
+    eyes._ahead_us = 1 << 62
+    return old(eyes, own, wall_ns, at_us)
+
+
+def _set_ahead(seed: int) -> Lists:
+    """A host's wall clock is an hour ahead of its storage; others change names all the time."""
+    options, operations, _ = SILENT_CROWD.at(seed)
+    return options, operations, [Fault(200_000, "wall", 0, 1_000_000, "", 0)]
+
+
+def _always_silent(old: Any, eyes: Any, own: Any, wall_ns: int, at_us: int) -> Any:
     return reading.Silence(own.ctime_ns, own.mtime_ns, own.ino, own.nlink)
 
 
@@ -260,8 +277,10 @@ SEATS = (
         Worlds("late", CALM, {**BUSY, "hosts": 3, "loose_age_s": 1e6})),
     Bug("A18", "racy listings have a silence key",
         (wrapped(reading.Eyes, "_silence", _always_silent),),
-        crowded("", 0.1, 5.9, kinds="create remove", host=-1, tick_us=1_000_000, hosts=1,
-                scans="silent"), given=DIRECTORIES),
+        SILENT_CROWD, given=DIRECTORIES),
+    Bug("ahead", "whether a listing is racy is told by the host's own wall clock",
+        (wrapped(reading.Eyes, "_silence", _by_own_wall),),
+        Worlds(lists=_set_ahead), given=DIRECTORIES),
     Bug("A19", "a new seat owes no listing",
         (_tree("_seat_one", _always_moved), _tree("add_claim", _unowed_first),
          _tree("adopt", _unowed_child)),

@@ -126,6 +126,7 @@ class Agent:
         """One process, until it is killed or stopped."""
         options, rng = self.options, self.machine.rng
         self.starts += 1
+        self.eyes.begun()
         self.source = source = SimSource(
             self.eyes,
             watches=True,

@@ -65,12 +65,13 @@ class Removals:
 
 
 def entries(tree: Any, directory: Any) -> int:
-    """How many entries there are below a directory, counted by going there."""
+    """How many entries are shown below a directory, counted by going there: no hidden ones."""
     found, stack = 0, [directory]
     while stack:
         at = stack.pop()
-        found += len(at.names())
-        stack += tree.children(at)
+        kids = list(tree.children(at))
+        found += sum(not is_dir(at.get(name).value) for name in at.names()) + len(kids)
+        stack += kids
     return found
 
 

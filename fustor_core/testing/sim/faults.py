@@ -219,14 +219,11 @@ class Faults:
             mount.answer()
 
     async def _wall(self, fault: Fault) -> None:
-        """Somebody sets a wall clock. An agent's that is ahead of its storage by more than the
-        granularity that its source assumes takes racy listings for calm ones: only back there."""
+        """Somebody sets a wall clock."""
         world = self.world
-        if fault.who >= 0:
-            world.agents[fault.who].machine.wall_skew_us -= 3_600_000_000
-        else:
-            jump = (3_600_000_000, -3_600_000_000, 400_000)[fault.number % 3]
-            world.server.machine.wall_skew_us += jump
+        jump_us = (3_600_000_000, -3_600_000_000, 400_000)[fault.number % 3]
+        machine = world.agents[fault.who].machine if fault.who >= 0 else world.server.machine
+        machine.wall_skew_us += jump_us
 
     async def _full(self, fault: Fault) -> None:
         self.world.server.full = True

@@ -74,9 +74,14 @@ class Eyes:
         self.machine, self.mount = machine, mount
         self.granularity_us, self.slow_s, self.births = granularity_us, slow_s, births
         self.claimed_bound_us = mount.bound_us
+        self._ahead_us: int | None = None
 
     def __repr__(self) -> str:
         return f"<Eyes {self.mount!r}>"
+
+    def begun(self) -> None:
+        """A new process looks: it knows nothing of the storage's clock."""
+        self._ahead_us = None
 
     def now_us(self) -> int:
         """The raw clock."""
@@ -172,7 +177,7 @@ class Eyes:
             complete=whole,
             reason="" if whole else "not_yet" if changed else reason_of(code),
             errno=code,
-            silence=self._silence(after, wall_ns) if whole and after is not None else None,
+            silence=self._silence(after, wall_ns, start) if whole and after is not None else None,
             via=via,
         )
         return Reading(claim, _kids(rows), rows)
@@ -208,8 +213,12 @@ class Eyes:
     def _own(self, folder: Inode) -> Row:
         return unpack_row(self.mount.attributes(folder, self.true_us()).own)
 
-    def _silence(self, own: Row, wall_ns: int) -> Silence | None:
-        if wall_ns - own.ctime_ns <= self.granularity_us * 1000:
+    def _silence(self, own: Row, wall_ns: int, at_us: int) -> Silence | None:
+        """None also when the storage's own clock may not be past its time: see `RootProof.past`."""
+        ahead_us = own.ctime_ns // 1000 - at_us
+        self._ahead_us = max(ahead_us, self._ahead_us if self._ahead_us is not None else ahead_us)
+        racy = self._ahead_us - ahead_us <= self.granularity_us
+        if racy or wall_ns - own.ctime_ns <= self.granularity_us * 1000:
             return None
         return Silence(own.ctime_ns, own.mtime_ns, own.ino, own.nlink)
 
