@@ -36,6 +36,8 @@ from fustor_core.testing.sim.storage import Storage, Told
 
 VERBS = ("stat", "ls", "tree", "du", "find", "stable", "suspects", "debts", "blind-spots", "status")
 AGAIN_S = 0.2
+TIGHT = 5
+"""In one seed of so many no pack stays at hand: each is read, and put away again."""
 LOOK_S, PATIENT = 10.0, 4
 """In the settling phase it is looked so often whether all is right; one seed in so many waits for
 the end of T, whatever it sees."""
@@ -226,7 +228,9 @@ class World:
                     directory.blobs()
                 super().close()
 
-        view: Any = Noted(kind.Config.model_validate({"mass_delete_guard": guard}))
+        budget = 1 if options.seed % TIGHT == 0 else None
+        given = {"mass_delete_guard": guard, "memory_budget": budget}
+        view: Any = Noted(kind.Config.model_validate(given))
         watched: Any = Watched(self._arbitrates(), self.checker)
         return view, watched
 
