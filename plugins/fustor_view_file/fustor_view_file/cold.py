@@ -21,7 +21,7 @@ from fustor_view_file.pack import Pack
 from fustor_view_file.records import Record, read_record
 from fustor_view_file.sealed import LEVEL, Damaged, pack_record, read_pack, seal, unseal
 
-FORMAT = 1
+FORMAT = 2  # 2: packs may lie with their rows turned; those of 1 are read as they are
 # Not damage: the file may be as good as it was, the machine cannot read or write it just now.
 _OUTSIDE = frozenset(
     {

@@ -17,6 +17,7 @@ from fustor_core.claims import ROW_BYTES, Key, Row, is_dir, split_names, unpack_
 from fustor_core.contracts import Write
 from fustor_core.registers import Seen
 from fustor_view_file.directory import Directory
+from fustor_view_file.pack import Pack
 from fustor_view_file.tree import Tree
 
 Place = tuple[Key, bytes]
@@ -74,7 +75,7 @@ class HardLinks:
 
     def index(self, directory: Directory, seen: Seen) -> None:
         """Note every row of a first listing that says it has more than one link."""
-        for ino, place, links in _linked(directory):
+        for ino, place, links in _linked(directory, directory.pack):
             self._places.setdefault(ino, set()).add(place)
             self._tell(ino, place, News(seen, links, fresh=True))
 
@@ -104,7 +105,7 @@ class HardLinks:
 
     def forget(self, directory: Directory) -> None:
         """Nothing is known of a directory any more."""
-        for ino, place, _ in () if self._cold else _linked(directory):
+        for ino, place, _ in () if self._cold else _linked(directory, directory.pack):
             self._drop(ino, place)
 
     def _tell(self, ino: int, place: Place, news: News) -> None:
@@ -122,7 +123,7 @@ class HardLinks:
         self._cold = False
         missing: dict[int, tuple[Place, int]] = {}
         for directory in list(self._tree.dirs.values()):
-            for ino, place, links in _linked(directory):
+            for ino, place, links in _linked(directory, directory.glance()):
                 places = self._places.setdefault(ino, set())
                 places.add(place)
                 missing[ino] = place, links
@@ -229,9 +230,9 @@ class HardLinks:
         return found
 
 
-def _linked(directory: Directory) -> Iterator[tuple[int, Place, int]]:
+def _linked(directory: Directory, pack: Pack) -> Iterator[tuple[int, Place, int]]:
     """(inode, place, links) of each row of a directory that says it has more than one link."""
-    packed, rows = directory.blobs()
+    packed, rows = pack.blobs()
     if _single(rows):
         return
     names = split_names(packed)
