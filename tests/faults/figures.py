@@ -79,7 +79,7 @@ def _nfs(kept: Kept) -> Lines:
         ("worlds of two NFS clients, each from a seed", f"{places(kept):,}"),
         ("operations through both", f"{counts['operations']:,}"),
         ("faults of the storage: errors, broken listings, hangs, vanished mounts", f"{faults:,}"),
-        ("worlds whose view was exact after healing", f"{counts['exact']:,}"),
+        ("runs of them whose view was exact after healing", f"{counts['exact']:,}"),
     ]
 
 

@@ -125,12 +125,8 @@ class Server:
             client.close()
         self.host.close()
 
-    def check(self, home: Path, at: float) -> int:
-        """A server on such a disk starts, and has what was acknowledged by then; takes more.
-
-        Returns:
-            how many batches were acknowledged by then.
-        """
+    def check(self, home: Path, at: float, told: Told) -> None:
+        """A server on such a disk starts, and has what was acknowledged by then; takes more."""
         host = self.host.on(home)
         host.launch()
         try:
@@ -140,6 +136,7 @@ class Server:
             known = {path for c in self.clients for part in c.known(at) for path in part}
             strange = sorted(p for p in view if p not in known)
             lost = [fault for client in self.clients for fault in client.faults(view, at)]
+            told.counts["lost"] += len(lost)
             assert not strange, f"{home.name}: {strange[:5]}: nobody pushed that"
             assert not lost, "\n".join([f"{home.name}: {lost[0]}", *lost[:10], host.tail()])
             acked = sum(when < at for client in self.clients for when, _ in client.told_at)
@@ -147,7 +144,7 @@ class Server:
                 self._takes_more()
             assert "Traceback" not in host.tail(), host.tail()
             assert host.stop() == 0, f"{home.name}: {host.tail()}"
-            return acked
+            told.counts["batches looked for"] += acked
         finally:
             host.end()
             self.host.starter = host.starter
@@ -174,7 +171,7 @@ def test_what_was_acknowledged_outlives_a_power_cut(
             run = server.follow(name, kills=name == "second start")
             with ledger.telling("power") as told:
                 for home, at, fate, place in run.images(-(-amount // 3), tmp_path):
-                    told.counts["batches looked for"] += server.check(home, at)
+                    server.check(home, at, told)
                     told.counts["cuts"] += 1
                     told.counts[f"unsynced {fate}"] += 1
                     told.points[name].add(place)
