@@ -26,7 +26,8 @@ FOLDERS = 200
 GOAL_RATE = 5000
 STEP_S = 0.001
 QUIET_S = 2.0  # nothing came for this long after the last close: nothing more will
-GRACE_S = 60.0
+LOST_S = 20.0  # … and if some are missing, for this long
+GRACE_S = 120.0
 LATE_SHARE = 0.95  # a writer below this share of its rate measured something else
 IDLE_S = 2.0
 MS_NS = 1e6
@@ -121,15 +122,16 @@ def _run(program: Program, folder: Path, rate: int, seconds: float) -> Seen:
         before, began = program.cpu_s(), time.perf_counter()
         write = [*MODULE, "write", folder / "busy", rate, seconds, closes]
         subprocess.run([str(word) for word in write], check=True)
-        _wait_for_quiet(program, arrivals)
+        written = [json.loads(line) for line in closes.open("rb")]
+        sizes = {path: size for path, size, _ in written}
+        _wait_for_quiet(program, arrivals, sizes)
         used = program.cpu_s() - before - idle * (time.perf_counter() - began)
         if reader.poll() is not None:
             raise RuntimeError("the stream of changes ended by itself")
     finally:
         reader.terminate()
         reader.wait()
-    written = [json.loads(line) for line in closes.open("rb")]
-    shown = _visible(arrivals, {path: size for path, size, _ in written})
+    shown = _visible(arrivals, sizes)
     delays = [(shown[path] - at_ns) / MS_NS for path, _, at_ns in written if path in shown]
     lost = [path for path, _, _ in written if path not in shown]
     span_s = (written[-1][2] - written[0][2]) / 1e9
@@ -174,20 +176,27 @@ def _wait_for_bytes(arrivals: Path, reader: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
-def _wait_for_quiet(program: Program, arrivals: Path) -> None:
-    """Until the view owes no look and no change has come for a while.
+def _wait_for_quiet(program: Program, arrivals: Path, sizes: dict[str, int]) -> None:
+    """Until every file has come; else until the view owes no look and nothing came for long.
 
     Where the kernel's queue ran over, the rest comes with a listing some seconds later: what is
     late must not count as lost. Blank lines that keep the stream alive do not count.
+
+    Args:
+        sizes: of the files that were written, by path.
     """
     deadline = time.monotonic() + GRACE_S
-    size, since = arrivals.stat().st_size, time.monotonic()
+    size, since, quiet_s = arrivals.stat().st_size, time.monotonic(), QUIET_S
     with program.client(scans.NAME) as client:
-        while time.monotonic() < deadline and time.monotonic() - since < QUIET_S:
+        while time.monotonic() < deadline:
             time.sleep(0.05)
             now = arrivals.stat().st_size
             if now > size + 2 * HEAD.size or not client.get("du").json()["quality"]["complete"]:
-                size, since = now, time.monotonic()
+                size, since, quiet_s = now, time.monotonic(), QUIET_S
+            elif time.monotonic() - since > quiet_s:
+                if quiet_s == LOST_S or sizes.keys() <= _visible(arrivals, sizes).keys():
+                    return
+                quiet_s = LOST_S  # a program that had no processor for a while has lost nothing
 
 
 def _require_whole_view(report: Report, program: Program, root: Path) -> None:
