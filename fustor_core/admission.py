@@ -49,7 +49,7 @@ class Admission:
         stamps: (lo, hi) of each claim in fusion µs. skipped: indexes of the claims that are
             quarantined whole. refused: what the reply names.
         root_proven: whether the session's root stands proven after this batch.
-        foreign: another storage stands at the session's root.
+        foreign: another storage stands at the session's root, or none, as far as it has told.
         alarm: what a person should hear about the root, "" for nothing.
     """
 
@@ -92,7 +92,7 @@ def admit(
                 root or claim.key
             )
             out.root_proven = claim.present and same
-            out.foreign = claim.present and not same
+            out.foreign = not out.root_proven
             if out.root_proven:
                 identity, root = claim.identity, claim.key
             else:
@@ -156,8 +156,9 @@ def _bad(row: bytes) -> bool:
 
 
 def _needs_root(claim: Claim, *, foreign: bool) -> bool:
-    """What a watch has seen was seen below the root that it stands on; is that another storage,
-    nothing of it counts: its keys may be the same as here. What is owed may always be owed."""
+    """What a watch has seen was seen below the root that it stands on; is that another storage, or
+    gone, nothing of it counts: a watch that is armed anew meanwhile may stand on another one whose
+    keys are the same as here. What is owed may always be owed."""
     if claim.origin is not Origin.REALTIME:
         return True
     return foreign and not isinstance(claim, Owe)
