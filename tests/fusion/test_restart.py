@@ -41,7 +41,7 @@ async def test_a_crash_before_any_checkpoint_loses_nothing(party: Party) -> None
         bad = one.event(b"x/y", file())
         reply = await one.send(*one.tree(), bad)
         assert reply.quarantined
-        await two.send(two.event(b"new", file()))
+        await two.send(two.root(), two.event(b"new", file()))
         at = pipeline.now_us()
         party.kill()
     party.clock.tick(7_000_000)
@@ -52,6 +52,20 @@ async def test_a_crash_before_any_checkpoint_loses_nothing(party: Party) -> None
         assert (stored.acked, stored.quarantined) == (1, reply.quarantined)
         assert (await two.send(two.event(b"n2", file()))).acked == 2
         assert {"/new", "/n2"} <= party.paths()
+
+
+async def test_a_watch_on_another_storage_is_no_better_after_a_restart(party: Party) -> None:
+    """Seed 4838: which storage it stood on was known to the process before alone."""
+    async with party.running():
+        one, two = await party.agent(), await party.agent("b")
+        await one.send(*one.tree())
+        await two.send(two.root("another disk"))
+        party.kill()
+    async with party.running():
+        await two.send(two.event(b"a", None), two.event(b"strange", file()))
+        assert party.paths() == {"/a", "/d", "/d/b"}
+        await two.send(two.root(), two.event(b"new", file()))
+        assert party.paths() == {"/a", "/d", "/d/b", "/new"}
 
 
 async def test_a_leader_that_is_gone_after_a_restart_expires_and_the_next_leads(
