@@ -192,6 +192,10 @@ async def test_the_document_has_every_field_of_a_pipe() -> None:
         "uncovered": [{"path_b64": "L/8="}, "/b"],
         "warnings": ["the caches are older than they say"],
         "generation": 1,
+        "tallies": {
+            "events": {},
+            "scans": {"snapshot": {"entries": 5, "seconds": 0.0, "within": [1] + [0] * 7}},
+        },
     }
     assert told["last_ack_at"].endswith("Z")
 

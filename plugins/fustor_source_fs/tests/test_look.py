@@ -56,7 +56,7 @@ async def test_a_directory_at_the_end_is_claimed_by_its_own_attributes_too(root:
     assert [(x.name, x.path) for x in (a, b, c)] == [(b"a", b"/"), (b"b", b"/a"), (b"c", b"/a/b")]
     assert (own.name, own.path, own.dir) == (b"", b"/a/b", edge_key(b.value or b""))
     assert own.value == row_of(os.stat(root / "a/b"))
-    assert b.stamp.f <= own.stamp.f < own.stamp.t
+    assert own.stamp.f <= b.stamp.f < own.stamp.t
 
 
 async def test_the_origin_is_the_askers(root: Path) -> None:
