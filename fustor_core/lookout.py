@@ -9,7 +9,7 @@ import anyio
 
 from fustor_core.contracts import Polling, Rest, Watching
 from fustor_core.errors import FustorError
-from fustor_core.phases import arm, attend, goes_on, message, prove
+from fustor_core.phases import arm, attend, goes_on, message, prove, stand
 from fustor_core.post import Post
 
 SourceError = OSError | FustorError
@@ -140,6 +140,7 @@ class Lookout:
         with anyio.CancelScope() as self._standing:
             try:
                 async with source.watch() as seen:
+                    await stand(self._post)
                     if self.breaks:
                         self._post.outbox.owe_root(self._why)
                     self._enter()

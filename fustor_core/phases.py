@@ -78,11 +78,30 @@ async def _proven(post: Post) -> Root:
     if not root.present:
         await _tell(post, root)
         raise OSError(errno.ENODEV, f"the root is not there: {root.reason or 'vanished_root'}")
+    await _same(post, root)
+    return root
+
+
+async def stand(post: Post) -> None:
+    """A watch has begun: on the storage that was proven last, when one was.
+
+    Raises:
+        OSError: on another one; fusion was told.
+        FustorError: the source cannot look at it.
+    """
+    if post.rooted is None or post.proof is None:
+        return
+    late = OSError(errno.ETIMEDOUT, f"the root has not answered for {ROOT_LIMIT_S:g} s")
+    root = await within(ROOT_LIMIT_S, post.rooted.identity, post.sleep, late)
+    if root.present:
+        await _same(post, root)
+
+
+async def _same(post: Post, root: Root) -> None:
     before, post.proof = post.proof, root
     if before is not None and not same_root(before, root):
         await _tell(post, root)
         raise OSError(errno.ESTALE, "another storage stands at the root")
-    return root
 
 
 async def _tell(post: Post, root: Root) -> None:

@@ -19,6 +19,7 @@ from fustor_core.phases import (
     prove,
     sentinel,
     snapshot,
+    stand,
 )
 
 from .desk import Desk, Plain
@@ -123,6 +124,23 @@ async def test_a_storage_that_changes_during_the_scan_is_told(desk: Desk) -> Non
     last = desk.sent[-1]
     assert isinstance(last, Root)
     assert last.identity == "memory:2"
+
+
+async def test_a_watch_that_begins_on_another_storage_is_told(desk: Desk) -> None:
+    async def begins() -> None:
+        await stand(desk.post)  # nothing was proven yet: what stands there is the right one
+        await snapshot(desk.post, owe=False)
+        await stand(desk.post)
+        desk.source.come_back("memory:2")
+        with pytest.raises(OSError, match="another storage"):
+            await stand(desk.post)
+        desk.source.vanish()
+        await stand(desk.post)  # `attend` tells of it
+
+    await desk.during(begins)
+    last = desk.sent[-1]
+    assert isinstance(last, Root)
+    assert (last.identity, last.present) == ("memory:2", True)
 
 
 async def test_progress_is_seen_while_a_scan_runs(desk: Desk) -> None:

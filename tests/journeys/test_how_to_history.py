@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -77,7 +78,8 @@ def test_the_example_logs_the_transitions_of_a_real_run(tmp_path: Path) -> None:
     finally:
         process.kill()
     assert process.returncode == 0
-    told = re.findall(r"Node (\w+)_\w{8} transitioned: (\w+) → (\w+)", said)
+    messages = "\n".join(json.loads(line)["event"] for line in said.splitlines())
+    told = re.findall(r"Node (\w+)_\w{8} transitioned: (\w+) → (\w+)", messages)
     assert ("snapshot_data", "executing", "succeeded") in told
     assert ("messages_data", "pending", "executing") in told
     assert ("close_data", "executing", "succeeded") in told
