@@ -50,7 +50,7 @@ def needs(growth: Mapping[str, Any]) -> str:
         lines.append(("", "CPU of `fustor up`, scan and view together", told))
     events = {event["rate"]: event for event in growth["events"]}
     if events:
-        usual = events[min(events, key=lambda rate: abs(rate - 5 * THOUSAND))]
+        usual = events[min(events, key=lambda rate: abs(rate - THOUSAND))]
         cores = usual["cpu_us"] * THOUSAND / MILLION
         lines.append(
             ("a thousand files closed a second", "CPU of agent and server", f"{cores:.2g} cores")

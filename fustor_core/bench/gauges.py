@@ -134,7 +134,7 @@ def machine() -> dict[str, object]:
         "cpu": cpu,
         "cores": os.cpu_count(),
         "memory_gib": round(memory / (1 << 30), 1),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
 
