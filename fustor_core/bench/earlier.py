@@ -26,7 +26,7 @@ from fustor_core.bench.report import Figure, Report
 VIEW, KEY, READ_KEY = "bench", "push-key", "read-key"
 READY_S_MAX = 900.0
 START_S_MAX = 60.0
-LOOK_S = 0.25
+LOOK_S = 0.25  # between two questions to a server that tells nobody when it is done
 ASKED = 50
 STOP_S = 20.0
 MS, MICRO = 1e3, 1e6

@@ -21,7 +21,7 @@ VIEW = "bench"
 TIMEOUT_S = 6.0
 GRACE_S = 2.0
 FILES = 200
-ASK_EVERY_S = 0.02
+ASK_EVERY_S = 0.02  # between two questions to the server: other processes decide when it is so
 WAIT_S_MAX = 60.0
 
 

@@ -22,6 +22,7 @@ from fustor_core.bench.report import Figure, Goal, Report
 ROUNDS = 2  # a snapshot, and an audit that finds all as it was
 NAME_BYTES = len(b"file-000000.dat\0")
 ROW_BYTES = 48
+LOOK_S = 0.005  # between two questions to a process that starts; a restart is as exact
 FIRST_S_MAX = 600.0
 SQLITE_ROWS = 200_000
 MICRO = 1e6
@@ -167,7 +168,7 @@ def first_right(report: Report, program: Program, view: str, question: Question)
             try:
                 reply = client.get(question.verb, question.params)
             except Broken:
-                time.sleep(0.005)
+                time.sleep(LOOK_S)
                 continue
         at_s = time.perf_counter()
         why = f"status {reply.status}"
@@ -176,7 +177,7 @@ def first_right(report: Report, program: Program, view: str, question: Question)
             report.check(b'"absent"' not in reply.content, f"{question} after a restart: absent")
             if not why:
                 return at_s
-        time.sleep(0.005)
+        time.sleep(LOOK_S)
     raise RuntimeError(f"no right answer to {question} after a restart: {why}")
 
 

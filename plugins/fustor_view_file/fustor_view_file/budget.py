@@ -7,6 +7,7 @@ pack in between may change it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 from weakref import WeakMethod, ref
 
@@ -129,7 +130,7 @@ class Budget:
             self._hot_bytes -= weight
             most -= 1
             self._cool(directory)
-        for directory in list(self._folded)[: max(most, 0)]:
+        for directory in list(islice(self._folded, max(most, 0))):
             if self._hot_bytes + self._folded_bytes <= room:
                 break
             weight = self._folded.pop(directory)

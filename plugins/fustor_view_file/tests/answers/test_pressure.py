@@ -130,3 +130,20 @@ def test_pages_and_changes_between_them(tools: Any, tmp_path: Path) -> None:
             change(grove, turn)
     assert told == [there, there]
     assert grove.ask("du")["rollup"]["files"] == len(there) + 2 * min(turn, FOLDERS)
+
+
+def test_what_lies_in_the_cold_store_alone_takes_no_memory(tools: Any, tmp_path: Path) -> None:
+    grove, view = build(tools, 1, tmp_path)
+    for turn in range(3):
+        change(grove, turn)
+        *_, write = view.checkpoint(turn + 1, b"")
+        write()
+        for _ in range(20):  # what was used a moment ago is spared once
+            view.flush(1.0)
+        grove.ask("find", pattern=b"f01*", limit=None)
+    for _ in range(20):
+        view.flush(1.0)
+    packs = grove.ask("status")["packs"]
+    assert packs["cold"] == FOLDERS + 2 + 3
+    del packs["cold"], packs["budget_bytes"]
+    assert set(packs.values()) == {0}, packs
