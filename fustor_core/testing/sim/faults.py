@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 POINTS = (
     "agent.sends", "agent.acknowledged", "disk.before", "disk.sync", "disk.after", "fusion.replies",
 )  # fmt: skip
+EXIT_S = 60.0  # a process whose disk has failed has ended by then, however long it was stopped
 
 
 class Fault(NamedTuple):
@@ -239,6 +240,8 @@ class Faults:
         with anyio.move_on_after(fault.for_us / 1e6):
             await server.over.wait()
         server.breaks = False
+        with anyio.move_on_after(EXIT_S if server.struck else 0):
+            await server.over.wait()  # a process that is stopped meanwhile ends when it goes on
         await self.world.restart_server(0.5)
 
     async def _vanish(self, fault: Fault) -> None:

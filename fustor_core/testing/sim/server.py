@@ -45,7 +45,8 @@ class Server:
     Attributes:
         door: the way in; None while no process runs. full: the disk takes nothing.
         runs: a process does, or begins to, and was not told to end.
-        breaks: the next sync fails for good. alarms: what was told to people.
+        breaks: the next sync fails for good. struck: one did, in this process.
+        alarms: what was told to people.
 
     A process that ends by itself although nothing was done to its disk is a crash of the core.
     """
@@ -71,7 +72,7 @@ class Server:
         self._make, self._rng, self._point, self._count = make, rng, point, count
         self.pipeline: FusionPipeline | None = None
         self.door: Accept | None = None
-        self.full = self.breaks = self._struck = False
+        self.full = self.breaks = self.struck = False
         self.alarms: list[str] = []
         self.starts = 0
         self.runs = False
@@ -111,7 +112,7 @@ class Server:
         """
         self._point("disk.sync")
         if self.kills:
-            self._struck = True
+            self.struck = True
             self._tear(fd)
             raise Killed(errno.EIO, "killed")
         if self.full:
@@ -119,7 +120,7 @@ class Server:
             raise OSError(errno.ENOSPC, "planted")
         if self.breaks:
             self._count("disk.broken")
-            self.breaks, self._struck = False, True
+            self.breaks, self.struck = False, True
             raise OSError(errno.EIO, "planted")
         status = os.fstat(fd)
         self._synced[status.st_ino] = status.st_size
@@ -138,7 +139,7 @@ class Server:
         """One process, until it is killed or its disk breaks."""
         options = self.options
         view, arbitrator = self._make()
-        self.over, self.kills, self._struck = anyio.Event(), False, False
+        self.over, self.kills, self.struck = anyio.Event(), False, False
         pipeline = FusionPipeline(
             FusionOptions(
                 VIEW,
@@ -173,7 +174,7 @@ class Server:
                     begun = True
                     task_status.started()
         except* FustorError:
-            if not (self._struck or self.kills or (self.full and not begun)):
+            if not (self.struck or self.kills or (self.full and not begun)):
                 raise
             self._count("fusion.exits")  # the disk failed: the process ends, and verifies
             if not begun:
