@@ -1,8 +1,8 @@
 """Drivers by name and hooks by everyone: the only file that knows stevedore and pluggy's loader.
 
-Entry points are read from the metadata of the installed distributions each time they are asked
-for: stevedore's own lists are cached in the process and on disk, and do not see a plugin that was
-installed since. Reading them imports nothing.
+Entry points are those that are installed now (`fustor_core.installed`): stevedore's own lists are
+cached in the process and on disk, and do not see a plugin that was installed since. Reading them
+imports nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from stevedore.extension import ExtensionManager
 
 from fustor_core import hookspecs
 from fustor_core.errors import ConfigError, PluginError
+from fustor_core.installed import Installed
 
 KINDS = ("source", "sink", "arbitrator", "view", "receiver")
 HOOK = "hook"
@@ -122,7 +123,7 @@ class Registry:
         return found
 
     def _version(self, kind: str, name: str) -> str:
-        return ", ".join(_owner(entry)[1] for entry in _entry_points(kind, name))
+        return ", ".join(_installed.owner(entry)[1] for entry in _entry_points(kind, name))
 
     def load_hooks(self) -> list[Plugin]:
         """Imports the plugins of the group ``fustor.hooks``; they are told from now on.
@@ -201,7 +202,7 @@ class Registry:
 
     def _describe(self, kind: str, entry: EntryPoint, namesakes: list[EntryPoint]) -> Plugin:
         reason = self._failures.get((kind, entry.name), "") or _unusable(kind, namesakes)
-        distribution, version = _owner(entry)
+        distribution, version = _installed.owner(entry)
         told = self._told.has_plugin(_told_name(kind, entry.name))
         loaded = (kind, entry.name) in self._drivers or told
         return Plugin(
@@ -253,6 +254,9 @@ class _ByName(DriverManager[Any]):
         return _entry_points(_kind(self.namespace))
 
 
+_installed = Installed()  # one for the process: what is installed is the same for all
+
+
 def _group(kind: str) -> str:
     return f"fustor.{kind}s"
 
@@ -262,26 +266,15 @@ def _kind(group: str) -> str:
 
 
 def _entry_points(kind: str, name: str | None = None) -> list[EntryPoint]:
-    found = importlib.metadata.entry_points(group=_group(kind))
-    return sorted(
-        (entry for entry in found if name in (None, entry.name)), key=lambda entry: entry.name
-    )
+    return [entry for entry in _installed.entries(_group(kind)) if name in (None, entry.name)]
 
 
 def _told_name(kind: str, name: str) -> str:
     return f"{kind}:{name}"
 
 
-def _owner(entry: EntryPoint) -> tuple[str, str]:
-    """Name and version of the distribution, "" each when its metadata is damaged."""
-    if entry.dist is None:
-        return "", ""
-    named = entry.dist.metadata
-    return named["Name"] or "", named["Version"] or ""
-
-
 def _owners(entries: list[EntryPoint]) -> str:
-    return " and ".join(_owner(entry)[0] or entry.value for entry in entries)
+    return " and ".join(_installed.owner(entry)[0] or entry.value for entry in entries)
 
 
 def _unusable(kind: str, entries: list[EntryPoint]) -> str:

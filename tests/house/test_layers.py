@@ -42,8 +42,8 @@ LAYERS = {
         files.stats files.listing files.looking files.members files.marks files
         state.files state.mounts state.locks state.sockets state.home state.archive state
         journal.frames journal.recovery journal.log journal.group journal
-        lane client registry jobs waiting outbox errands orders peers documents sights quarantine
-        replay upkeep chores keeping
+        lane client installed registry jobs waiting outbox errands orders peers documents sights
+        quarantine replay upkeep chores keeping
         logs acts.reading acts.book acts.clerk acts
         summons standing fusion_pipe key_files key_store vouchers
         fusion post phases audits trouble spool remains link stage courier heart lookout pipe_words
