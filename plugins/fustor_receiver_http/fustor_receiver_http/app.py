@@ -1,51 +1,35 @@
-"""The application: hot routes first, as plain ASGI callables, then FastAPI's."""
+"""The application: hot routes first, as plain ASGI callables, then all others."""
 
 from __future__ import annotations
 
-import html
 import logging
 import time
-from collections.abc import Mapping
-from importlib.metadata import version
-from typing import Any
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote_to_bytes
 
-from fastapi import Depends, FastAPI
+import anyio
+from anyio import to_thread
 from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fustor_core.contracts import Accept, Ask
 from fustor_receiver_http import control, forests, health, keys, metrics, problems, queries, tickets
 from fustor_receiver_http.bodies import Limits
-from fustor_receiver_http.documents import Document
 from fustor_receiver_http.files import Files
 from fustor_receiver_http.ingest import SESSIONS, Ingest
 from fustor_receiver_http.live import SOCKET, Live
-from fustor_receiver_http.operations import describe
-from fustor_receiver_http.scopes import Gate, hide_views, permit
+from fustor_receiver_http.routes import Route, Switch
+from fustor_receiver_http.scopes import Gate
 from fustor_receiver_http.streams import Streams
 
 log = logging.getLogger("fustor.receiver.http")
-QUIET = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Fustor API</title>
-<style>body{{font:16px/1.4 sans-serif;margin:2em auto;max-width:60em}}td{{padding:.1em 1em .1em 0;
-vertical-align:top}}code{{white-space:nowrap}}</style>
-<h1>Fustor API {version}</h1>
-<p>Everything in detail: <a href="/openapi.json">openapi.json</a> (OpenAPI).</p>
-<table>{rows}</table></html>
-"""
-ROW = "<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td></tr>"
-# the page needs nothing from anywhere, and may load nothing
-PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 class Front:
     """What every request passes first.
 
     Args:
-        rest: FastAPI.
+        rest: everything that is not hot.
         hot: path → a plain ASGI callable; a path that ends with ``/`` stands for all below it.
         meter: told of each reply.
 
@@ -97,12 +81,23 @@ class Front:
         return None
 
 
-class Api(FastAPI):
-    """FastAPI, whose description tells of the hot routes, too."""
+class Late:
+    """An application that is made by the first request for it, in a thread.
 
-    def openapi(self) -> dict[str, Any]:
-        """The description of all routes."""
-        return describe(super().openapi())
+    Args:
+        make: makes it.
+    """
+
+    def __init__(self, make: Callable[[], ASGIApp]) -> None:
+        self._make = make
+        self._made: ASGIApp | None = None
+        self._lock = anyio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._lock:
+            if self._made is None:
+                self._made = await to_thread.run_sync(self._make)
+        await self._made(scope, receive, send)
 
 
 def build(
@@ -123,56 +118,34 @@ def build(
         live: the live state. files: what browsers get. open_tickets: with which they watch.
     """
     meter = metrics.Meter(ask, streams)
-    api = Api(
-        title="Fustor",
-        version=version("fustor"),
-        summary="What is there, where it is, whether it is complete, what changed",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        dependencies=[Depends(permit(ask))],
-        redirect_slashes=False,
-        telemetry=QUIET,  # type: ignore[arg-type]  # older versions have no such argument
-    )
-    once = [Depends(queries.each_once)]
-    api.include_router(queries.routes(ask, streams), dependencies=once)
-    api.include_router(control.routes(ask), dependencies=once)
-    api.include_router(forests.routes(ask), dependencies=once)
-    api.include_router(keys.routes(ask), dependencies=once)
-    api.include_router(tickets.routes(ask, open_tickets), dependencies=once)
-    api.include_router(health.routes(ask, streams, meter))
-    _describe(api)
-    problems.join(api, lambda: api.openapi()["paths"])
-    hide_views(api)
+    routes = routes_of(ask, streams, meter, open_tickets)
+
+    def described() -> ASGIApp:
+        # what a running server needs for few requests, and none of the usual ones
+        from fustor_receiver_http.described import described as made
+
+        return made(ask, routes)
+
+    rest = ServerErrorMiddleware(Switch(ask, routes, Late(described)), handler=problems.failed)
     ingest = ServerErrorMiddleware(Ingest(accept, limits), handler=problems.failed)
     hot: dict[str, ASGIApp] = {place: Gate(place, ingest) for place in (SESSIONS, f"{SESSIONS}/")}
     hot |= {SOCKET: Gate(SOCKET, live)} | dict.fromkeys(files.paths, files)
-    return Front(api, meter, hot)
+    return Front(rest, meter, hot)
 
 
-def _describe(api: FastAPI) -> None:
-    """OpenAPI and the page for people."""
-
-    @api.get("/openapi.json", include_in_schema=False)
-    async def openapi(request: Request) -> Response:
-        return Document(api.openapi())
-
-    @api.get("/docs", include_in_schema=False)
-    async def docs(request: Request) -> Response:
-        page = PAGE.format(version=html.escape(api.version), rows="".join(_rows(api.openapi())))
-        return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
-
-
-def _rows(schema: dict[str, Any]) -> list[str]:
-    return [
-        ROW.format(
-            method=html.escape(method.upper()),
-            path=html.escape(path),
-            summary=html.escape(operation.get("summary", "")),
-        )
-        for path, operations in schema["paths"].items()
-        for method, operation in operations.items()
-    ]
+def routes_of(
+    ask: Ask, streams: Streams, meter: metrics.Meter, open_tickets: tickets.Tickets
+) -> list[Route]:
+    """All routes that are not hot."""
+    parts = (
+        queries.routes(ask, streams),
+        control.routes(ask),
+        forests.routes(ask),
+        keys.routes(ask),
+        tickets.routes(ask, open_tickets),
+        health.routes(ask, streams, meter),
+    )
+    return [route for part in parts for route in part.all]
 
 
 def _template(scope: Scope) -> str:

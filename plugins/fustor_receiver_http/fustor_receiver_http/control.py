@@ -17,16 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query, Request
 from pydantic import Field, model_validator
+from starlette.requests import Request
 from starlette.responses import Response
 
 from fustor_core.client import BASE
 from fustor_core.contracts import Ask, Right
 from fustor_receiver_http.documents import Document, body_of, body_schema
 from fustor_receiver_http.parameters import Parameters, Path, PathBytes, Placed, chosen_path
+from fustor_receiver_http.routes import Routes
 from fustor_receiver_http.scopes import access_of, covered_of, everything
 
 
@@ -90,37 +91,37 @@ def _shown(
     return {**document, name: covered_of(access, right, document.get(name) or (), pipe=pipe)}
 
 
-def routes(ask: Ask) -> APIRouter:
+def routes(ask: Ask) -> Routes:
     """The routes that are no queries."""
-    router = APIRouter(prefix=BASE)
+    router = Routes(prefix=BASE)
     _lists(router, ask)
     _views(router, ask)
     _work(router, ask)
     return router
 
 
-def _lists(router: APIRouter, ask: Ask) -> None:
+def _lists(router: Routes, ask: Ask) -> None:
     """What there is."""
 
     @router.get("/views", tags=["read"], summary="All views")
-    async def views(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+    async def views(request: Request, asked: Parameters) -> Response:
         return Document({"views": covered_of(access_of(request.scope), "read", ask.views())})
 
     @router.get("/status", tags=["read"], summary="The whole process")
-    async def status(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+    async def status(request: Request, asked: Parameters) -> Response:
         access, document = access_of(request.scope), ask.status()
         views = covered_of(access, "read", document["views"])
         pipes = covered_of(access, "read", document.get("pipes") or (), pipe="id")
         return Document({**document, "views": views, "pipes": pipes})
 
     @router.get("/sessions", tags=["read"], summary="Standing of agent pipes with views")
-    async def sessions(request: Request, asked: Annotated[SessionParameters, Query()]) -> Response:
+    async def sessions(request: Request, asked: SessionParameters) -> Response:
         document = await ask.command("sessions", {"view": asked.view})
         return Document(_shown(request, document, "sessions", pipe="pipe"))
 
     def plain(path: str, summary: str, tag: Right = "read", shown: Shown = _whole) -> None:
         @router.get(f"/{path}", tags=[tag], summary=summary, name=path)
-        async def listed(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+        async def listed(request: Request, asked: Parameters) -> Response:
             return Document(shown(request, await ask.command(path, {})))
 
     plain("pipes", "All pipes", shown=partial(_shown, name="pipes", pipe="id"))
@@ -132,7 +133,7 @@ def _lists(router: APIRouter, ask: Ask) -> None:
 
     def named(path: str, command: str, argument: str, summary: str, tag: str = "read") -> None:
         @router.get(f"/{path}/{{{argument}}}", tags=[tag], summary=summary, name=command)
-        async def one(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+        async def one(request: Request, asked: Parameters) -> Response:
             return Document(await ask.command(command, {argument: request.path_params[argument]}))
 
     named("pipes", "pipe", "id", "One pipe")
@@ -140,11 +141,11 @@ def _lists(router: APIRouter, ask: Ask) -> None:
     named("jobs", "job", "id", "One scan that was asked for", "scan")
 
 
-def _views(router: APIRouter, ask: Ask) -> None:
+def _views(router: Routes, ask: Ask) -> None:
     """What can be done to a view."""
 
     @router.delete("/views/{view}", tags=["admin"], summary="Forget a view and its state")
-    async def drop(view: str, request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+    async def drop(view: str, request: Request, asked: Parameters) -> Response:
         return Document(await ask.command("drop", {"view": view}))
 
     @router.post(
@@ -172,14 +173,14 @@ def _views(router: APIRouter, ask: Ask) -> None:
         return Document(await ask.command("confirm", arguments))
 
 
-def _work(router: APIRouter, ask: Ask) -> None:
+def _work(router: Routes, ask: Ask) -> None:
     """What can be done to the program, its pipes and its jobs."""
 
     @router.delete("/jobs/{id}", tags=["scan"], summary="Cancel a scan")
     async def cancel(
         id: str,  # noqa: A002 - the name of the path parameter
         request: Request,
-        asked: Annotated[Parameters, Query()],
+        asked: Parameters,
     ) -> Response:
         return Document(await ask.command("cancel", {"id": id}))
 

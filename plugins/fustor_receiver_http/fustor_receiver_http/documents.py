@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
-from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
 from starlette.responses import Response
 
 from fustor_receiver_http.problems import Answered, invalid

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Query, Request
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from fustor_core.client import BASE
 from fustor_core.contracts import Ask
 from fustor_receiver_http.documents import Document
 from fustor_receiver_http.parameters import Parameters, Placed
+from fustor_receiver_http.routes import Routes
 from fustor_receiver_http.scopes import access_of, limits
 
 
@@ -21,18 +22,16 @@ class BestParameters(Placed):
     )
 
 
-def routes(ask: Ask) -> APIRouter:
+def routes(ask: Ask) -> Routes:
     """The routes below ``/forests``."""
-    router = APIRouter(prefix=f"{BASE}/forests", tags=["read"])
+    router = Routes(prefix=f"{BASE}/forests", tags=["read"])
 
     @router.get("", summary="All forests")
-    async def forests(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+    async def forests(request: Request, asked: Parameters) -> Response:
         return Document(await ask.command("forests", limits(access_of(request.scope))))
 
     @router.get("/{forest}/best", summary="Which view holds the best copy of a path")
-    async def best(
-        forest: str, request: Request, asked: Annotated[BestParameters, Query()]
-    ) -> Response:
+    async def best(forest: str, request: Request, asked: BestParameters) -> Response:
         arguments = {"forest": forest, "path": asked.place(), "by": asked.by}
         arguments |= limits(access_of(request.scope))
         return Document(await ask.command("best", arguments))

@@ -10,8 +10,8 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
 from starlette.responses import Response
 
 from fustor_core.claims import PROTOCOL
@@ -19,13 +19,14 @@ from fustor_core.contracts import Access, Ask
 from fustor_core.errors import FustorError
 from fustor_receiver_http.documents import Document
 from fustor_receiver_http.metrics import Meter
+from fustor_receiver_http.routes import Routes
 from fustor_receiver_http.scopes import access_of, covered_of
 from fustor_receiver_http.streams import Streams
 
 
-def routes(ask: Ask, streams: Streams, meter: Meter) -> APIRouter:
+def routes(ask: Ask, streams: Streams, meter: Meter) -> Routes:
     """The routes at the root of the server, outside of the API's base."""
-    router = APIRouter(tags=["health"])
+    router = Routes(tags=["health"], each_once=False)
 
     @router.get("/livez", summary="The process answers")
     async def livez() -> Response:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Query, Request
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from fustor_core.client import BASE
@@ -13,6 +13,7 @@ from fustor_core.contracts import Ask
 from fustor_core.units import Seconds
 from fustor_receiver_http.documents import Document, body_of, body_schema
 from fustor_receiver_http.parameters import Parameters
+from fustor_receiver_http.routes import Routes
 
 YEARS_MAX_S = 100 * 366 * 86_400.0
 
@@ -37,12 +38,12 @@ class RotationBody(Parameters):
     )
 
 
-def routes(ask: Ask) -> APIRouter:
+def routes(ask: Ask) -> Routes:
     """The routes below ``/keys``; no answer but that to a new key holds a secret."""
-    router = APIRouter(prefix=f"{BASE}/keys", tags=["admin"])
+    router = Routes(prefix=f"{BASE}/keys", tags=["admin"])
 
     @router.get("", summary="All keys, without their secrets")
-    async def listed(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+    async def listed(request: Request, asked: Parameters) -> Response:
         return Document(await ask.command("keys", {}))
 
     @router.post(
@@ -65,7 +66,7 @@ def routes(ask: Ask) -> APIRouter:
     async def revoke(
         id: str,  # noqa: A002 - the name of the path parameter
         request: Request,
-        asked: Annotated[Parameters, Query()],
+        asked: Parameters,
     ) -> Response:
         return Document(await ask.command("key-revoke", {"id": id}))
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -181,33 +180,6 @@ def nearest(word: str, known: list[str]) -> str:
     return next(iter(get_close_matches(word, known, n=1)), "")
 
 
-def join(api: FastAPI, routes: Callable[[], Routes]) -> None:
-    """Makes problem documents of all that FastAPI's routes raise.
-
-    Args:
-        api: the application.
-        routes: gives the paths that exist, and the operations of each.
-    """
-
-    async def told(request: Request, error: Exception) -> Response:
-        assert isinstance(error, FustorError)
-        return response_of(error, request.url.path)
-
-    async def refused(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        made = invalid(error.errors(), parameter_names(request))
-        return response_of(made, request.url.path)
-
-    async def unrouted(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return _unrouted(request, error, routes())
-
-    api.add_exception_handler(FustorError, told)
-    api.add_exception_handler(RequestValidationError, refused)
-    api.add_exception_handler(HTTPException, unrouted)
-    api.add_exception_handler(Exception, failed)
-
-
 async def failed(request: Request, error: Exception) -> Response:
     """The reply when a request failed by a fault of ours."""
     return ProblemResponse(
@@ -302,21 +274,6 @@ def invalid(faults: Sequence[Any], known: list[str]) -> Answered:
     return Answered("malformed", first["message"], remedy=first["hint"], fields=fields)
 
 
-def parameter_names(request: Request) -> list[str]:
-    """The query parameters of the request's route."""
-    route = request.scope.get("route")
-    dependant = getattr(route, "dependant", None)
-    if dependant is None:
-        return []
-    return sorted(
-        {
-            field.alias or name
-            for parameter in dependant.query_params
-            for name, field in parameter.field_info.annotation.model_fields.items()
-        }
-    )
-
-
 def _methods(path: str, routes: Routes) -> list[str]:
     """The methods that a path has, over all routes."""
     found: set[str] = set()
@@ -327,7 +284,12 @@ def _methods(path: str, routes: Routes) -> list[str]:
     return sorted(found)
 
 
-def _unrouted(request: Request, error: HTTPException, routes: Routes) -> Response:
+def unrouted(request: Request, error: HTTPException, routes: Routes) -> Response:
+    """The reply to a request for which there is no route.
+
+    Args:
+        routes: the paths that exist, and the operations of each.
+    """
     path = request.url.path
     if error.status_code == 405:
         allowed = ", ".join(_methods(path, routes)) or (error.headers or {}).get("Allow", "")

@@ -10,10 +10,10 @@ import grp
 import pwd
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Query, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from fustor_core.client import BASE
@@ -38,27 +38,25 @@ from fustor_receiver_http.parameters import (
     moment_ns,
 )
 from fustor_receiver_http.problems import ProblemResponse, malformed
+from fustor_receiver_http.routes import Routes
 from fustor_receiver_http.streams import NDJSON, SSE, Streams, accepted, closing, follow, pages
 
-SEVERAL = frozenset({"type"})  # parameters that may be given more than once
 EXISTENCE = {"absent": "absent", "unknown": "unknown-path"}
 
 
-def routes(ask: Ask, streams: Streams) -> APIRouter:
+def routes(ask: Ask, streams: Streams) -> Routes:
     """The routes below ``/views/{view}`` that read.
 
     Args:
         ask: the way to the answers.
         streams: those that are open.
     """
-    router = APIRouter(prefix=f"{BASE}/views/{{view}}", tags=["read"])
+    router = Routes(prefix=f"{BASE}/views/{{view}}", tags=["read"])
     _lists(router, ask, streams)
     _entries(router, ask)
 
     @router.get("/find", summary="Entries that match a pattern and conditions")
-    async def find(
-        view: str, request: Request, asked: Annotated[FindParameters, Query()]
-    ) -> Response:
+    async def find(view: str, request: Request, asked: FindParameters) -> Response:
         streaming = accepted(request, NDJSON) == NDJSON
         query = Question(
             "find",
@@ -81,9 +79,7 @@ def routes(ask: Ask, streams: Streams) -> APIRouter:
         return await _answer(ask, streams, view, query, request, streaming=streaming)
 
     @router.get("/changes", summary="What changed since a cursor; follow=true stays open")
-    async def changes(
-        view: str, request: Request, asked: Annotated[ChangesParameters, Query()]
-    ) -> Response:
+    async def changes(view: str, request: Request, asked: ChangesParameters) -> Response:
         kind = accepted(request, NDJSON, SSE)
         streaming = kind == NDJSON
         if asked.follow:
@@ -100,11 +96,11 @@ def routes(ask: Ask, streams: Streams) -> APIRouter:
     return router
 
 
-def _lists(router: APIRouter, ask: Ask, streams: Streams) -> None:
+def _lists(router: Routes, ask: Ask, streams: Streams) -> None:
     """Routes whose answer is a page of entries."""
 
     @router.get("/ls", summary="The entries of a directory, by name in byte order")
-    async def ls(view: str, request: Request, asked: Annotated[Paged, Query()]) -> Response:
+    async def ls(view: str, request: Request, asked: Paged) -> Response:
         streaming = accepted(request, NDJSON) == NDJSON
         limit = page_limit(asked.limit, streaming=streaming)
         query = Question("ls", asked.place(), limit=limit, cursor=asked.cursor)
@@ -112,7 +108,7 @@ def _lists(router: APIRouter, ask: Ask, streams: Streams) -> None:
 
     def flagged(verb: str, summary: str) -> None:
         @router.get(f"/{verb}", summary=summary, name=verb)
-        async def listed(view: str, request: Request, asked: Annotated[Paged, Query()]) -> Response:
+        async def listed(view: str, request: Request, asked: Paged) -> Response:
             query = Question(
                 verb, asked.place(), limit=page_limit(asked.limit), cursor=asked.cursor
             )
@@ -122,70 +118,48 @@ def _lists(router: APIRouter, ask: Ask, streams: Streams) -> None:
     flagged("debts", "Entries with conflicting evidence")
 
     @router.get("/blind-spots", summary="Entries whose last change no agent saw happen")
-    async def blind(
-        view: str, request: Request, asked: Annotated[BlindParameters, Query()]
-    ) -> Response:
+    async def blind(view: str, request: Request, asked: BlindParameters) -> Response:
         verb = "blind-directories" if asked.by_directory else "blind-spots"
         query = Question(verb, asked.place(), limit=page_limit(asked.limit), cursor=asked.cursor)
         return await _answer(ask, streams, view, query, request)
 
 
-def _entries(router: APIRouter, ask: Ask) -> None:
+def _entries(router: Routes, ask: Ask) -> None:
     """Routes whose answer is about one path."""
 
     @router.get("/stat", summary="One entry, and whether it exists")
-    async def stat(view: str, request: Request, asked: Annotated[Placed, Query()]) -> Response:
+    async def stat(view: str, request: Request, asked: Placed) -> Response:
         return await _whole(ask, view, Question("stat", asked.place()), request)
 
     @router.get("/tree", summary="A directory and what is below it")
-    async def tree(
-        view: str, request: Request, asked: Annotated[TreeParameters, Query()]
-    ) -> Response:
+    async def tree(view: str, request: Request, asked: TreeParameters) -> Response:
         limit = page_limit(asked.limit)
         query = Question("tree", asked.place(), depth=asked.depth, limit=limit)
         return await _whole(ask, view, query, request)
 
     @router.get("/du", summary="Totals of a directory and of its subdirectories")
-    async def du(view: str, request: Request, asked: Annotated[DuParameters, Query()]) -> Response:
+    async def du(view: str, request: Request, asked: DuParameters) -> Response:
         query = Question("du", asked.place(), depth=asked.depth)
         return await _whole(ask, view, query, request)
 
     @router.get("/stable", summary="Whether a scope is complete and quiet")
-    async def stable(
-        view: str, request: Request, asked: Annotated[StableParameters, Query()]
-    ) -> Response:
+    async def stable(view: str, request: Request, asked: StableParameters) -> Response:
         query = Question("stable", asked.place(), quiet_s=asked.quiet_s)
         return await _whole(ask, view, query, request)
 
     @router.get("/explain", summary="The claims about a path and what became of each")
-    async def explain(
-        view: str, request: Request, asked: Annotated[ExplainParameters, Query()]
-    ) -> Response:
+    async def explain(view: str, request: Request, asked: ExplainParameters) -> Response:
         query = Question("explain", asked.place(), limit=page_limit(asked.limit))
         return await _whole(ask, view, query, request)
 
     @router.get("", summary="The view itself")
     @router.get("/status", summary="The view itself")
-    async def status(
-        view: str, request: Request, asked: Annotated[Parameters, Query()]
-    ) -> Response:
+    async def status(view: str, request: Request, asked: Parameters) -> Response:
         known = ask.views()
         for document in known:
             if document["view"] == view:
                 return Document(document)
         raise NoSuchView(view, [str(document["view"]) for document in known])
-
-
-async def each_once(request: Request) -> None:
-    """Refuses a parameter that is given twice: which of the two was meant?
-
-    Raises:
-        Answered: it is.
-    """
-    names = [name for name, _ in request.query_params.multi_items() if name not in SEVERAL]
-    for name in names:
-        if names.count(name) > 1:
-            raise malformed(f"{name} is given more than once")
 
 
 def page_limit(limit: int | None, *, streaming: bool = False) -> int | None:

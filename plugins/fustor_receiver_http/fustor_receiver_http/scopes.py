@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fastapi import FastAPI, Request
-from starlette.responses import Response
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fustor_core.client import BASE
@@ -124,7 +123,7 @@ def everything(access: Access) -> bool:
 
 
 def permit(ask: Ask) -> Callable[[Request], Awaitable[None]]:
-    """The check that FastAPI makes before every route."""
+    """The check that is made before every route."""
 
     async def permitted(request: Request) -> None:
         template = getattr(request.scope.get("route"), "path", "")
@@ -228,16 +227,6 @@ class Gate:
                 remedy="ask with a key that has this scope",
             )
             await response_of(refusal, scope["path"])(scope, receive, send)
-
-
-def hide_views(api: FastAPI) -> None:
-    """Names of views that a key does not cover stand in no error."""
-
-    async def unknown(request: Request, error: Exception) -> Response:
-        assert isinstance(error, FustorError)
-        return response_of(shown_to(access_of(request.scope), error), request.url.path)
-
-    api.add_exception_handler(NoSuchView, unknown)
 
 
 def shown_to(access: Access, error: FustorError) -> FustorError:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
-from fastapi import APIRouter, Request
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from fustor_core.client import BASE
@@ -15,6 +15,7 @@ from fustor_core.contracts import Access, Ask
 from fustor_core.vouchers import TEXT_MAX, Vouchers
 from fustor_receiver_http.documents import Document, body_of, body_schema
 from fustor_receiver_http.parameters import Parameters
+from fustor_receiver_http.routes import Routes
 from fustor_receiver_http.scopes import access_of
 
 LOGIN = f"{BASE}/login"
@@ -35,9 +36,9 @@ class LoginBody(Parameters):
     code: str = Field(max_length=TEXT_MAX, description="what a link ends with")
 
 
-def routes(ask: Ask, tickets: Tickets) -> APIRouter:
+def routes(ask: Ask, tickets: Tickets) -> Routes:
     """The routes with which a browser gets in."""
-    router = APIRouter(prefix=BASE)
+    router = Routes(prefix=BASE)
 
     @router.post(
         "/state/tickets",

@@ -12,8 +12,8 @@ import httpx
 import msgspec
 import pytest
 from fustor_receiver_http import HttpReceiver
-from fustor_receiver_http.app import Api
 from fustor_receiver_http.bodies import Limits
+from fustor_receiver_http.described import Api
 from fustor_receiver_http.ingest import PULSE_BYTES_MAX, SESSIONS, Ingest, caller_of
 from fustor_receiver_http.scopes import ACCESS, NOBODY
 

@@ -9,10 +9,9 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from fustor_receiver_http.app import build
-from fustor_receiver_http.bodies import Limits
-from fustor_receiver_http.files import Files
-from fustor_receiver_http.live import Live
+from fustor_receiver_http.app import routes_of
+from fustor_receiver_http.described import described as described_by
+from fustor_receiver_http.metrics import Meter
 from fustor_receiver_http.scopes import NOBODY, OPEN, RULES, Gate, Rule, access_of, check
 from fustor_receiver_http.streams import Streams
 from fustor_receiver_http.tickets import Tickets
@@ -22,7 +21,6 @@ from fustor_core import keys
 from fustor_core.client import BASE
 from fustor_core.contracts import Access
 from fustor_core.errors import Forbidden, NoSuchView
-from fustor_core.testing import MemoryDoor
 from fustor_core.testing.receiver_kit import NoAnswers
 
 RIGHTS = ("push", "read", "scan", "admin")
@@ -147,17 +145,16 @@ async def test_the_socket_is_for_its_owner_who_may_everything(
     assert reply.status_code not in (401, 403, 429), reply.text
 
 
-def application() -> Any:
-    """All of it, without a server."""
+def fastapi() -> Any:
+    """What describes its routes."""
     ask = NoAnswers()
     streams = Streams(heartbeat_s=1, stall_s=1, ended=ask.ended)
-    live, files = Live(ask, streams), Files(())
-    return build(MemoryDoor(), ask, streams, Limits(), live, files, Tickets(1))
+    return described_by(ask, routes_of(ask, streams, Meter(ask, streams), Tickets(1)))
 
 
 def described() -> set[tuple[str, str]]:
     """Every route of the application, hot ones too."""
-    api: Any = application()._rest
+    api = fastapi()
     schema = api.openapi()["paths"]
     found = {(verb.upper(), path) for path, verbs in schema.items() for verb in verbs}
     return found | {
@@ -178,11 +175,10 @@ def test_every_route_is_in_the_table_and_every_row_is_a_route() -> None:
 
 def test_a_row_says_what_its_route_says() -> None:
     """The matrix is made from the table: a row that is too generous has to be found by others."""
-    front = application()
     reaches = {"/views/{view}": "view", "/forests/{": "forest", "/jobs/{": "job"}
     reaches |= {"/pipes/{": "pipe", "/keys": "everything", "/config": "everything"}
     reaches |= {"/login/links": "everything"}
-    for path, verbs in front._rest.openapi()["paths"].items():
+    for path, verbs in fastapi().openapi()["paths"].items():
         for verb, operation in verbs.items():
             rule = RULES[verb.upper(), path]
             if operation["tags"] not in (["health"], ["login"]):
