@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -44,13 +45,13 @@ REPLAYED = 2  # the whole journal is replayed at the end of one seed in so many
 FIELDS = "base names-and-rows own seat owed deep silent attributes suspects frozen blind".split()
 
 
-def difference(a: dict[Any, Any], b: dict[Any, Any], *, but: str = "") -> str:
-    """Where two images differ, in words; "" = nowhere. `but`: a field that may."""
+def difference(a: dict[Any, Any], b: dict[Any, Any], *, but: Sequence[str] = ()) -> str:
+    """Where two images differ, in words; "" = nowhere. `but`: fields that may."""
     for key in sorted(a.keys() | b.keys()):
         if key not in a or key not in b:
             return f"directory {key} is only in {'the first' if key in a else 'the second'}"
         for what, x, y in zip(FIELDS, a[key], b[key], strict=True):
-            if x != y and what != but:
+            if x != y and what not in but:
                 return f"{what} of {key}: {_told(x, y)}"
     return ""
 
