@@ -41,16 +41,21 @@ class LoopSleep:
 
     Args:
         wakes: awaited after each sleep, before the sleeper goes on.
+        begins: told how many seconds a sleep takes that nothing ends, before it.
     """
 
-    def __init__(self, wakes: Callable[[], Awaitable[None]]) -> None:
-        self.wakes = wakes
+    def __init__(
+        self, wakes: Callable[[], Awaitable[None]], begins: Callable[[float], None] | None = None
+    ) -> None:
+        self.wakes, self.begins = wakes, begins
 
     def __repr__(self) -> str:
         return f"<LoopSleep {self.wakes!r}>"
 
     async def __call__(self, seconds: float) -> None:
         """Sleep."""
+        if self.begins is not None:
+            self.begins(seconds)
         await anyio.sleep(seconds)
         await self.wakes()
 
@@ -59,6 +64,8 @@ async def sleep_until(event: anyio.Event, sleep: Sleep, seconds: float) -> None:
     """Sleep, but no longer than until the event is set."""
     seconds = max(0.0, seconds)  # what was due a moment ago is due now
     if _by_loop(sleep):
+        if isinstance(sleep, LoopSleep) and sleep.begins is not None:
+            sleep.begins(seconds)
         with anyio.move_on_after(seconds):
             await event.wait()
         await _woken(sleep)

@@ -14,7 +14,7 @@ from fustor_core.pipe_words import Host
 from fustor_core.pipeline import AgentPipeline
 from fustor_core.spool import Spool
 from fustor_core.testing.sim.bounds import Patience
-from fustor_core.testing.sim.host import Machine
+from fustor_core.testing.sim.host import Machine, Sleep
 from fustor_core.testing.sim.mount import Mount
 from fustor_core.testing.sim.network import Door, Line, Promised, SimSink
 from fustor_core.testing.sim.options import Options
@@ -137,7 +137,7 @@ class Agent:
         )
         self._stops = False
         patience = Patience(
-            self.machine.sleep, lambda: rng.uniform(0.5, 1.0), self._fail,
+            lambda: rng.uniform(0.5, 1.0), self._fail,
             first_s=options.retry_s, most_s=options.backoff_s,
         )  # fmt: skip
         sink = Heard(
@@ -157,7 +157,7 @@ class Agent:
             generation=self.starts,
             on_move=lambda move: self.states.add(int(move.new)),
             now_us=self.machine.raw_us,
-            sleep=patience.sleep,
+            sleep=Sleep(self.machine.gate, patience.sleeps),
             jitter=patience.jitter,
         )
         try:

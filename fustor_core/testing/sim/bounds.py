@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fustor_core.claims import Key, Origin, is_dir, unpack_row
@@ -79,19 +79,13 @@ class Patience:
     """How long one pipe waits after errors: longer after each, till a useful acknowledgement.
 
     Args:
-        sleep: the machine's. first_s, most_s: the shortest and the longest wait, but for jitter.
+        draw: a jitter. first_s, most_s: the shortest and the longest wait, but for jitter.
     """
 
     def __init__(
-        self,
-        sleep: Callable[[float], Awaitable[None]],
-        draw: Callable[[], float],
-        fail: Fail,
-        *,
-        first_s: float,
-        most_s: float,
+        self, draw: Callable[[], float], fail: Fail, *, first_s: float, most_s: float
     ) -> None:
-        self._sleep, self._draw, self._fail = sleep, draw, fail
+        self._draw, self._fail = draw, fail
         self._first_s, self._most_s = first_s, most_s
         self._errors, self._drawn = 0, 0.0
 
@@ -105,14 +99,13 @@ class Patience:
         """Something was taken."""
         self._errors = 0
 
-    async def sleep(self, seconds: float) -> None:
-        """Sleep; what comes after a jitter is the wait."""
+    def sleeps(self, seconds: float) -> None:
+        """A sleep begins; what comes after a jitter is the wait."""
         drawn, self._drawn = self._drawn, 0.0
         if drawn:
             least = min(self._most_s, self._first_s * 2 ** (self._errors - 1)) * drawn
             if not least - 1e-9 <= seconds <= self._most_s:
                 self._fail("patience", f"{seconds} s after {self._errors} errors, not {least} s")
-        await self._sleep(seconds)
 
 
 class Bounds:

@@ -11,11 +11,13 @@ from fustor_core.testing.sim.loop import Clock
 from fustor_core.waiting import LoopSleep
 
 
-class _Sleep(LoopSleep):
+class Sleep(LoopSleep):
     """Without the question which event loop it is: there are many sleeps in a world."""
 
     async def __call__(self, seconds: float) -> None:
         """Sleep."""
+        if self.begins is not None:
+            self.begins(seconds)
         await asyncio.sleep(seconds)
         await self.wakes()
 
@@ -48,7 +50,7 @@ class Machine:
         self.boot = 1
         self.stopped = False
         self._goes_on = anyio.Event()
-        self.sleep = _Sleep(self.gate)
+        self.sleep = Sleep(self.gate)
 
     def __repr__(self) -> str:
         return f"<Machine {self.name}>"
