@@ -12,6 +12,10 @@ from fustor_core.errors import DiskFull, StateError
 from fustor_core.journal import JournalFailed
 
 CHECKPOINT_S = 2.0
+CHECKPOINT_S_MOST = 20.0
+CHECKPOINT_SHARE = 10
+"""Checkpoints take at most one part in this many of the time: directories in which much happens are
+written whole each time. What they have not written yet is in the journal."""
 CHECKPOINT_DIRECTORIES = 5000
 FORGET_AT_ONCE = 1000
 FORGET_AGAIN_US = 3_600_000_000
@@ -38,13 +42,14 @@ class Upkeep:
         self._now_us, self._forget, self._checkpoint = now_us, forget, checkpoint
         self._wanted = anyio.Event()
         self._forgets_us = 0
+        self._rest_s = 0.0
 
     def __repr__(self) -> str:
         return f"<Upkeep of {self._durable!r}>"
 
     async def rest(self) -> None:
         """Until the next round."""
-        with anyio.move_on_after(CHECKPOINT_S):
+        with anyio.move_on_after(max(CHECKPOINT_S, self._rest_s)):
             await self._wanted.wait()
         self._wanted = anyio.Event()
 
@@ -56,7 +61,10 @@ class Upkeep:
         """
         await self.forget_loose(loose_age_s)
         if self._durable is not None and self._durable.dirty():
+            began_s = anyio.current_time()
             await self._checkpoint(on_full)
+            took_s = anyio.current_time() - began_s
+            self._rest_s = min(CHECKPOINT_S_MOST, CHECKPOINT_SHARE * took_s)
 
     def hurry(self) -> None:
         """A batch was applied: so much may be dirty that a checkpoint should not wait."""

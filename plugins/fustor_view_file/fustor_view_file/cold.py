@@ -14,14 +14,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import zstandard
 
 from fustor_core.errors import DiskFull, StateError
+from fustor_view_file.feed import Change
 from fustor_view_file.pack import Pack
 from fustor_view_file.records import Record, read_record
 from fustor_view_file.sealed import LEVEL, Damaged, pack_record, read_pack, seal, unseal
 
-FORMAT = 2  # 2: packs may lie with their rows turned; those of 1 are read as they are
+# 2: packs may lie with their rows turned; those of 1 are read as they are. 3: changes lie many to a
+# row; those of before are gone, and cursors too old.
+FORMAT = 3
+CHANGES_A_ROW = 500
 # Not damage: the file may be as good as it was, the machine cannot read or write it just now.
 _OUTSIDE = frozenset(
     {
@@ -36,8 +41,12 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS directory (place INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS pack (place INTEGER PRIMARY KEY, record BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS feed (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS changes (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
+DROP TABLE IF EXISTS feed;
 """
+
+
+_changes = msgspec.msgpack.Decoder(list[Change]).decode
 
 
 @dataclass(slots=True)
@@ -48,7 +57,7 @@ class Image:
     records: list[tuple[int, bytes]] = field(default_factory=list)
     packs: list[tuple[int, Pack | bytes]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
-    feed: list[tuple[int, bytes]] = field(default_factory=list)
+    feed: list[Change] = field(default_factory=list)
     feed_floor: int = 0
 
 
@@ -136,12 +145,12 @@ class ColdStore:
         except sqlite3.DatabaseError as err:
             raise Damaged(str(err)) from err
 
-    def feed(self) -> list[bytes]:
-        """The change records that were kept, oldest first."""
+    def feed(self) -> list[Change]:
+        """The changes that were kept, oldest first."""
         try:
-            rows = self._db.execute("SELECT record FROM feed ORDER BY number").fetchall()
-            return [unseal(row[0]) for row in rows]
-        except (Damaged, sqlite3.DatabaseError):
+            rows = self._db.execute("SELECT record FROM changes ORDER BY number").fetchall()
+            return [change for row in rows for change in _changes(unseal(row[0]))]
+        except (Damaged, msgspec.DecodeError, sqlite3.DatabaseError):
             return []
 
     def load(self, place: int) -> Pack:
@@ -206,8 +215,11 @@ class ColdStore:
         many("DELETE FROM pack WHERE place=?", [(p,) for p in image.dropped])
         many("INSERT OR REPLACE INTO directory VALUES (?,?)", image.records)
         many("INSERT OR REPLACE INTO pack VALUES (?,?)", packs)
-        many("INSERT OR REPLACE INTO feed VALUES (?,?)", [(n, seal(r)) for n, r in image.feed])
-        db.execute("DELETE FROM feed WHERE number<=?", (image.feed_floor,))
+        feed = image.feed
+        parts = (feed[at : at + CHANGES_A_ROW] for at in range(0, len(feed), CHANGES_A_ROW))
+        rows = ((part[-1].number, seal(msgspec.msgpack.encode(part))) for part in parts)
+        many("INSERT OR REPLACE INTO changes VALUES (?,?)", rows)
+        db.execute("DELETE FROM changes WHERE number<=?", (image.feed_floor,))
         many(
             "INSERT OR REPLACE INTO meta VALUES (?,?)",
             [("format", b"%d" % FORMAT), *((n, seal(v)) for n, v in image.meta.items())],

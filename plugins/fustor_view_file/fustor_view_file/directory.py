@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Mapping
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -15,6 +16,8 @@ from fustor_view_file import tally
 from fustor_view_file.faces import base_in, face_of, row_in, silent_in
 from fustor_view_file.pack import Pack
 from fustor_view_file.unseen import Unseen
+
+WEIGHED = 16  # of many alike
 
 
 class Mark(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -260,8 +263,11 @@ class Directory(msgspec.Struct, eq=False, gc=False):
             weight += size(self.blind)
         for sparse in (self._own, self._suspects, self.blind, self.frozen):
             if isinstance(sparse, dict):
-                weight += size(sparse) + sum(map(size, sparse))
-        return weight + sum(size(mark) + size(mark.seen) for mark in self.own.values())
+                few = list(islice(sparse, WEIGHED))
+                weight += size(sparse) + sum(map(size, few)) * len(sparse) // max(1, len(few))
+        few = list(islice(self.own.values(), WEIGHED))  # the others are taken to be like them
+        marks = sum(size(mark) + size(mark.seen) for mark in few)
+        return weight + (marks * len(self.own) // len(few) if few else 0)
 
     @property
     def disputed(self) -> bool:

@@ -12,7 +12,6 @@ from fustor_view_file.apply import Registers
 from fustor_view_file.budget import Folded, Shelf
 from fustor_view_file.cold import ColdStore, Image
 from fustor_view_file.directory import Directory
-from fustor_view_file.feed import Change
 from fustor_view_file.pack import Pack
 from fustor_view_file.records import directory_of, record_of
 from fustor_view_file.sealed import Damaged
@@ -109,8 +108,7 @@ class Keeper:
     def _life_into(self, image: Image, lsn: int) -> None:
         registers, feed, tree = self.registers, self.registers.feed, self.registers.tree
         since = max(self._fed, feed.floor)
-        image.feed = [(c.number, msgspec.msgpack.encode(c)) for c in feed.since(since)]
-        image.feed_floor = feed.floor
+        image.feed, image.feed_floor = feed.since(since), feed.floor
         self._fed = feed.head
         root = tree.root.key if tree.root is not None else None
         life = Life(
@@ -138,7 +136,7 @@ class Keeper:
             if place in by_place:
                 (tree.dirty if place in full else tree.sums.touched).add(by_place[place])
         image.dropped.extend(failed.dropped)
-        self._fed = min([self._fed, *(number - 1 for number, _ in failed.feed)])
+        self._fed = min([self._fed, *(change.number - 1 for change in failed.feed[:1])])
 
     def checkpoint(self, lsn: int, meta: bytes) -> Iterator[Callable[[], None]]:
         """Work that makes the present state durable, for a worker thread: the last item is it."""
@@ -182,9 +180,7 @@ class Keeper:
         self._seat(late)
         registers.links.restored(sought=life.sought)
         registers.guard.counts = life.removed
-        registers.feed.restore(
-            [msgspec.msgpack.decode(raw, type=Change) for raw in self.cold.feed()]
-        )
+        registers.feed.restore(self.cold.feed())
         return life.lsn, meta.get("fusion", b"")
 
     def _directories(self) -> list[tuple[Directory, Key | None]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from fustor_view_file.cold import ColdStore, Image
+from fustor_view_file.feed import Change
 from fustor_view_file.pack import Pack
 from fustor_view_file.sealed import seal
 
@@ -105,14 +106,22 @@ def test_without_its_meta_data_a_store_is_set_aside_whole(tmp_path: Path) -> Non
     store.close()
 
 
+def changes(first: int, end: int) -> list[Change]:
+    """Changes with these numbers."""
+    return [
+        Change(n, n, n, "created", b"/%d" % n, None, b"r" * 48, "realtime", (), (n, n))
+        for n in range(first, end)
+    ]
+
+
 def test_a_store_that_is_malformed_is_set_aside_by_the_next_start(tmp_path: Path) -> None:
     store = ColdStore(tmp_path)
-    store.write(Image({"life": b"first"}, feed=[(n, b"x" * 3000) for n in range(1, 200)]))
+    store.write(Image({"life": b"first"}, feed=changes(1, 2000)))
     store.close()
     path = tmp_path / "packs.sqlite"
     (page,) = (
         sqlite3.connect(path)
-        .execute("SELECT rootpage FROM sqlite_master WHERE name='feed'")
+        .execute("SELECT rootpage FROM sqlite_master WHERE name='changes'")
         .fetchone()
     )
     harmed = bytearray(path.read_bytes())
@@ -121,7 +130,7 @@ def test_a_store_that_is_malformed_is_set_aside_by_the_next_start(tmp_path: Path
     store = ColdStore(tmp_path)
     for _ in range(2):
         with pytest.raises(StateError, match="is damaged") as caught:
-            store.write(Image({"life": b"later"}, feed=[(200, b"new")]))
+            store.write(Image({"life": b"later"}, feed=changes(2000, 2001)))
         assert caught.value.remedy
     store.close()
     store = ColdStore(tmp_path)
@@ -129,6 +138,19 @@ def test_a_store_that_is_malformed_is_set_aside_by_the_next_start(tmp_path: Path
     store.write(Image({"life": b"anew"}))
     store.close()
     assert kept(tmp_path) == {"life": b"anew"}
+
+
+def test_changes_lie_many_to_a_row_and_go_with_the_row(tmp_path: Path) -> None:
+    store = ColdStore(tmp_path)
+    store.write(Image({}, feed=changes(1, 1201)))
+    store.write(Image({}, feed=changes(1201, 1211)))
+    assert store.feed() == changes(1, 1211)
+    store.write(Image({}, feed=changes(1211, 1212), feed_floor=600))
+    assert store.feed() == changes(501, 1212), "those of one row go together, when the last may"
+    with sqlite3.connect(tmp_path / "packs.sqlite") as db:
+        assert db.execute("SELECT count(*) FROM changes").fetchone() == (4,)
+    db.close()
+    store.close()
 
 
 class Slowly(list[tuple[int, Pack | bytes]]):

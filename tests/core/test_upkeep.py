@@ -1,0 +1,65 @@
+"""Checkpoints come often, but never fill the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from fustor_core import upkeep
+from fustor_core.contracts import Durable
+from fustor_core.upkeep import Upkeep
+
+pytestmark = pytest.mark.anyio
+TAKES_S = 0.05
+
+
+class Busy:
+    """A view of which something is always dirty."""
+
+    def open(self, folder: object, name: str) -> tuple[int, bytes]:
+        return 0, b""
+
+    def checkpoint(self, lsn: int, meta: bytes) -> object:
+        return iter(())
+
+    def dirty(self) -> int:
+        return 1
+
+    def damage(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+async def rested_s(takes_s: float) -> float:
+    """How long it rests behind a checkpoint that takes so long."""
+
+    async def checkpoint(on_full: Callable[[str], None]) -> None:
+        await anyio.sleep(takes_s)
+
+    async def forget(keys: list[Any]) -> None: ...
+
+    assert isinstance(Busy(), Durable)
+    kept = Upkeep(cast("Any", Busy()), lambda: 0, forget, checkpoint)
+    await kept.round(0.0, lambda text: None)
+    began_s = anyio.current_time()
+    await kept.rest()
+    return anyio.current_time() - began_s
+
+
+async def test_a_checkpoint_that_takes_long_is_not_made_again_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S", 0.0)
+    assert await rested_s(TAKES_S) >= TAKES_S * upkeep.CHECKPOINT_SHARE
+
+
+async def test_but_it_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S_MOST", 0.1)
+    with anyio.fail_after(30):
+        await rested_s(TAKES_S)
