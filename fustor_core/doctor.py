@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import socket
 import stat
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 
 from fustor_core.errors import ConfigError, PluginError
 from fustor_core.files.mounting import caching, mounted_at
+from fustor_core.open_files import most
 from fustor_core.registry import KINDS, Registry, refuse_earlier_system
 from fustor_core.state import StateDirectory, mount_of
 
@@ -166,15 +166,14 @@ def watch_limits(folder: Path, directories: int | None) -> Iterator[Check]:
 
 
 def open_files() -> Check:
-    """The limit of open files of this shell."""
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    endless = soft == resource.RLIM_INFINITY
+    """How many files a program that this shell starts can have open; it raises its own limit."""
+    found = most()
     return Check(
         "open files",
-        endless or soft >= OPEN_FILES_MIN,
-        "unlimited" if endless else f"{soft:,}",
-        f"{OPEN_FILES_MIN:,} or more",
-        f"ulimit -n {OPEN_FILES_MIN * 4}, or LimitNOFILE= in the unit",
+        found >= OPEN_FILES_MIN,
+        f"{found:,}",
+        f"{OPEN_FILES_MIN:,} or more, and one for each agent",
+        f"ulimit -Hn {OPEN_FILES_MIN * 4} as root, or LimitNOFILE= in the unit",
     )
 
 

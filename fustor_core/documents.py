@@ -13,7 +13,7 @@ from fustor_core.evidence import Evidence
 from fustor_core.jobs import Job
 from fustor_core.leadership import Leadership
 from fustor_core.peers import Peer
-from fustor_core.sessions import Session
+from fustor_core.session import Session
 from fustor_core.states.pipeline import PipelineState
 from fustor_core.telling import row_document, with_path
 

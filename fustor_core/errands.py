@@ -1,4 +1,4 @@
-"""What fusion asks of agents: looks that a view owes, directories to watch, scans on demand.
+"""What fusion asks of the leader: looks that a view owes, and listings that others cannot make.
 
 All of it rides home in replies to heartbeats, which may be lost: what was not seen done is asked
 for again.
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from fustor_core.claims import Batch, Cell, Key, Listing, Owed, edge_key, is_dir
+from fustor_core.claims import Key, Owed
 from fustor_core.contracts import Command, Moment, Seeking, Wanted
-from fustor_core.frames import WatchRow
 
 LOOKS_AT_ONCE = 2000
 LOOK_AGAIN_US = 30_000_000
@@ -21,15 +20,6 @@ RIPE_LEAST_US = 1_000_000
 RIPE_TOGETHER = 10
 """Suspects that get ripe within this part of a hot window are looked at together."""
 OWED_KEPT = 1000
-WATCHES_KEPT = 10_000
-WATCHES_AT_ONCE = 2000
-AWAY_MOST = 50
-"""Lines without a session whose watches are remembered."""
-KEYS_IN_ROW = 1000
-"""More are kept for a restart as one directory above them."""
-
-Where = Callable[[Key], bytes | None]
-"""The view path of a directory, None when it has none."""
 
 
 @dataclass(slots=True)
@@ -111,142 +101,3 @@ class Passed:
                 out.append(Command(uuid.uuid4().hex, "list", targets, deep))
         self._owed.clear()
         return out
-
-
-class Watches:
-    """Directories that one agent should watch too, since others have told of them.
-
-    They belong to the agent's line, not to its session: the process keeps its watches when the
-    session is lost, and needs to hear what came meanwhile.
-    """
-
-    def __init__(self) -> None:
-        self._keys: dict[Key, None] = {}
-        self._top: bytes | None = None  # too many: all below this, instead
-        self._last: Command | None = None  # its reply may have been lost: said twice
-
-    def __repr__(self) -> str:
-        return f"<Watches {len(self._keys)} top={self._top!r}>"
-
-    def add(self, keys: Iterable[Key], where: Where) -> None:
-        """Directories that hang somewhere new."""
-        if self._top is not None:
-            self._widen(keys, where)
-            return
-        self._keys.update(dict.fromkeys(keys))
-        if len(self._keys) > WATCHES_KEPT:
-            self._widen(self._keys, where)
-            self._keys = {}
-
-    def claimed(self, batch: Batch) -> None:
-        """What the agent itself tells of, it watches already."""
-        if not self._keys:
-            return
-        for claim in batch.claims:
-            if isinstance(claim, Listing):
-                self._keys.pop(claim.dir, None)
-            elif isinstance(claim, Cell) and claim.value is not None and is_dir(claim.value):
-                self._keys.pop(edge_key(claim.value), None)
-
-    def commands(self, where: Where) -> list[Command]:
-        """For the reply to a heartbeat."""
-        out = [] if self._last is None else [self._last]
-        self._last = self._next(where)
-        return out if self._last is None else [*out, self._last]
-
-    def _next(self, where: Where) -> Command | None:
-        if self._top is not None:
-            top, self._top = self._top, None
-            return Command(uuid.uuid4().hex, "watch", ((None, top),), True)
-        some = list(self._keys)[:WATCHES_AT_ONCE]
-        for key in some:
-            del self._keys[key]
-        found = [(key, path) for key in some if (path := where(key)) is not None]
-        return Command(uuid.uuid4().hex, "watch", tuple(found)) if found else None
-
-    def row(self, line: int, where: Where) -> WatchRow | None:
-        """As it is kept; what was said once is said again after a restart."""
-        keys, top = dict(self._keys), self._top
-        if self._last is not None:
-            said = self._last.targets
-            keys.update({key: None for key, _ in said if key is not None})
-            top = said[0][1] if self._last.recursive else top
-        if top is not None or len(keys) > KEYS_IN_ROW:
-            wide = Watches()
-            wide._top = top
-            wide._widen(keys, where)
-            return WatchRow(line, [], wide._top)
-        return WatchRow(line, list(keys), None) if keys else None
-
-    def restore(self, row: WatchRow) -> None:
-        """Take over what was kept."""
-        self._keys, self._top = dict.fromkeys(row.keys), row.top
-
-    def _widen(self, keys: Iterable[Key], where: Where) -> None:
-        for key in keys:
-            if self._top == b"/":
-                return
-            path = where(key)
-            if path is not None:
-                self._top = path if self._top is None else _above(self._top, path)
-
-
-class WatchLists:
-    """The directories that each line should watch too, by number of the line."""
-
-    def __init__(self) -> None:
-        self._all: dict[int, Watches] = {}
-
-    def __repr__(self) -> str:
-        return f"<WatchLists of {len(self._all)} lines>"
-
-    def attend(self, number: int, live: Collection[int]) -> None:
-        """A session of this line watches: it is told of what others find.
-
-        Args:
-            live: lines that have a session; of the others only so many are remembered.
-        """
-        self._all[number] = self._all.pop(number, Watches())
-        away = [one for one in self._all if one not in live and one != number]
-        for one in away[: max(0, len(away) - AWAY_MOST)]:
-            del self._all[one]
-
-    def moved(self, old: int, new: int) -> None:
-        """A line has another number now."""
-        if old in self._all:
-            self._all[new] = self._all.pop(old)
-
-    def found(self, number: int, batch: Batch, edges: Collection[Key], where: Where | None) -> None:
-        """A batch of this line is applied, and has hung these directories somewhere new."""
-        if number in self._all:
-            self._all[number].claimed(batch)
-        if edges and where is not None:
-            for other, watches in self._all.items():
-                if other != number:
-                    watches.add(edges, where)
-
-    def commands(self, number: int, where: Where) -> list[Command]:
-        """For the reply to a heartbeat of this line."""
-        watches = self._all.get(number)
-        return watches.commands(where) if watches is not None else []
-
-    def rows(self, where: Where) -> list[WatchRow]:
-        """As they are kept."""
-        rows = [watches.row(number, where) for number, watches in self._all.items()]
-        return [row for row in rows if row is not None]
-
-    def restore(self, rows: Iterable[WatchRow]) -> None:
-        """Take over what was kept."""
-        for row in rows:
-            self._all[row.line] = Watches()
-            self._all[row.line].restore(row)
-
-
-def _above(a: bytes, b: bytes) -> bytes:
-    """The nearest directory above both view paths, or one of them."""
-    parts = []
-    for one, other in zip(a.split(b"/")[1:], b.split(b"/")[1:], strict=False):
-        if one != other:
-            break
-        parts.append(one)
-    return b"/" + b"/".join(p for p in parts if p)

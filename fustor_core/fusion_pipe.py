@@ -44,7 +44,7 @@ from fustor_core.machine import Move
 from fustor_core.peers import FusionOptions, Peer
 from fustor_core.replay import Taken
 from fustor_core.sequence import Gap, Repeat, Underway
-from fustor_core.sessions import Session
+from fustor_core.session import Session
 from fustor_core.standing import Standing
 from fustor_core.states.fusion_pipeline import FUSION_PIPELINE
 from fustor_core.states.pipeline import PipelineState

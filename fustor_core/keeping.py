@@ -24,7 +24,6 @@ from fustor_core.clock import FusionClock, SavedClock
 from fustor_core.contracts import Durable, View, boottime_us
 from fustor_core.contracts.view import Locating
 from fustor_core.engine import attempt, attempted, sentence
-from fustor_core.errands import WatchLists, Where
 from fustor_core.errors import DiskFull, StateError
 from fustor_core.fold import Fold, Folded
 from fustor_core.frames import BatchHead, Meta
@@ -35,6 +34,7 @@ from fustor_core.replay import OF_VIEW, Replay, Taken
 from fustor_core.roll import Roll
 from fustor_core.state.files import make_folder
 from fustor_core.upkeep import Upkeep
+from fustor_core.watch_lists import WatchLists, Where
 
 T = TypeVar("T")
 
@@ -182,7 +182,7 @@ class Keeping:
             self.roll.opened(opening)
             number = opening.row.line.number
             if opening.row.realtime:
-                self.watches.attend(number, {row.line.number for row in self.roll.rows()})
+                self.watches.attend(number, lambda: {row.line.number for row in self.roll.rows()})
             self._next_line = max(self._next_line, number + 1)
             self._passed(opening.row.created_us)
         elif kind == frames.ENDING:

@@ -27,7 +27,7 @@ from typing import Literal
 from fustor_core.claims import LEADER_ONLY, Origin
 from fustor_core.errors import StaleEpochError
 from fustor_core.machine import Move
-from fustor_core.sessions import Session
+from fustor_core.session import Session
 from fustor_core.states.leadership import LEADERSHIP, LeadershipState
 from fustor_core.states.session import SessionState
 

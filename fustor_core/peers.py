@@ -39,7 +39,6 @@ class Peer:
     Attributes:
         foreign: another storage stands at its root.
         known: it was heard of since this process began.
-        quick: it beats often, so that it hears soon that it leads.
         told_leader: by the last reply. led: it has beaten as a leader at work since; paused: it has
             beaten as one that is not.
         moved_us: since when its scan shows what it shows.
@@ -50,7 +49,6 @@ class Peer:
     root_proven: bool = False
     foreign: bool = False
     known: bool = True
-    quick: bool = False
     pulse: Pulse | None = None
     errands: Errands = field(default_factory=Errands)
     summons: anyio.Event | None = None

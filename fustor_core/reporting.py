@@ -75,7 +75,7 @@ class ViewReporter:
             "seconds": round(seconds, 3),
             "files_per_s": round(files / seconds) if seconds else 0,
             "unscanned": quality.get("unscanned_total", 0),
-            "sessions": len(self._pipeline.session_list()),
+            "sessions": len(self._pipeline.standing.sessions),
             "quality": quality,
         }
 

@@ -17,7 +17,7 @@ from fustor_core.errors import Forbidden
 from fustor_core.frames import BatchHead, Ending, Epoch, Opening, SessionRow
 from fustor_core.lines import LineRow, aged
 from fustor_core.sequence import BatchSequence
-from fustor_core.sessions import Session
+from fustor_core.session import Session
 from fustor_core.states.session import SessionState
 
 BOUND_MOST = 100_000

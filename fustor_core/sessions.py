@@ -16,7 +16,7 @@ timeout; silence while fusion itself stood still, or was down, does not count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -25,61 +25,16 @@ from fustor_core.contracts import Hello
 from fustor_core.errors import SessionObsoletedError, SlowDown
 from fustor_core.machine import Move
 from fustor_core.sequence import BatchSequence
-from fustor_core.states.session import LIVE, SESSION, SessionState
+from fustor_core.session import Session
+from fustor_core.states.session import SESSION, SessionState
 
 STALE_SHARE = (2, 3)
 """A session is STALE after this share of its timeout: two heartbeats in a row are missing."""
-
-FIRST_BATCH = BatchSequence()
 
 Reason = Literal["expired", "unknown", "replaced", "revoked"]
 """Why a session is refused with 419 (interfaces.md §4)."""
 
 _REASONS: dict[str, Reason] = {"expire": "expired", "replace": "replaced", "revoke": "revoked"}
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One agent pipe's standing with the view.
-
-    Args:
-        session_id: unguessable; made by the owner.
-        agent_id, pipe: whose session it is.
-        view: the view it feeds.
-        state: one of `SessionState`; changed by the table `SESSION` alone.
-        created_at, last_active_at: fusion µs of the opening and of the last proof of life.
-        timeout_us: silence that it survives.
-        realtime, scan: what the agent can do.
-        key_id: the key that it is bound to, "" on a socket that needs none.
-        client_ip: where it was opened from, "" for a socket or this process.
-        usurper: it took the place of a live session of the same agent pipe when it was opened.
-        batches: how far its sequence has come.
-    """
-
-    session_id: str
-    agent_id: str
-    pipe: str
-    view: str
-    state: SessionState
-    created_at: int
-    last_active_at: int
-    timeout_us: int
-    realtime: bool = True
-    scan: bool = True
-    key_id: str = ""
-    client_ip: str = ""
-    usurper: bool = False
-    batches: BatchSequence = FIRST_BATCH
-
-    @property
-    def agent_pipe(self) -> tuple[str, str]:
-        """What may have one live session only."""
-        return self.agent_id, self.pipe
-
-    @property
-    def live(self) -> bool:
-        """Whether it may still push and beat."""
-        return self.state in LIVE
 
 
 # -- effects
@@ -148,7 +103,9 @@ class Sessions:
         self.view, self.timeout_us, self.most = view, timeout_us, most
         self.heard_from_us = now_us
         self._swept_us = now_us
+        self._calm_us = now_us  # until then nobody can have been silent for too long
         self._live: dict[str, Session] = {}
+        self._scanning: dict[str, Session] = {}
         self._by_pipe: dict[tuple[str, str], str] = {}
         self._gone: dict[str, Reason] = {}
 
@@ -161,6 +118,11 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         """The live sessions, oldest first."""
         return iter(self._live.values())
+
+    @property
+    def scanning(self) -> Collection[Session]:
+        """Those that can scan."""
+        return self._scanning.values()
 
     def limit(self, timeout_us: int, most: int) -> None:
         """Other limits; a longer timeout holds at once, a shorter one for the sessions to come."""
@@ -315,6 +277,8 @@ class Sessions:
         if self.stalled(now_us):
             return Step(swept_us=now_us, stalled=True)
         steps = [Step(swept_us=now_us)]
+        if now_us <= self._calm_us:
+            return steps[0]
         part, whole = STALE_SHARE
         for session in self:
             silence = self.silence_us(session, now_us)
@@ -332,9 +296,13 @@ class Sessions:
         for session in step.sessions:
             if session.live:
                 self._live[session.session_id] = session
+                if session.scan:
+                    self._scanning[session.session_id] = session
+                self._calm_us = min(self._calm_us, self._calm_until(session))
                 self._by_pipe[session.agent_pipe] = session.session_id
             else:
                 self._live.pop(session.session_id, None)
+                self._scanning.pop(session.session_id, None)
                 if self._by_pipe.get(session.agent_pipe) == session.session_id:
                     del self._by_pipe[session.agent_pipe]
         for effect in step.effects:
@@ -347,6 +315,8 @@ class Sessions:
             self._swept_us = step.swept_us
             if step.stalled:
                 self.heard_from_us = step.swept_us
+            if step.swept_us > self._calm_us:
+                self._calm_us = min(map(self._calm_until, self), default=step.swept_us)
 
     def restore(self, sessions: Iterable[Session]) -> None:
         """Take over what was durable when fusion stopped; all are STALE until they are heard of."""
@@ -359,6 +329,12 @@ class Sessions:
             batches = session.batches.release()
             whole = replace(self._longer(session), state=state, batches=batches)
             self.apply(Step(sessions=(whole,)))
+
+    def _calm_until(self, session: Session) -> int:
+        """Until when a sweep finds nothing to do with a session that is not heard again."""
+        part, whole = STALE_SHARE if session.state is SessionState.ACTIVE else (1, 1)
+        heard_us = max(session.last_active_at, self.heard_from_us)
+        return heard_us + session.timeout_us * part // whole
 
     def _known(self, session_id: str) -> Session:
         session = self._live.get(session_id)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fustor_core.peers import Peer
-from fustor_core.sessions import Session
+from fustor_core.session import Session
 
 VERBS = frozenset({"blind-spots", "blind-directories"})
 

@@ -25,7 +25,8 @@ from fustor_core.lines import LineName
 from fustor_core.machine import Move
 from fustor_core.peers import FusionOptions, Peer
 from fustor_core.roll import may_open, row_of, session_of
-from fustor_core.sessions import Contested, Ended, Session, Sessions
+from fustor_core.session import Session
+from fustor_core.sessions import Contested, Ended, Sessions
 from fustor_core.sessions import Step as SessionStep
 from fustor_core.states.session import SessionState as A
 from fustor_core.summons import Summons
@@ -49,8 +50,7 @@ class Standing:
 
     Attributes:
         peers: what is known of each session beside the table. summons: what each is asked for.
-        heard_us: fusion time of the last proof of life of a session that
-            feeds the view; None = never. root_path: on the host that told first.
+        heard_us: last proof of life of a session that feeds the view. root_path: as told first.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Standing:
         self._keys_over: list[str] = []
         self._retry_us, self._wall = 0, WallDistance()
         self._uncovered: tuple[bytes, ...] = ()
+        self._quick: set[str] = set()  # sessions that beat often
 
     def __repr__(self) -> str:
         return f"<Standing {self.options.view} sessions={len(self.peers)}>"
@@ -106,8 +107,7 @@ class Standing:
         self.options, self.summons.interval_s = options, options.sentinel_interval_s
         timeout_us = int(options.session_timeout_s * 1e6)
         self.sessions.limit(timeout_us, options.max_sessions)
-        lease = leadership.lease_us(timeout_us)
-        self.leadership = replace(self.leadership, lease_us=lease)
+        self.leadership = replace(self.leadership, lease_us=leadership.lease_us(timeout_us))
 
     # ---- asking
 
@@ -196,8 +196,7 @@ class Standing:
         try:
             await self.hear(session_id, caller)
             birth = str(hello.source.get("birth") or "")
-            row = row_of(session, line.row())
-            opening = frames.Opening(row, birth if birth in BIRTHS else "")
+            opening = frames.Opening(row_of(session, line.row()), birth if birth in BIRTHS else "")
             await keeping.commit(frames.OPENING, frames.encode(opening))
         except (DiskFull, StateError):
             self.carry_out(self.sessions.closed(session_id))
@@ -215,14 +214,15 @@ class Standing:
         options, role = self.options, self.leadership.role(session.session_id)
         interval_s = session.timeout_us / 3e6
         peer.told_leader = role == "leader"
-        if not peer.told_leader and session.scan:
-            peer.quick = sum(p.quick for p in self.peers.values()) < QUICK_MOST
+        if not peer.told_leader and session.scan and len(self._quick) < QUICK_MOST:
+            self._quick.add(session.session_id)
+            interval_s = min(interval_s, QUICK_S)
         return Grant(
             session_id=session.session_id,
             role=role,
             epoch=self.leadership.epoch,
             session_timeout_s=session.timeout_us / 1e6,
-            heartbeat_interval_s=min(interval_s, QUICK_S) if peer.quick else interval_s,
+            heartbeat_interval_s=interval_s,
             audit_interval_s=options.audit_interval_s,
             sentinel_interval_s=options.sentinel_interval_s,
             server_time=peer.line.told(self.keeping.now_us()),
@@ -330,14 +330,13 @@ class Standing:
 
     def place_jobs(self) -> None:
         """Give each scan on demand to the session that can do it best."""
-        active = [s.session_id for s in self.sessions if s.scan and s.state is A.ACTIVE]
+        active = (s.session_id for s in self.sessions.scanning if s.state is A.ACTIVE)
         self.summons.place(active, self.leadership.leader, self.keeping.now_us())
 
     async def elect(self) -> None:
         """Choose a leader where there is none; its epoch is durable before it is told."""
-        quick = {name for name, peer in self.peers.items() if peer.quick}
-        now = self.keeping.now_us()
-        step = leadership.elect(self.leadership, self.sessions, now, prefer=quick)
+        now, able = self.keeping.now_us(), self.sessions.scanning
+        step = leadership.elect(self.leadership, able, now, prefer=self._quick)
         self._lead(step)
         for effect in step.effects:
             if isinstance(effect, leadership.MakeDurable):
@@ -377,6 +376,7 @@ class Standing:
                 session_id = effect.session.session_id
                 self.summons.call([session_id])
                 gone = self.peers.pop(session_id, None)
+                self._quick.discard(session_id)
                 if gone is not None and gone.pulse is not None and gone.pulse.uncovered:
                     self._gather()
                 self._over.append(session_id)
@@ -394,7 +394,7 @@ class Standing:
     def _successor(self, leader: str) -> bool:
         """Whether another session could lead at once."""
         return any(
-            s.scan and s.state is A.ACTIVE and self.peers[s.session_id].sends
-            for s in self.sessions
+            s.state is A.ACTIVE and self.peers[s.session_id].sends
+            for s in self.sessions.scanning
             if s.session_id != leader
         )

@@ -12,9 +12,10 @@ import anyio
 from fustor_core.claims import Batch, Key
 from fustor_core.contracts import Command, Moment, Seeking, View
 from fustor_core.contracts.view import Locating
-from fustor_core.errands import Passed, WatchLists
+from fustor_core.errands import Passed
 from fustor_core.jobs import Jobs
 from fustor_core.peers import FusionOptions, Peer
+from fustor_core.watch_lists import WatchLists
 
 
 class Summons:
@@ -84,7 +85,9 @@ class Summons:
 
     def attend(self, peer: Peer) -> None:
         """This session watches: it is told of directories that others find."""
-        self._watches.attend(peer.line.number, {one.line.number for one in self._peers.values()})
+        self._watches.attend(
+            peer.line.number, lambda: {one.line.number for one in self._peers.values()}
+        )
 
     def moved(self, number: int, peer: Peer) -> None:
         """A line has another number now."""

@@ -14,8 +14,9 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from fustor_core import wire
+from fustor_core import open_files, wire
 from fustor_core.bench import gauges, synthetic
 from fustor_core.bench.children import Child
 from fustor_core.bench.connection import SESSIONS, Connection
@@ -27,7 +28,7 @@ from fustor_core.claims import (
     Batch,
     encode_batch,
 )
-from fustor_core.contracts import Grant, Pulse
+from fustor_core.contracts import Pulse
 
 VIEW = "bench"
 TIMEOUT_S = 6.0  # of a session: short, so that a server that stands still is found out
@@ -36,7 +37,7 @@ FILES = 100  # in each folder
 FOR_EVER = 1 << 30
 OPEN_AT_ONCE = 50
 GONE = 419
-MANY = 1000  # with more, each beats as seldom as agents do by default
+MANY = 1000  # so many beat as seldom as agents do by default
 CALM_TIMEOUT_S = 30.0
 CONFIG = f"""version: 1
 views: {{{VIEW}: {{session_timeout_seconds: {TIMEOUT_S}, max_sessions: 20000}}}}
@@ -54,7 +55,7 @@ def measure(
     Returns:
         The figures by name.
     """
-    timeout_s = TIMEOUT_S if sessions <= MANY else CALM_TIMEOUT_S
+    timeout_s = TIMEOUT_S if sessions < MANY else CALM_TIMEOUT_S
     seconds = max(seconds, timeout_s)
     file = folder / "sessions.yaml"
     file.write_text(CONFIG, "utf-8")
@@ -138,14 +139,13 @@ async def beat(socket: str, number: int, timeout_s: float) -> None:
     beats: list[tuple[float, float, int]] = []
     pulse = wire.write_pulse(Pulse(state=70, queue=0, unacked_bytes=0))
 
-    async def stand(name: str) -> tuple[Connection, Grant]:
+    async def live(name: str, begin: float, opened: asyncio.Future[None]) -> None:
         async with gate:
             connection = Connection(socket)
-            return connection, await connection.open(VIEW, name, timeout_s=timeout_s)
-
-    async def live(connection: Connection, grant: Grant, first_s: float) -> None:
+            grant = await connection.open(VIEW, name, timeout_s=timeout_s)
+        opened.set_result(None)
         path = f"{SESSIONS}{grant.session_id}/heartbeat"
-        due = _now() + first_s
+        due = _now() + grant.heartbeat_interval_s * begin
         while True:
             await asyncio.sleep(due - _now())
             # from when it was due: a client that could not ask in time has waited, too
@@ -153,14 +153,23 @@ async def beat(socket: str, number: int, timeout_s: float) -> None:
             beats.append((due, (_now() - due) * 1000, status))
             due = max(due + grant.heartbeat_interval_s, _now())
 
-    opened = await asyncio.gather(*(stand(f"beat-{n}") for n in range(number)))
-    interval_s = opened[0][1].heartbeat_interval_s
-    print(json.dumps({"sessions": len(opened)}), flush=True)
-    lives = [
-        asyncio.ensure_future(live(*one, interval_s * n / number)) for n, one in enumerate(opened)
+    open_files.allow()
+    loop = asyncio.get_running_loop()
+    places: list[asyncio.Future[None]] = [loop.create_future() for _ in range(number)]
+    lives: list[
+        asyncio.Future[Any]
+    ] = [  # each beats from when it was opened: opening all takes longer than a timeout
+        asyncio.ensure_future(live(f"beat-{n}", n / number, place))
+        for n, place in enumerate(places)
     ]
-    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    stand: asyncio.Future[Any] = asyncio.gather(*places)
+    await asyncio.wait([stand, *lives], return_when=asyncio.FIRST_COMPLETED)
+    print(json.dumps({"sessions": sum(place.done() for place in places)}), flush=True)
+    ended: asyncio.Future[Any] = loop.run_in_executor(None, sys.stdin.read)
     await asyncio.wait([ended, *lives], return_when=asyncio.FIRST_COMPLETED)
+    for one in lives:
+        if one.done():
+            one.result()
     print(json.dumps({"beats": beats}), flush=True)
     os._exit(0)  # the connections end with the process
 

@@ -250,9 +250,10 @@ def foreground(call: Call, loaded: Loaded, engine: Engine | None = None) -> int:
     """
     import anyio
 
-    from fustor_core import heap, logs
+    from fustor_core import heap, logs, open_files
 
     heap.arrange()
+    open_files.allow()
     home = call.settings.home
     display = Aside(
         choose(

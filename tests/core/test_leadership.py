@@ -26,7 +26,7 @@ from fustor_core.leadership import (
     pushed,
     restored,
 )
-from fustor_core.sessions import Session
+from fustor_core.session import Session
 from fustor_core.states.leadership import LeadershipState
 from fustor_core.states.session import SessionState
 

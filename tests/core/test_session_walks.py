@@ -26,12 +26,12 @@ from fustor_core.errors import SessionObsoletedError, SlowDown, StaleEpochError
 from fustor_core.leadership import Announce, Deposed, Leadership, MakeDurable
 from fustor_core.leadership import Step as LeadershipStep
 from fustor_core.sequence import Fresh, Gap, Repeat, Underway
-from fustor_core.sessions import Ended, Opened, Session, Sessions, Step
+from fustor_core.session import Session
+from fustor_core.sessions import Ended, Opened, Sessions, Step
 from fustor_core.states.session import SessionState
 
 SECOND = 1_000_000
-TIMEOUT = 30 * SECOND
-LEASE = 60 * SECOND
+TIMEOUT, LEASE = 30 * SECOND, 60 * SECOND
 MOST = 4
 
 agents = st.sampled_from("abc")

@@ -10,7 +10,8 @@ import pytest
 from fustor_core.claims import Ack
 from fustor_core.contracts import Hello
 from fustor_core.errors import IllegalTransition, SessionObsoletedError, SlowDown
-from fustor_core.sessions import Contested, Ended, Opened, Session, Sessions, Step
+from fustor_core.session import Session
+from fustor_core.sessions import Contested, Ended, Opened, Sessions, Step
 from fustor_core.states.session import SessionState
 
 SECOND = 1_000_000

@@ -92,8 +92,8 @@ async def test_what_comes_while_a_session_is_away_is_told_to_the_next_of_its_lin
 async def test_too_many_become_one_directory_above_them(party: Party) -> None:
     async with party.running():
         one, two = await fed(party, "b")
-        step = 4000
-        for begin in range(0, 12_000, step):
+        step = 8000
+        for begin in range(0, 24_000, step):
             edges = {b"n%05d" % i: edge_row(Key(0, 1000 + i, 0)) for i in range(begin + step)}
             await one.send(one.listing(TOP, edges, Origin.AUDIT))
         answer = await two.beat()

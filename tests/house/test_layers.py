@@ -31,9 +31,9 @@ LAYERS = {
         fustor_core
     """,
     "L2 decisions": """
-        acts.chain pacing sequence sessions leadership arbitration lines admission frames roll
-        telling owing courses evidence fold keys queues reconcile rounds tallies tempo live shelf
-        state_runs.limits state_runs.transactions state_runs.replicas state_runs.context
+        acts.chain pacing sequence session sessions leadership arbitration lines admission frames
+        roll telling owing courses evidence fold keys queues reconcile rounds tallies tempo live
+        shelf state_runs.limits state_runs.transactions state_runs.replicas state_runs.context
         state_runs.projection state_runs.chronicle state_runs.replaying
     """,
     "L3 doings": """
@@ -42,8 +42,8 @@ LAYERS = {
         files.stats files.listing files.looking files.members files.marks files
         state.files state.mounts state.locks state.sockets state.home state.archive state
         journal.frames journal.recovery journal.log journal.group journal
-        lane client installed registry jobs waiting outbox errands orders peers documents sights
-        quarantine replay upkeep chores keeping
+        lane client open_files installed registry jobs waiting outbox errands watch_lists orders
+        peers documents sights quarantine replay upkeep chores keeping
         logs acts.reading acts.book acts.clerk acts
         summons standing fusion_pipe key_files key_store vouchers
         fusion post phases audits trouble spool remains link stage courier heart lookout pipe_words

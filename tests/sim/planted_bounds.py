@@ -10,7 +10,8 @@ from fustor_view_file.tally import SUSPECTS
 
 from fustor_core.outbox import Outbox
 from fustor_core.pacing import Streak
-from fustor_core.sessions import Session, Sessions
+from fustor_core.session import Session
+from fustor_core.sessions import Sessions
 from fustor_core.testing.sim.faults import Fault
 from fustor_core.testing.sim.operations import Operation
 from fustor_core.testing.sim.options import draw
