@@ -284,9 +284,12 @@ def _engine() -> Engine:
 async def _serve(engine: Engine, loaded: Loaded, call: Call, display: Aside) -> None:
     import anyio
 
+    from fustor_core import heap
+
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
         await tasks.start(_stop_on_signal, stop)
+        tasks.start_soon(heap.keep_tidy)
         home, debug = call.settings.home, call.settings.debug
         await engine(loaded, home, on_event=display.take, stop=stop, debug=debug)
         tasks.cancel_scope.cancel()

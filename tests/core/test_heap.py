@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from fustor_core import heap
+
 SCRIPT = """
 import gc
 from fustor_core import heap
@@ -30,3 +34,26 @@ def test_what_survives_a_whole_collection_is_left_alone() -> None:
         [sys.executable, "-c", SCRIPT], check=False, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+async def test_the_heap_is_tidied_when_work_is_over_and_not_for_nothing() -> None:
+    """CPU time in each look: at work, calm, calm, a little, calm; then at work without an end."""
+    used = [0.0, 1.0, 1.01, 1.02, 1.2, 1.21] + [3.0 + 2.0 * n for n in range(40)]
+    tidied: list[float] = []
+    looks = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == len(used):
+            raise Over
+
+    with pytest.raises(Over):
+        await heap.keep_tidy(sleep, lambda: used[looks], lambda: tidied.append(used[looks]))
+    assert tidied[0] == 1.01, "when it became calm"
+    assert len(tidied) == 2, "once in a minute of work"
+    assert tidied[1] - 3.0 >= heap.BUSY_S - 4 * heap.LOOK_S
+
+
+class Over(Exception):
+    """There are no more looks."""
