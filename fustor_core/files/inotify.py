@@ -14,9 +14,10 @@ import select
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Container, Iterator
+from typing import NamedTuple, Protocol
 
+from fustor_core.claims import Key
 from fustor_core.contracts import boottime_us
 
 MODIFY = 0x2
@@ -30,12 +31,14 @@ UNMOUNT = 0x2000
 Q_OVERFLOW = 0x4000
 IGNORED = 0x8000
 ISDIR = 0x40000000
+_DELETE_SELF = 0x400
 _ONLYDIR = 0x01000000
 _EXCL_UNLINK = 0x04000000
 
 NAMES = CREATE | DELETE | MOVED_FROM | MOVED_TO  # the directory's own mtime and ctime move
 # The end of a watched directory is told by IN_IGNORED in any case, so IN_DELETE_SELF is left out.
 MASK = NAMES | MODIFY | ATTRIB | CLOSE_WRITE | _ONLYDIR | _EXCL_UNLINK
+TOP = _DELETE_SELF | _ONLYDIR  # only that it is gone, or unmounted, which is told in any case
 LIMIT_FILE = "/proc/sys/fs/inotify/max_user_watches"
 
 READ_BYTES = 1 << 18
@@ -71,6 +74,42 @@ class Chunk(NamedTuple):
     lost: bool = False
 
 
+class Ears(Protocol):
+    """What hears of changes in directories; inotify is one way.
+
+    Each directory has a number, as watches have: `add` gives it, and events carry it.
+
+    Attributes:
+        way: ``inotify`` or ``fanotify``. why: it is not the better one, "" where it is.
+    """
+
+    way: str
+    why: str
+
+    @property
+    def fd(self) -> int:
+        """Readable when there is something to read."""
+
+    def add(self, fd: int, key: Key) -> int:
+        """Hear of a directory from now on.
+
+        Raises:
+            OSError: it cannot be heard of.
+        """
+
+    def remove(self, wd: int) -> None:
+        """Forget a directory."""
+
+    def read(self) -> bytes:
+        """What there is to read; b"" when that is nothing."""
+
+    def events(self, data: bytes, known: Container[int]) -> Iterator[Raw]:
+        """The events in one read; those of numbers that are not known may be left out."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
 def parse(data: bytes) -> Iterator[Raw]:
     """The events in one read, in queue order."""
     head, size, at, end = _HEAD.unpack_from, _HEAD.size, 0, len(data)
@@ -96,23 +135,28 @@ class Inotify:
 
     Args:
         fd: of an instance that is there already; else a new one is made.
+        why: nothing better is used.
 
     Raises:
         OSError: EMFILE when the user has too many instances, ENOSYS without inotify.
     """
 
-    def __init__(self, fd: int = -1) -> None:
+    def __init__(self, fd: int = -1, *, why: str = "") -> None:
+        self.way, self.why = "inotify", why
         self.fd: int = fd if fd >= 0 else _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.fd < 0:
             raise _error("inotify_init1")
 
-    def add(self, fd: int) -> int:
+    def add(self, fd: int, key: Key | None = None, *, mask: int = MASK) -> int:
         """Watch the very directory behind an open descriptor: no path, no race.
+
+        Args:
+            key: of the directory; not needed here. mask: what is to be told.
 
         Raises:
             OSError: ENOSPC at the watch limit, EACCES without the right to read.
         """
-        wd: int = _libc.inotify_add_watch(self.fd, b"/proc/self/fd/%d" % fd, MASK)
+        wd: int = _libc.inotify_add_watch(self.fd, b"/proc/self/fd/%d" % fd, mask)
         if wd < 0:
             raise _error("inotify_add_watch")
         return wd
@@ -127,6 +171,10 @@ class Inotify:
             return os.read(self.fd, READ_BYTES)
         except BlockingIOError:
             return b""
+
+    def events(self, data: bytes, known: Container[int]) -> Iterator[Raw]:
+        """The events in one read, in queue order; those of watches that are not known, too."""
+        return parse(data)
 
     def close(self) -> None:
         """Give the instance and all its watches back."""
@@ -147,12 +195,12 @@ class Reader:
     """The thread that empties the kernel's queue into memory.
 
     Args:
-        inotify: the instance; stays the caller's.
+        ears: what is read; stays the caller's.
         arrived: called on the reader's thread after each read that brought something.
     """
 
-    def __init__(self, inotify: Inotify, arrived: Callable[[], None]) -> None:
-        self._inotify = inotify
+    def __init__(self, ears: Ears, arrived: Callable[[], None]) -> None:
+        self._ears = ears
         self._arrived = arrived
         self._chunks: deque[Chunk] = deque()
         self._held_bytes = 0
@@ -179,7 +227,7 @@ class Reader:
         with self._lock:
             while True:
                 asked_us = boottime_us()
-                data = self._inotify.read()
+                data = self._ears.read()
                 if not data:
                     self._empty_us = asked_us
                     return came
@@ -203,7 +251,7 @@ class Reader:
 
     def _run(self) -> None:
         ready, waiting = select.poll(), select.poll()
-        ready.register(self._inotify.fd, select.POLLIN)
+        ready.register(self._ears.fd, select.POLLIN)
         ready.register(self._wake, select.POLLIN)
         waiting.register(self._wake, select.POLLIN)
         while True:

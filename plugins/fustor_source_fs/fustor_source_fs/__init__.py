@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fustor_core.files.rooted import RootVanished
-from fustor_source_fs.source import FsConfig, FsSource, WatchError
+from fustor_source_fs.ears import WatchError
+from fustor_source_fs.source import FsConfig, FsSource
 
 __all__ = ["FsConfig", "FsSource", "RootVanished", "WatchError"]

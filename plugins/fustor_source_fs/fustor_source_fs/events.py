@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 
 from fustor_core.claims import CLOSED, WRITING
 from fustor_core.files import inotify
+from fustor_core.files.fanotify import MERGED
 from fustor_core.files.inotify import ISDIR, NAMES, Raw
 from fustor_source_fs.tree import Node, Tree
+
+_UNMAKES = inotify.DELETE | inotify.MOVED_FROM
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +24,8 @@ class Touch:
     """One name that has to be looked at; ``b""`` means the directory's own attributes.
 
     Attributes:
-        mask: all kernel words about it. last: the last of those that make or unmake a name.
+        mask: all kernel words about it. last: the last of those that make or unmake a name; all of
+            them where their order is not known.
         flags: WRITING or CLOSED, by the last word about its content.
         since_us: the queue was empty at this raw instant, before any of it.
         until_us: its directory could not be proven; tried again until this raw instant.
@@ -39,16 +43,17 @@ class Touch:
         """One more word of the kernel about this name."""
         self.mask |= mask
         if mask & NAMES:
-            self.last, self.flags = mask & NAMES, 0  # another file from here on
-        elif mask & inotify.CLOSE_WRITE:
+            merged = self.last if mask & MERGED else 0
+            self.last, self.flags = merged | mask & NAMES, 0  # another file from here on
+        if mask & inotify.CLOSE_WRITE:
             self.flags = CLOSED
         elif mask & inotify.MODIFY:
             self.flags = WRITING
 
     @property
     def unmade(self) -> bool:
-        """The kernel's last word is that the name went away."""
-        return bool(self.last & (inotify.DELETE | inotify.MOVED_FROM))
+        """The kernel's last word, whichever it is, is that the name went away."""
+        return bool(self.last & _UNMAKES) and not self.last & ~_UNMAKES
 
 
 @dataclass(slots=True, eq=False)
@@ -127,6 +132,8 @@ def _own(tree: Tree, drain: Drain, node: Node, mask: int, since_us: int) -> None
             drain.owed[node.parent] = "io_error"
     elif mask & inotify.ATTRIB:
         drain.touch(node, b"", since_us).add(mask)
+        if mask & MERGED and node.parent is not None:  # fanotify tells the parent nothing
+            drain.touch(node.parent, node.name, since_us).add(mask)
 
 
 def _seat(tree: Tree, drain: Drain, touch: Touch, mask: int, cookie: int) -> None:
@@ -137,7 +144,8 @@ def _seat(tree: Tree, drain: Drain, touch: Touch, mask: int, cookie: int) -> Non
     if mask & inotify.MOVED_FROM:
         if kid is not None:
             tree.unseat(kid)
-            drain.halves[cookie] = (kid, touch)
+            if cookie:  # none: it is known that it went to where nobody listens
+                drain.halves[cookie] = (kid, touch)
     elif mask & inotify.MOVED_TO:
         child, origin = drain.halves.pop(cookie, (None, None))
         if child is not None and origin is not None and not child.gone:

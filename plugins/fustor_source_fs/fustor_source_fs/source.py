@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -16,7 +16,6 @@ from pydantic import Field
 from fustor_core.apart import Apart, apart
 from fustor_core.claims import Cell, Origin, Root
 from fustor_core.contracts import Scope, boottime_us
-from fustor_core.errors import FustorError
 from fustor_core.files.exclusion import Exclusion, view_paths
 from fustor_core.files.identity import Prober, refuse_birth
 from fustor_core.files.inotify import watch_limit
@@ -27,6 +26,7 @@ from fustor_core.files.rooted import RootProof
 from fustor_source_fs.agenda import WatchClaim
 from fustor_source_fs.book import Book
 from fustor_source_fs.channel import Channel
+from fustor_source_fs.ears import Watch, WatchError, ears
 from fustor_source_fs.scan import Scan
 from fustor_source_fs.walk import WalkClaim
 from fustor_source_fs.watch import OUT_CLAIMS_MAX, Watcher
@@ -36,17 +36,15 @@ HUNG_MAX = 4  # scans that were left and hang in the kernel; more are not begun
 HANGS_US = 1_000_000  # a look at the root that takes longer is waited for, not made twice
 
 
-class WatchError(FustorError):
-    """Watching was asked for, and cannot be had."""
-
-
 class FsConfig(TreeOptions):
     """Settings of the source `fs`."""
 
-    watch: Literal["auto", "inotify", "off"] = Field(
+    watch: Watch = Field(
         default="auto",
-        description="`auto`: inotify where it can be had, else scans alone; `inotify`: fail "
-        "without it; `off`: scans alone.",
+        description="`fanotify`: one mark of the root's file system, for which the process needs "
+        "CAP_SYS_ADMIN, no watch for each directory; `inotify`: a watch for each directory. "
+        "Either fails where it cannot be had. `auto`: inotify where it can be had, else scans "
+        "alone; `off`: scans alone.",
     )
 
 
@@ -114,7 +112,7 @@ class FsSource:
         """See changes happen; the root is armed on entering, other directories as they are listed.
 
         Raises:
-            WatchError: `watch: inotify` and no inotify instance could be had, or it is watched
+            WatchError: the way of watching that is configured cannot be had, or it is watched
                 already.
         """
         return self._watching()
@@ -126,10 +124,12 @@ class FsSource:
         # What stands there now is proven anew: whether it is the right storage, fusion decides.
         self._proof = RootProof(self._proof.path, self._birth)
         out: Channel[list[WatchClaim]] = Channel(OUT_CLAIMS_MAX)
-        watcher = self._new_watcher(out)
-        if watcher is None:
+        heard = await apart(partial(ears, self._config.watch, self._proof.path))
+        if heard is None:
             yield _taken(out)
             return
+        lister = self._lister(boottime_us, lambda: out.closed)
+        watcher = Watcher(heard, self._proof, lister, out, self._note_left_out)
         try:
             await apart(watcher.start)
             self._watcher = watcher
@@ -190,6 +190,7 @@ class FsSource:
             said = watcher.coverage()
         else:
             said = {"watched_dirs": 0, "watch_limit": watch_limit(), "uncovered": [b"/"]}
+            said |= {"watched_by": "", "watched_why": ""}
         return {**said, "excluded": sorted(self._left_out)}
 
     def _lister(self, now_us: Callable[[], int], stopped: Callable[[], bool]) -> Lister:
@@ -201,20 +202,6 @@ class FsSource:
             now_us=now_us,
             stopped=stopped,
         )
-
-    def _new_watcher(self, out: Channel[list[WatchClaim]]) -> Watcher | None:
-        if self._config.watch == "off":
-            return None
-        lister = self._lister(boottime_us, lambda: out.closed)
-        try:
-            return Watcher(self._proof, lister, out, self._note_left_out)
-        except OSError as err:
-            if self._config.watch == "auto":
-                return None
-            raise WatchError(
-                f"no inotify instance for {self._config.root!r}: {err.strerror}",
-                remedy="raise fs.inotify.max_user_instances, or set `watch: auto`",
-            ) from err
 
     def _note_left_out(self, path: bytes, reason: str) -> None:
         if len(self._left_out) < LEFT_OUT_MAX:

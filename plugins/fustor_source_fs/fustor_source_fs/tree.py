@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from fustor_core.claims import Key
-from fustor_core.files.inotify import Inotify
+from fustor_core.files.inotify import Ears
 
 NO_WATCH = -1
 
@@ -75,10 +75,10 @@ class Tree:
     """The registry. Every method is called with `lock` held.
 
     Args:
-        inotify: where watches are made; None when nothing is watched.
+        ears: what hears of directories; None when nothing does.
     """
 
-    def __init__(self, inotify: Inotify | None) -> None:
+    def __init__(self, ears: Ears | None) -> None:
         self.lock = threading.RLock()
         self.root: Node | None = None
         self.by_key: dict[Key, Node] = {}
@@ -87,7 +87,7 @@ class Tree:
         self.loose: set[Node] = set()
         self.visits = 1  # number of the scan that is going on, or was last
         self.turns = 0  # grows with every directory that is heard to come or go
-        self._inotify = inotify
+        self._ears = ears
 
     def cover(
         self,
@@ -110,15 +110,19 @@ class Tree:
             Its node; None when it is not where it was opened any more: then an event that is
             still to be read says where it went.
         """
-        wd = self._watch(fd)
+        wd = self._watch(fd, key)
         node = self.by_key.get(key)
         rival = self.by_wd.get(wd) if wd != NO_WATCH else None
         if rival is not None and rival is not node:
-            wd = NO_WATCH  # one inode under two mounts has one watch: the second place is polled
+            if rival.key[:2] == key[:2]:  # an earlier life of the inode; its end is told later
+                rival.wd = NO_WATCH
+                del self.by_wd[wd]
+            else:  # one inode under two mounts has one watch: the second place is polled
+                wd = NO_WATCH
         if node is None:
             if turns != self.turns and not still():
-                if wd != NO_WATCH and self._inotify is not None:
-                    self._inotify.remove(wd)
+                if wd != NO_WATCH and self._ears is not None:
+                    self._ears.remove(wd)
                 return None
             node = self.by_key[key] = Node(key, None, name)
             if parent is None:
@@ -197,11 +201,11 @@ class Tree:
         names.reverse()
         return b"/" + b"/".join(names)
 
-    def _watch(self, fd: int) -> int:
-        if self._inotify is None:
+    def _watch(self, fd: int, key: Key) -> int:
+        if self._ears is None:
             return NO_WATCH
         try:
-            return self._inotify.add(fd)
+            return self._ears.add(fd, key)
         except OSError as err:
             if err.errno in (errno.ENOSPC, errno.ENOMEM, errno.EACCES, errno.ENOENT):
                 return NO_WATCH

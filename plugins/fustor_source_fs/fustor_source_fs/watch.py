@@ -11,7 +11,7 @@ from typing import Any
 from fustor_core.contracts import boottime_us
 from fustor_core.errors import FustorError
 from fustor_core.files.identity import Prober
-from fustor_core.files.inotify import Chunk, Inotify, Reader, parse, watch_limit
+from fustor_core.files.inotify import Chunk, Ears, Reader, watch_limit
 from fustor_core.files.listing import Lister, Stopped
 from fustor_core.files.rooted import RootProof, RootVanished
 from fustor_source_fs.agenda import Agenda, WatchClaim, owe
@@ -37,16 +37,15 @@ class Watcher:
     """Watches one tree.
 
     Args:
+        ears: what hears of changes; the watcher's from now on.
         proof: of the root. lister: for the watcher's own thread.
         out: where lists of claims go.
         left_out: told (view path, reason) of directories left out by choice.
-
-    Raises:
-        OSError: no inotify instance could be had.
     """
 
     def __init__(
         self,
+        ears: Ears,
         proof: RootProof,
         lister: Lister,
         out: Channel[list[WatchClaim]],
@@ -55,13 +54,13 @@ class Watcher:
         self._proof = proof
         self._prober = lister.prober
         self._out = out
-        self._inotify = Inotify()
-        self.tree = Tree(self._inotify)
+        self._ears = ears
+        self.tree = Tree(ears)
         self.links = Links()
         self._finder = Finder(proof, lister.prober, self.tree)
         self._agenda = Agenda(self._finder, lister, self.tree, self.links, left_out)
         self._resolver = Resolver(proof, self._finder, lister, self.tree, self.links)
-        self._reader = Reader(self._inotify, self._stir)
+        self._reader = Reader(ears, self._stir)
         self._stirred = threading.Event()
         self._closing = False
         self._held: list[Touch] = []
@@ -73,6 +72,8 @@ class Watcher:
             "watch_limit": watch_limit(),
             "uncovered": [b"/"],
             "uncovered_dirs": 0,
+            "watched_by": ears.way,
+            "watched_why": ears.why,
         }
         self._thread = threading.Thread(target=self._run, name="fustor-watch", daemon=True)
 
@@ -105,7 +106,7 @@ class Watcher:
         self._reader.close()
         if self._thread.is_alive():
             self._thread.join(JOIN_S)
-        self._inotify.close()
+        self._ears.close()
 
     def cover(self, path: bytes) -> None:
         """Watch and list what is new along a view path, and below it."""
@@ -158,9 +159,11 @@ class Watcher:
             self.tree.lock.release()
         self._said = {
             "watched_dirs": watched,
-            "watch_limit": watch_limit(),
+            "watch_limit": watch_limit() if self._ears.way == "inotify" else None,
             "uncovered": sorted(paths),
             "uncovered_dirs": uncovered,
+            "watched_by": self._ears.way,
+            "watched_why": self._ears.why,
         }
         return self._said
 
@@ -224,7 +227,8 @@ class Watcher:
             drain.halves = {c: (child, t) for c, (child, t, _) in self._halves.items()}
             for chunk in chunks:
                 drain.lost = drain.lost or chunk.lost
-                fold(self.tree, drain, parse(chunk.data), chunk.since_us)
+                events = self._ears.events(chunk.data, self.tree.by_wd)
+                fold(self.tree, drain, events, chunk.since_us)
         self._halves = self._due_halves(drain, now)
         self._forget(drain.dropped)
         outcome = self._resolver.resolve(drain, {t for _, t, _ in self._halves.values()})
@@ -266,7 +270,7 @@ class Watcher:
         wds = [node.wd for node in dropped if node.wd != NO_WATCH]
         for start in range(0, len(wds), _REMOVED_AT_ONCE):
             for wd in wds[start : start + _REMOVED_AT_ONCE]:
-                self._inotify.remove(wd)
+                self._ears.remove(wd)
             if self._reader.pull():  # each removal is an event: they must not fill the queue
                 self._stir()  # others may have come along, and nobody else tells of them
         for node in dropped:

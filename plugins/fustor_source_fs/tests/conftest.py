@@ -29,6 +29,7 @@ from fustor_core.claims import (
     unpack_row,
 )
 from fustor_core.contracts import Scope
+from fustor_core.files.fanotify import refused
 from fustor_core.files.listing import row_of
 
 DEADLINE_S = 20.0
@@ -260,12 +261,25 @@ def _shown(row: bytes | None) -> Row | bytes | None:
     return unpack_row(row) if row is not None and len(row) == ROW_BYTES else row
 
 
+@pytest.fixture(params=["inotify", "fanotify"])
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """How changes are heard of."""
+    if request.param == "fanotify":
+        fd = os.open(tmp_path, os.O_RDONLY)
+        why, _ = refused(fd)
+        os.close(fd)
+        if why:
+            pytest.skip(f"no fanotify here: {why}")
+    return str(request.param)
+
+
 @pytest.fixture
-def live() -> Any:
+def live(way: str) -> Any:
     """`async with live(root, **config) as it`: scanned, watched, and claims taken."""
 
     @asynccontextmanager
     async def start(root: Path, *, scan: bool = True, **config: Any) -> AsyncIterator[Live]:
+        config.setdefault("watch", way)
         source = FsSource(FsConfig(root=str(root), **config))
         it = Live(source, root)
         it.root_key = (await source.identity()).key

@@ -182,13 +182,13 @@ async def test_the_halves_of_a_move_are_judged_by_what_is_there(live: Any, root:
 
 async def test_halves_of_a_move_in_two_reads_are_paired(live: Any, root: Path) -> None:
     planted(root)
-    async with live(root) as it:
+    async with live(root, watch="inotify") as it:
         watcher = it.source._watcher
         reader = watcher._reader
         with reader._lock:
             since = reader._empty_us
             os.rename(root / "a/b", root / "x/moved")
-            data = watcher._inotify.read()
+            data = watcher._ears.read()
         cut = len(data) // 2
         assert [len(list(parse(part))) for part in (data[:cut], data[cut:])] == [1, 1]
         with reader._lock:

@@ -119,7 +119,7 @@ def test_a_mode_that_lets_in_is_noticed(shared: Path, in_child: Any, live: Any) 
     os.chmod(shared / "shut", 0)
 
     async def work() -> str:
-        async with live(shared) as it:
+        async with live(shared, watch="auto") as it:
             os.chmod(shared / "shut", 0o755)
             await it.settled()
             return repr([c.path for c in it.claims if isinstance(c, Listing)])

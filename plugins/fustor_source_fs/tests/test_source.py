@@ -60,7 +60,7 @@ def test_it_has_all_optional_powers(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{}, {"root": ""}, {"root": "/", "watch": "fanotify"}, {"root": "/", "rot": 1}]
+    "wrong", [{}, {"root": ""}, {"root": "/", "watch": "poll"}, {"root": "/", "rot": 1}]
 )
 def test_a_wrong_configuration_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -158,14 +158,15 @@ async def test_a_source_is_watched_once_at_a_time(live: Any, root: Path) -> None
         pass
 
 
-async def test_coverage_counts_what_is_watched(live: Any, root: Path) -> None:
+async def test_coverage_counts_what_is_watched(live: Any, root: Path, way: str) -> None:
     planted(root)
     async with live(root, exclude=["empty"]) as it:
         said = it.source.coverage()
         assert said["watched_dirs"] == 3
         assert said["uncovered"] == []
         assert said["excluded"] == [b"/a/empty"]
-        assert said["watch_limit"] > 0
+        assert said["watched_by"] == way
+        assert (said["watch_limit"] or 0) > 0 if way == "inotify" else said["watch_limit"] is None
 
 
 async def test_without_a_watch_all_is_uncovered(live: Any, root: Path) -> None:

@@ -1,0 +1,67 @@
+"""Which way changes are heard of: a mark of the whole file system, or a watch a directory."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from fustor_core.errors import FustorError
+from fustor_core.files.fanotify import Fanotify, refusal
+from fustor_core.files.inotify import Ears, Inotify
+
+Watch = Literal["auto", "fanotify", "inotify", "off"]
+
+
+class WatchError(FustorError):
+    """Watching was asked for, and cannot be had."""
+
+
+def ears(watch: Watch, root: bytes) -> Ears | None:
+    """What hears of changes below a root; None where nothing shall, or can.
+
+    Args:
+        watch: as configured. root: host path; it need not be there yet.
+
+    Raises:
+        WatchError: `fanotify` or `inotify` was asked for, and cannot be had.
+    """
+    if watch == "off":
+        return None
+    if watch != "fanotify":
+        return _inotify(watch, root, f"`watch: {watch}` is set")
+    try:
+        return _marked(root)
+    except OSError as err:
+        why, remedy = refusal(err)
+        raise WatchError(
+            f"no fanotify mark for {os.fsdecode(root)!r}: {why}",
+            remedy=f"{remedy}, or set `watch: auto`",
+        ) from err
+
+
+def _marked(root: bytes) -> Fanotify:
+    heard = Fanotify()
+    try:
+        fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return heard  # marked when it is there
+    try:
+        heard.mark(fd)
+    except OSError:
+        heard.close()
+        raise
+    finally:
+        os.close(fd)
+    return heard
+
+
+def _inotify(watch: Watch, root: bytes, why: str) -> Inotify | None:
+    try:
+        return Inotify(why=why)
+    except OSError as err:
+        if watch == "auto":
+            return None
+        raise WatchError(
+            f"no inotify instance for {os.fsdecode(root)!r}: {err.strerror}",
+            remedy="raise fs.inotify.max_user_instances, or set `watch: auto`",
+        ) from err

@@ -1,0 +1,394 @@
+"""A mark of the whole file system: what is heard, what is left out, and where none can be."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable, Container, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fustor_source_fs import FsConfig, FsSource, WatchError
+from fustor_source_fs.ears import ears
+from fustor_source_fs.tree import Tree
+
+from fustor_core.claims import Cell, Key, Listing, Owe
+from fustor_core.contracts import Scope
+from fustor_core.files.fanotify import MERGED, Fanotify, refused
+from fustor_core.files.identity import Prober
+from fustor_core.files.inotify import (
+    ATTRIB,
+    CLOSE_WRITE,
+    CREATE,
+    DELETE,
+    ISDIR,
+    MODIFY,
+    MOVED_FROM,
+    MOVED_TO,
+    Q_OVERFLOW,
+    Inotify,
+    Raw,
+)
+from fustor_core.files.rooted import RootProof
+
+CAP_SYS_ADMIN = 21
+_CAPS = 0x20080522, struct.Struct("=IIIIII")
+
+
+@pytest.fixture
+def way() -> str:
+    """Only here: what is not about marks is tested both ways elsewhere."""
+    return "fanotify"
+
+
+@pytest.fixture(autouse=True)
+def marks(tmp_path: Path) -> None:
+    """They can be had, or there is nothing to test."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    why, _ = refused(fd)
+    os.close(fd)
+    if why:
+        pytest.skip(f"no fanotify here: {why}")
+
+
+class Ear:
+    """A marked file system, and numbers of some directories on it."""
+
+    def __init__(self, *paths: Path) -> None:
+        self.ears = Fanotify()
+        self.numbers: dict[Path, int] = {}
+        for path in paths:
+            fd = os.open(path, os.O_RDONLY)
+            proof = RootProof(bytes(path))
+            spot = proof.open(Prober())
+            self.numbers[path] = self.ears.add(fd, spot.key)
+            os.close(spot.fd)
+            os.close(fd)
+
+    def heard(self) -> list[Raw]:
+        """All that is in the queue."""
+        told: list[Raw] = []
+        while data := self.ears.read():
+            told += self.ears.events(data, set(self.numbers.values()))
+        return told
+
+
+@pytest.fixture
+def ear() -> Iterator[Callable[..., Ear]]:
+    """`ear(path, …)`: hears of these directories."""
+    made: list[Ear] = []
+
+    def make(*paths: Path) -> Ear:
+        made.append(Ear(*paths))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.ears.close()
+
+
+def test_what_is_done_to_one_name_is_one_event_without_order(root: Path, ear: Any) -> None:
+    it = ear(root)
+    (root / "f").write_bytes(b"x")
+    (root / "f").unlink()
+    (told,) = it.heard()
+    assert told == Raw(it.numbers[root], CREATE | MODIFY | CLOSE_WRITE | DELETE | MERGED, 0, b"f")
+
+
+def test_directories_that_are_not_known_are_not_told_of(root: Path, ear: Any) -> None:
+    it = ear(root)
+    (root / "below").mkdir()
+    (root / "below/unheard").write_bytes(b"x")
+    (root.parent / "beside").write_bytes(b"x")
+    assert [(raw.wd, raw.name) for raw in it.heard()] == [(it.numbers[root], b"below")]
+
+
+def test_a_move_is_told_as_its_two_ends(root: Path, ear: Any) -> None:
+    for name in ("one", "two", "d"):
+        (root / name).mkdir()
+    one, two, outside = root / "one", root / "two", root.parent
+    it = ear(root, one, two)
+    os.rename(root / "d", one / "e")
+    os.rename(one / "e", two / "e")
+    os.rename(two / "e", outside / "gone")
+    os.rename(outside / "gone", root / "back")
+    flags = ISDIR | MERGED
+    assert it.heard() == [
+        Raw(it.numbers[root], MOVED_FROM | flags, 1, b"d"),
+        Raw(it.numbers[one], MOVED_TO | flags, 1, b"e"),
+        Raw(it.numbers[one], MOVED_FROM | flags, 2, b"e"),
+        Raw(it.numbers[two], MOVED_TO | flags, 2, b"e"),
+        Raw(it.numbers[two], MOVED_FROM | flags, 0, b"e"),
+        Raw(it.numbers[root], MOVED_TO | flags, 0, b"back"),
+    ]
+
+
+def test_a_directory_tells_of_itself_without_a_name(root: Path, ear: Any) -> None:
+    it = ear(root)
+    os.chmod(root, 0o701)
+    assert it.heard() == [Raw(it.numbers[root], ATTRIB | ISDIR | MERGED, 0, b"")]
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"n\nl", b"x" * 255, b"four", b"..x", b".hidden"])
+def test_names_are_parsed_byte_for_byte(root: Path, ear: Any, name: bytes) -> None:
+    it = ear(root)
+    os.close(os.open(os.fsencode(root) + b"/" + name, os.O_CREAT | os.O_WRONLY))
+    assert [raw.name for raw in it.heard()] == [name]
+
+
+def test_a_queue_that_runs_over_says_so(root: Path, ear: Any) -> None:
+    limit = int(Path("/proc/sys/fs/fanotify/max_queued_events").read_text("ascii"))
+    if limit > 200_000:
+        pytest.skip("the queue is too long to be filled here")
+    it = ear(root)
+    for i in range(limit + 1):
+        os.mknod(root / f"{i}")
+    assert it.heard()[-1] == Raw(-1, Q_OVERFLOW, 0, b"")
+
+
+class Numbers:
+    """Directories are known by their inode numbers, and nothing is ever heard."""
+
+    way, why, fd = "fanotify", "", -1
+
+    def add(self, fd: int, key: Key) -> int:
+        return key.ino
+
+    def remove(self, wd: int) -> None:
+        pass
+
+    def read(self) -> bytes:
+        return b""
+
+    def events(self, data: bytes, known: Container[int]) -> Iterator[Raw]:
+        return iter(())
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_number_of_a_directory_goes_to_who_has_its_inode_now() -> None:
+    tree = Tree(Numbers())
+    root = tree.cover(-1, Key(0, 2, 2), None, b"", lambda: True)
+    first = tree.cover(-1, Key(0, 5, 100), root, b"old", lambda: True)
+    second = tree.cover(-1, Key(0, 5, 200), root, b"new", lambda: True)
+    assert first is not None
+    assert tree.by_wd[5] is second, "the end of the first is still to be heard"
+    assert not tree.uncovered
+    assert tree.drop(first) == [first]
+    assert tree.by_wd[5] is second
+    elsewhere = tree.cover(-1, Key(77, 5, 200), root, b"mounted", lambda: True)
+    assert tree.by_wd[5] is second, "one inode under two mounts is heard at one of them"
+    assert tree.uncovered == {elsewhere}
+
+
+async def test_inodes_that_are_used_again_are_heard(live: Any, root: Path) -> None:
+    async with live(root) as it:
+        for i in range(60):
+            (root / "old").mkdir()
+            (root / "old").rmdir()
+            (root / f"new{i}").mkdir()
+            (root / f"new{i}/file").write_bytes(b"x")
+            await it.scan()
+            (root / f"new{i}/more").write_bytes(b"x")
+        await it.settled()
+        await it.until(lambda: it.source.coverage()["watched_dirs"] == 61)
+        assert not it.source.coverage()["uncovered"]
+
+
+async def test_state_that_is_kept_below_the_root_makes_no_claims(live: Any, root: Path) -> None:
+    (root / "state/deep").mkdir(parents=True)
+    async with live(root, exclude_paths=[str(root / "state")]) as it:
+        for i in range(50):
+            (root / f"state/deep/{i}").write_bytes(b"journal")
+        (root / "state/deep/more").mkdir()
+        (root / "end").write_bytes(b"x")
+        await it.until(lambda: it.cell(b"end"))
+        assert {claim.name for claim in it.claims if isinstance(claim, Cell)} <= {b"", b"end"}
+
+
+def run(*words: str | Path) -> bool:
+    """Whether a command of the system did it."""
+    return not subprocess.run(words, capture_output=True, check=False).returncode
+
+
+@pytest.fixture
+def mounted() -> Iterator[Callable[..., None]]:
+    """`mounted(path, *words)`: `mount` with these words, on a directory that is made."""
+    places: list[Path] = []
+
+    def mount(at: Path, *words: str | Path) -> None:
+        at.mkdir(exist_ok=True)
+        if not run("mount", *words, at):
+            pytest.skip(f"nothing can be mounted here: {words}")
+        places.append(at)
+
+    yield mount
+    for at in reversed(places):
+        run("umount", at)
+
+
+TMPFS = ("-t", "tmpfs", "none")
+
+
+async def test_a_file_system_below_the_root_has_its_own_mark(
+    live: Any, root: Path, mounted: Any
+) -> None:
+    mounted(root / "disk", *TMPFS)
+    (root / "disk/sub").mkdir()
+    async with live(root, cross_filesystems=True) as it:
+        (root / "disk/sub/file").write_bytes(b"x")
+        os.rename(root / "disk/sub", root / "disk/moved")
+        (root / "here").write_bytes(b"x")
+        await it.settled()
+        assert it.source.coverage()["watched_dirs"] == 3
+        assert len(it.source._watcher._ears._places) == 2
+        assert run("umount", root / "disk")
+        owe = await it.until(lambda: [c for c in it.claims if isinstance(c, Owe)])
+        assert (owe[0].dir, owe[0].reason) == (it.root_key, "io_error")
+        await it.until(lambda: it.source.coverage()["watched_dirs"] == 1)
+
+
+async def test_a_file_system_that_is_not_entered_is_not_heard(
+    live: Any, root: Path, mounted: Any
+) -> None:
+    mounted(root / "disk", *TMPFS)
+    async with live(root) as it:
+        assert len(it.source._watcher._ears._places) == 1
+        (root / "disk/file").write_bytes(b"x")
+        (root / "end").write_bytes(b"x")
+        await it.until(lambda: it.cell(b"end"))
+        assert not it.cells(b"file")
+
+
+async def test_where_no_mark_can_be_made_directories_are_watched(
+    live: Any, root: Path, tmp_path: Path, mounted: Any
+) -> None:
+    layers = {name: tmp_path / name for name in ("lowerdir", "upperdir", "workdir")}
+    for path in layers.values():
+        path.mkdir()
+    options = ",".join(f"{name}={path}" for name, path in layers.items())
+    mounted(root / "over", "-t", "overlay", "overlay", "-o", options)
+    (root / "over/sub").mkdir()
+    async with live(root, cross_filesystems=True) as it:
+        (root / "over/sub/file").write_bytes(b"x")
+        os.rename(root / "over/sub", root / "over/moved")
+        (root / "over/moved/more").write_bytes(b"x")
+        await it.until(lambda: it.cell(b"more"))
+        assert it.source.coverage()["watched_dirs"] == 3
+        assert not it.source.coverage()["uncovered"]
+    assert "cannot be marked" in refused_at(root / "over")[0]
+    with pytest.raises(WatchError, match="cannot be marked"):
+        ears("fanotify", bytes(root / "over"))
+
+
+def refused_at(path: Path) -> tuple[str, str]:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return refused(fd)
+    finally:
+        os.close(fd)
+
+
+async def test_a_root_that_is_mounted_again_is_heard_again(
+    live: Any, root: Path, tmp_path: Path, mounted: Any
+) -> None:
+    """The kernel drops the mark with the file system, and fanotify does not tell."""
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    if not run("mkfs.ext4", "-q", image):
+        pytest.skip("no file system can be made in a file here")
+    mounted(root, "-o", "loop", image)
+    (root / "sub").mkdir()
+    async with live(root) as it:
+        (root / "sub/first").write_bytes(b"x")
+        await it.settled()
+        assert run("umount", root)
+        owed = await it.until(lambda: [c.reason for c in it.claims if isinstance(c, Owe)])
+        assert set(owed) == {"vanished_root"}
+        assert not it.source.coverage()["watched_dirs"]
+        assert it.source.coverage()["uncovered"] == [b"/"]
+        assert run("mount", "-o", "loop", image, root)
+        await it.scan()
+        assert it.source.coverage()["watched_dirs"] == len(["/", "/sub", "/lost+found"])
+        (root / "sub/second").write_bytes(b"x")
+        await it.until(lambda: it.cell(b"second"))
+
+
+def without(capability: int) -> None:
+    """This process gives a capability up."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    version, caps = _CAPS
+    head = struct.pack("=Ii", version, 0)
+    data = ctypes.create_string_buffer(caps.size)
+    if libc.capget(head, data):
+        raise OSError(ctypes.get_errno(), "capget")
+    values = list(caps.unpack(data.raw))
+    word, bit = divmod(capability, 32)
+    values[word * 3] &= ~(1 << bit)
+    if libc.capset(head, caps.pack(*values)):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def test_without_the_right_it_is_an_error_with_a_remedy(shared: Path, in_child: Any) -> None:
+    async def work() -> str:
+        try:
+            async with FsSource(FsConfig(root=str(shared), watch="fanotify")).watch():
+                return "watched"
+        except WatchError as err:
+            return f"{err.message}: {err.remedy}"
+
+    assert asyncio.run(work()) == "watched"
+    said = in_child(lambda: without(CAP_SYS_ADMIN), lambda: asyncio.run(work()))
+    assert "CAP_SYS_ADMIN" in said
+    assert "AmbientCapabilities=CAP_SYS_ADMIN" in said
+    assert "watch: auto" in said
+
+
+async def test_a_directory_that_leaves_is_forgotten_with_all_below(live: Any, root: Path) -> None:
+    (root / "a/b/c").mkdir(parents=True)
+    async with live(root) as it:
+        outside = root.parent / "outside"
+        os.rename(root / "a", outside)
+        await it.until(lambda: it.source.coverage()["watched_dirs"] == 1)
+        (outside / "b/c/unheard").write_bytes(b"x")
+        os.rename(outside, root / "again")
+        await it.settled()
+        assert it.source.coverage()["watched_dirs"] == 4
+        assert not it.cells(b"unheard")
+        assert [c.path for c in it.claims if isinstance(c, Listing)][-1] == b"/again/b/c"
+        shutil.rmtree(root / "again")
+        await it.settled()
+        await it.until(lambda: it.source.coverage()["watched_dirs"] == 1)
+
+
+def test_the_words_of_a_refusal_name_a_remedy(root: Path) -> None:
+    from fustor_core.files.fanotify import refusal
+
+    for code in (errno.EPERM, errno.EMFILE, errno.ENOSPC, errno.EINVAL, errno.ENODEV):
+        why, remedy = refusal(OSError(code, os.strerror(code)))
+        assert why
+        assert remedy
+    assert refused_at(root) == ("", "")
+    assert isinstance(ears("inotify", bytes(root)), Inotify)
+    assert ears("off", bytes(root)) is None
+
+
+async def test_a_root_that_is_not_there_yet_is_marked_when_it_comes(root: Path) -> None:
+    root.rmdir()
+    source = FsSource(FsConfig(root=str(root), watch="fanotify"))
+    async with source.watch():
+        assert source.coverage()["watched_by"] == "fanotify"
+        root.mkdir()
+        assert [claim async for claim in source.scan(Scope())]
+        assert source.coverage()["watched_dirs"] == 1
+        watcher = source._watcher
+        assert watcher is not None
+        assert watcher._ears.way == "fanotify"
