@@ -13,6 +13,7 @@ from fustor_core.documents import stamp_text
 from fustor_core.fusion_pipe import FusionPipeline
 
 PAUSE_S = 0.25
+LOOK_S = 0.02  # who waits for `ready` waits no longer than that
 STATUS_S = 1.0
 
 Tell = Callable[[dict[str, Any]], None]
@@ -49,7 +50,7 @@ class ViewReporter:
         """Report until cancelled."""
         while not self._scanned():
             self._tell(event("scanning", **self._figures()))
-            await anyio.sleep(PAUSE_S)
+            await _ends(self._scanned)
         self._tell(event("ready", **self._figures(), **self._about()))
         while True:
             await anyio.sleep(STATUS_S)
@@ -120,7 +121,10 @@ class PipeReporter:
             elif fields != self._last:
                 self._tell(event("status", **fields, socket=self._socket))
             self._last = fields
-            await anyio.sleep(STATUS_S if ready else PAUSE_S)
+            if ready:
+                await anyio.sleep(STATUS_S)
+            else:
+                await _ends(self._scanned)
 
     def _warn_of(self, document: Mapping[str, Any]) -> None:
         """An error that is not the last one again."""
@@ -134,3 +138,11 @@ class PipeReporter:
             told = f"pipe {document['id']}: {warning}"
             self._tell(event("warning", message=told, pipe=document["id"]))
         self._warned = warnings
+
+
+async def _ends(scanned: Callable[[], bool]) -> None:
+    """Waits until the first scan is over, or for the time between two events."""
+    for _ in range(round(PAUSE_S / LOOK_S)):
+        if scanned():
+            return
+        await anyio.sleep(LOOK_S)

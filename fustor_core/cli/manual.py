@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -108,6 +107,8 @@ def page(words: Sequence[str], command: Any) -> str:
 
 
 def _page(words: Sequence[str], command: Any) -> Iterator[str]:
+    from importlib.metadata import version
+
     title, short = "-".join(words), command.get_short_help_str(200).rstrip(".")
     usage = command.collect_usage_pieces(command.make_context("", [], resilient_parsing=True))
     yield f'.TH {_text(title.upper())} {SECTION} "" "fustor {version("fustor")}" "Fustor"'

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import anyio
 import uvicorn
@@ -83,6 +84,13 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
 
+def _web_socket(**arguments: Any) -> asyncio.Protocol:
+    """The protocol of a WebSocket; loaded by the first."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(**arguments)
+
+
 class Server(uvicorn.Server):
     """Serves one application on one socket until `stop`.
 
@@ -108,7 +116,7 @@ class Server(uvicorn.Server):
                 app,
                 loop="none",
                 http=BoundedProtocol,
-                ws="websockets-sansio",
+                ws=cast(type[asyncio.Protocol], _web_socket),
                 ws_max_size=MESSAGE_BYTES_MAX,
                 ws_per_message_deflate=False,  # one frame is for many, each would pack it again
                 lifespan="off",
