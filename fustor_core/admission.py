@@ -15,11 +15,11 @@ from fustor_core.claims import (
     NAME_BYTES_MAX,
     ROW_BYTES,
     Batch,
-    Calm,
     Cell,
     Claim,
     Key,
     Listing,
+    Many,
     Origin,
     Owe,
     Quarantined,
@@ -184,7 +184,7 @@ def _absurd(claim: Claim) -> str:
     if isinstance(claim, Root):
         fits = usable(claim.key) and len(claim.identity) <= TEXT_MOST
         return "" if fits else "root is no key, or its identity too long"
-    if isinstance(claim, Calm):
+    if isinstance(claim, Many):
         return ""  # its columns fit by their form
     if not usable(claim.dir):
         return "directory key does not fit its columns"

@@ -7,19 +7,21 @@ to decide truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from fustor_core.claims import (
     ROW_BYTES,
     Cell,
     Claim,
+    Key,
     Listing,
     Origin,
     Owe,
     Root,
     Same,
     Silence,
+    edge_key,
     is_dir,
     split_names,
 )
@@ -313,6 +315,17 @@ def _changed_listing(
 
 def _edge(value: bytes | None) -> bool:
     return value is not None and is_dir(value)
+
+
+def new_edges(verdict: Verdict) -> Iterator[Key]:
+    """The directories that a verdict hangs where they did not hang before."""
+    for write in verdict.writes:
+        new, old = write.new.value, write.old.value if write.old is not None else None
+        if new is None or not is_dir(new):
+            continue
+        key = edge_key(new)
+        if old is None or not is_dir(old) or edge_key(old) != key:
+            yield key
 
 
 def fenced(claim: Claim) -> bool:

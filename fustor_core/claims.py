@@ -28,6 +28,7 @@ KEY = struct.Struct("<qQq")
 SILENCE = struct.Struct("<qqQQ")
 NAME_BYTES_MAX = 4096
 CALM_MOST = 4096  # directories in one claim
+STILL_BYTES = 1 + ROW_BYTES + 16  # of `Still.sums`, for each directory
 DIGEST_BYTES = 16
 _U63 = (1 << 63) - 1
 _U64 = (1 << 64) - 1
@@ -199,20 +200,14 @@ class Same(msgspec.Struct, tag="s", array_like=True, frozen=True, kw_only=True):
     path: bytes = b""
 
 
-class Calm(msgspec.Struct, tag="q", array_like=True, frozen=True, kw_only=True):
-    """`Same` of many directories, in the order in which a scan came by, with one stamp for all.
+class Many(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """One claim that says of many directories that they are as they were; see `Calm`, `Still`.
 
     Attributes:
-        keys, silences: of each directory, as `KEY` and `SILENCE` pack them.
-        stamp: from the first look to the end of the last one.
-        path: view path of the last of them.
+        keys: of each directory, in the order in which a scan came by, as `KEY` packs them.
     """
 
     keys: bytes
-    silences: bytes
-    stamp: Stamp
-    origin: Origin
-    path: bytes = b""
 
     @property
     def count(self) -> int:
@@ -223,6 +218,21 @@ class Calm(msgspec.Struct, tag="q", array_like=True, frozen=True, kw_only=True):
     def dir(self) -> Key:
         """Key of the last of them."""
         return Key(*KEY.unpack_from(self.keys, len(self.keys) - KEY.size))
+
+
+class Calm(Many, tag="q", array_like=True, frozen=True, kw_only=True):
+    """`Same` of many directories, with one stamp for all.
+
+    Attributes:
+        silences: of each directory, as `SILENCE` packs them.
+        stamp: from the first look to the end of the last one.
+        path: view path of the last of them.
+    """
+
+    silences: bytes
+    stamp: Stamp
+    origin: Origin
+    path: bytes = b""
 
     def each(self) -> Iterable[tuple[tuple[int, int, int], tuple[int, int, int, int]]]:
         """Key and silence of each directory, as plain tuples."""
@@ -235,6 +245,20 @@ class Calm(msgspec.Struct, tag="q", array_like=True, frozen=True, kw_only=True):
             yield Same(
                 dir=Key(*key), silence=Silence(*silence), stamp=self.stamp, origin=self.origin
             )
+
+
+class Still(Many, tag="u", array_like=True, frozen=True, kw_only=True):
+    """Listings of many directories that hold what was sent last, with one stamp for all.
+
+    Attributes:
+        sums: of each `STILL_BYTES`: 1 if its silence key is that of its own attributes, 0 if it has
+            none; these; the digest. stamp, path: as of a `Calm`.
+    """
+
+    sums: bytes
+    stamp: Stamp
+    origin: Origin
+    path: bytes = b""
 
 
 class Owe(msgspec.Struct, tag="o", array_like=True, frozen=True, kw_only=True):
@@ -282,7 +306,8 @@ class Root(msgspec.Struct, tag="r", array_like=True, frozen=True, kw_only=True):
     after: bytes | None = None
 
 
-Claim = Cell | Listing | Same | Calm | Owe | Root
+Claim = Cell | Listing | Same | Calm | Still | Owe | Root
+Looked = Listing | Same | Calm | Still
 
 
 class Batch(msgspec.Struct, array_like=True, frozen=True):

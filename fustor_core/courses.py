@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from fustor_core.claims import BEGINS, WHOLE, Batch, Calm, Listing, Origin, Root, Same
+from fustor_core.claims import BEGINS, WHOLE, Batch, Looked, Many, Origin, Root
 from fustor_core.contracts import Rest
 from fustor_core.frames import Audits, Course
 from fustor_core.registers import Seen
@@ -46,8 +46,8 @@ def passed(held: Audits, session: str, batch: Batch, skipped: Collection[int]) -
     for index, claim in enumerate(batch.claims):
         if isinstance(claim, Root):
             after = b"" if claim.course == BEGINS and not claim.after else after
-        elif isinstance(claim, Listing | Same | Calm) and claim.origin in SCANS:
-            if index in skipped and isinstance(claim, Calm):  # all others leave a listing owed
+        elif isinstance(claim, Looked) and claim.origin in SCANS:
+            if index in skipped and isinstance(claim, Many):  # all others leave a listing owed
                 return msgspec.structs.replace(held, course=None)
             after = after if index in skipped else claim.path
     if after == course.after:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from fustor_core.claims import Key
+from fustor_core.claims import Cell, Key, Listing, Owe, Same
+from fustor_core.contracts import Verdict
+from fustor_core.frames import BatchHead
 from fustor_core.registers import Seen
 
+NAMED_MOST = 64
 _TOLD = {"older": "older", "same": "same", "debt": "debt"}  # of a rule; others: accepted
 
 
@@ -29,3 +32,32 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
 def verdict_of(rule: str) -> str:
     """What a judgement by a rule of the arbitrator is called."""
     return _TOLD.get(rule, "accepted")
+
+
+def evidence_of(
+    claim: Cell | Listing | Same | Owe, verdict: Verdict, head: BatchHead, seq: int
+) -> list[Evidence]:
+    """What is remembered of one judgement: each name that it is about, when they are few."""
+    names: list[tuple[bytes | None, bytes | None]]
+    if isinstance(claim, Cell):
+        names = [(claim.name, claim.value)]
+    elif len(verdict.writes) <= NAMED_MOST and verdict.rule != "first":
+        names = [(w.name, w.new.value) for w in verdict.writes]
+    else:
+        names = [(None, None)]
+    return [
+        Evidence(
+            head.arrival_us,
+            head.agent,
+            head.session,
+            seq,
+            claim.origin,
+            claim.dir,
+            name,
+            verdict.seen,
+            value,
+            verdict_of(verdict.rule),
+            verdict.rule,
+        )
+        for name, value in names
+    ]

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from fustor_core import courses
 from fustor_core.admission import usable, without_bad_rows
-from fustor_core.arbitration import order
+from fustor_core.arbitration import new_edges, order
 from fustor_core.claims import (
     ROW_BYTES,
     WHOLE,
@@ -24,6 +24,7 @@ from fustor_core.claims import (
     Claim,
     Key,
     Listing,
+    Many,
     Origin,
     Owe,
     Owed,
@@ -31,21 +32,32 @@ from fustor_core.claims import (
     Same,
     Silence,
     Stamp,
-    edge_key,
+    Still,
     edge_row,
     is_dir,
     unpack_row,
 )
 from fustor_core.clock import LogicalClock
-from fustor_core.contracts import Arbitrator, Facts, Moment, Seeking, Verdict, View
-from fustor_core.evidence import Evidence, verdict_of
+from fustor_core.contracts import (
+    Arbitrator,
+    Facts,
+    Moment,
+    Recognising,
+    Seeking,
+    Sparing,
+    Verdict,
+    View,
+)
+from fustor_core.evidence import Evidence, evidence_of, verdict_of
 from fustor_core.frames import Audits, BatchHead, Confirm, Meta, OweLook, unpack_stamps
 from fustor_core.owing import places
 from fustor_core.registers import NO_LINE, Seen, seen_of
+from fustor_core.stills import listing_at
 
 SLICE_ROWS = 1000
 CLAIM_ROWS = 10
 EDGE_ROWS = 4
+STILLS_AT_ONCE = 100
 """What a claim costs by itself, and a directory that hangs somewhere new, in plain rows."""
 LAG_SAMPLES = 16
 EVIDENCE_KEPT = 20_000
@@ -89,6 +101,8 @@ class Fold:
         self._before: tuple[Any, ...] = ()
         self.evidence: deque[Evidence] = deque(maxlen=EVIDENCE_KEPT)
         self.judged: Counter[str] = Counter()
+        spares = isinstance(arbitrator, Sparing)
+        self._recognising = view if spares and isinstance(view, Recognising) else None
 
     def batch(
         self, head: BatchHead, batch: Batch, moment: Moment, aside: Collection[int] = ()
@@ -126,6 +140,10 @@ class Fold:
                     rows = 0
                     yield done
                 continue
+            if isinstance(claim, Still):
+                for _ in self._still(claim, facts, head, batch.seq, done):
+                    yield done
+                continue
             if isinstance(claim, Listing):
                 if head.refused:  # else all rows were found to be good
                     claim = without_bad_rows(claim)
@@ -136,7 +154,7 @@ class Fold:
             verdict = self.arbitrator.judge(known, claim, facts)
             self._apply(verdict)
             if verdict.writes and (verdict.rule != "first" or isinstance(claim, Cell)):
-                done.edges.extend(_new_edges(verdict))
+                done.edges.extend(new_edges(verdict))
             self._remember(claim, verdict, head, batch.seq)
             rows += CLAIM_ROWS + EDGE_ROWS * len(verdict.writes)
             if rows >= SLICE_ROWS:
@@ -262,6 +280,27 @@ class Fold:
                 )
                 self._apply(self.arbitrator.judge(known, told, facts))
 
+    def _still(
+        self, claim: Still, facts: Facts, head: BatchHead, seq: int, done: Folded
+    ) -> Iterator[None]:
+        """As a listing for each directory; a view takes those by itself that are as it has them."""
+        at, view = 0, self._recognising
+        while at < claim.count:
+            end = min(at + STILLS_AT_ONCE, claim.count)
+            while at < end:
+                taken = view.still(claim, at, end, facts.seen) if view is not None else at
+                self.touched = self.touched or taken > at
+                self.judged["same"] += taken - at
+                if taken < end:
+                    one = listing_at(claim, taken)
+                    verdict = self.arbitrator.judge(self.view.known(one.dir), one, facts)
+                    self._apply(verdict)
+                    done.edges.extend(new_edges(verdict))
+                    self._remember(one, verdict, head, seq)
+                    taken += 1
+                at = taken
+            yield
+
     def _via(self, claim: Listing, facts: Facts, done: Folded) -> None:
         """The edge under which the directory was opened, as a stat within the same stamp.
 
@@ -290,7 +329,7 @@ class Fold:
         facts = Facts(seen, facts.arrival_us, facts.storage_ns, facts.exact)
         verdict = self.arbitrator.judge(known, cell, facts)
         self._apply(verdict)
-        done.edges.extend(_new_edges(verdict))
+        done.edges.extend(new_edges(verdict))
 
     def _quarantine(self, claim: Claim, head: BatchHead) -> None:
         """A claim that was not taken leaves its directory owed; the root, when it names none.
@@ -298,7 +337,7 @@ class Fold:
         Nothing in such a claim is trusted, its stamp neither: what it knew, it knew when it came.
         A scan of a directory that nobody knows has taken nothing away: its edge owes it a listing.
         """
-        if isinstance(claim, Root | Calm):
+        if isinstance(claim, Root | Many):
             return  # that all was as before: nothing is lost with it
         self.judged["quarantined"] += 1
         key = claim.dir if usable(claim.dir) else self.root
@@ -313,36 +352,14 @@ class Fold:
         self._apply(self.arbitrator.judge(known, owe, Facts(seen, now, 0)))
 
     def _remember(self, claim: Claim, verdict: Verdict, head: BatchHead, seq: int) -> None:
-        if isinstance(claim, Root | Calm):
+        if isinstance(claim, Root | Many):
             return
         told = verdict_of(verdict.rule)
         if verdict.scan and not verdict.writes:
             self.judged["same" if told == "accepted" else told] += 1
             return  # what a scan merely confirmed shows in the register's own stamp
         self.judged[told] += 1
-        names: list[tuple[bytes | None, bytes | None]]
-        if isinstance(claim, Cell):
-            names = [(claim.name, claim.value)]
-        elif len(verdict.writes) <= 64 and verdict.rule != "first":
-            names = [(w.name, w.new.value) for w in verdict.writes]
-        else:
-            names = [(None, None)]
-        for name, value in names:
-            self.evidence.append(
-                Evidence(
-                    head.arrival_us,
-                    head.agent,
-                    head.session,
-                    seq,
-                    claim.origin,
-                    claim.dir,
-                    name,
-                    verdict.seen,
-                    value,
-                    told,
-                    verdict.rule,
-                )
-            )
+        self.evidence.extend(evidence_of(claim, verdict, head, seq))
 
     def confirm(self, record: Confirm) -> list[dict[str, Any]]:
         """A person's word on frozen removals; returns what it did (path, removes)."""
@@ -374,14 +391,3 @@ class Fold:
         self.touched = True
         if isinstance(self.view, Seeking):
             self.view.forget(keys)
-
-
-def _new_edges(verdict: Verdict) -> Iterator[Key]:
-    """The directories that a verdict hangs where they did not hang before."""
-    for write in verdict.writes:
-        new, old = write.new.value, write.old.value if write.old is not None else None
-        if new is None or not is_dir(new):
-            continue
-        key = edge_key(new)
-        if old is None or not is_dir(old) or edge_key(old) != key:
-            yield key

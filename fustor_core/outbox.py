@@ -20,15 +20,14 @@ from fustor_core.claims import (
     LEADER_ONLY,
     PROTOCOL,
     Batch,
-    Calm,
     Cell,
     Claim,
     Key,
     Listing,
+    Looked,
     Origin,
     Owe,
     Root,
-    Same,
 )
 from fustor_core.queues import Queue, last_words, wire_bytes
 
@@ -274,7 +273,7 @@ class Outbox:
     def acknowledged(self) -> None:
         """The batch that was taken is durable at the other end."""
         for claim in reversed(self._unacked.claims if self._unacked is not None else ()):
-            if isinstance(claim, Listing | Same | Calm) and claim.origin in _WHOLE:
+            if isinstance(claim, Looked) and claim.origin in _WHOLE:
                 self.reached = claim.path
                 break
         self._unacked, self._unacked_bytes = None, 0
@@ -397,4 +396,4 @@ def _unset(event: anyio.Event) -> anyio.Event:
 
 
 def _scanned(claim: Claim) -> bool:
-    return isinstance(claim, Listing | Same | Calm) and claim.origin is not Origin.REALTIME
+    return isinstance(claim, Looked) and claim.origin is not Origin.REALTIME

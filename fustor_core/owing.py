@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fustor_core.admission import usable
-from fustor_core.claims import Calm, Cell, Claim, Key, Listing, Origin, Owe, Root, Stamp
+from fustor_core.claims import Cell, Claim, Key, Listing, Many, Origin, Owe, Root, Stamp
 
 DIRECTORIES_MAX = 64  # more that are owed at once are one obligation at the root
 
@@ -22,7 +22,7 @@ def places(claims: Iterable[Claim]) -> dict[Key, bool]:
     """The directories that claims may have changed, as far as they name them: → with all below."""
     found: dict[Key, bool] = {}
     for claim in claims:
-        if isinstance(claim, Root | Calm) or not usable(claim.dir):
+        if isinstance(claim, Root | Many) or not usable(claim.dir):
             continue
         shallow = isinstance(claim, Cell) and not claim.name
         found[claim.dir] = found.get(claim.dir, False) or not shallow
@@ -43,7 +43,7 @@ def owed(claims: Iterable[Claim], root: Key | None, reason: str, now_us: int) ->
     """
     paths: dict[Key, tuple[bytes, bool]] = {}
     for claim in claims:
-        if not isinstance(claim, Root | Calm):
+        if not isinstance(claim, Root | Many):
             shallow = isinstance(claim, Cell) and not claim.name
             _, deep = paths.get(claim.dir, (b"", False))
             paths[claim.dir] = (claim.path, deep or not shallow)

@@ -37,6 +37,7 @@ from fustor_core.post import Post
 from fustor_core.queues import rows_of
 from fustor_core.recall import Recall
 from fustor_core.rounds import TIERS
+from fustor_core.stills import Stills, fits
 from fustor_core.waiting import sleep_until, within
 
 ROOT_LOOK_S = 2.0
@@ -187,6 +188,7 @@ async def _whole(post: Post, scope: Scope, *, owe: bool) -> None:
 async def _scan(post: Post, scope: Scope) -> Key | None:
     """One scan into the outbox; the key of the directory at its top, None when none was read."""
     top: Key | None = None
+    stills = Stills()
     claims = post.source.scan(scope)
     with post.at_work() as work:
         work.path = scope.path
@@ -197,8 +199,13 @@ async def _scan(post: Post, scope: Scope) -> Key | None:
                 work.directories += claim.count if isinstance(claim, Calm) else 1
                 work.entries += rows_of(claim)
                 work.sends = True
-                await post.outbox.put(_shortened(post.recall, claim))
+                for ready in _gathered(post.recall, stills, claim):
+                    await post.outbox.put(ready)
                 work.sends, work.progress_us = False, post.now_us()
+            await _end(post, stills)
+        except (OSError, FustorError):  # what was looked at until then was looked at
+            await _end(post, stills)
+            raise
         finally:
             if isinstance(claims, AsyncGenerator):
                 await claims.aclose()
@@ -207,16 +214,34 @@ async def _scan(post: Post, scope: Scope) -> Key | None:
     return top
 
 
-def _shortened(recall: Recall, claim: Claim) -> Claim:
-    """Remember what is sent; a listing of an audit that was sent like this before is a digest."""
-    if not isinstance(claim, Listing):
-        return claim
-    known = claim.origin is Origin.AUDIT and claim.complete and recall.unchanged(claim)
-    recall.note(claim)
-    if not known or claim.weak or not claim.rows:
-        return claim
-    digest = digest_of(claim.names, claim.rows)
-    return msgspec.structs.replace(claim, names=b"", rows=b"", digest=digest)
+async def _end(post: Post, stills: Stills) -> None:
+    if (still := stills.end()) is not None:
+        await post.outbox.put(still)
+
+
+def _gathered(recall: Recall, stills: Stills, claim: Claim) -> list[Claim]:
+    """What can be sent now, in order; a listing of an audit that was sent like this before waits.
+
+    It goes with those of its kind that follow it at once.
+    """
+    known = fit = False
+    if isinstance(claim, Listing):
+        known = claim.origin is Origin.AUDIT and claim.complete and not claim.weak
+        known = known and recall.unchanged(claim)
+        recall.note(claim)
+        fit = known and fits(claim)
+        if fit and stills.takes(claim):
+            stills.add(claim)
+            return []
+    still = stills.end()
+    ready: list[Claim] = [still] if still is not None else []
+    if isinstance(claim, Listing) and fit:
+        stills.add(claim)
+        return ready
+    if isinstance(claim, Listing) and known and claim.rows:
+        digest = digest_of(claim.names, claim.rows)
+        claim = msgspec.structs.replace(claim, names=b"", rows=b"", digest=digest)
+    return [*ready, claim]
 
 
 async def arm(post: Post) -> None:

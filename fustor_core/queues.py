@@ -17,8 +17,10 @@ from fustor_core.claims import (
     Claim,
     Key,
     Listing,
+    Many,
     Origin,
     Root,
+    Still,
     is_dir,
 )
 
@@ -29,7 +31,7 @@ OBJECT_BYTES = 400  # what a queued claim costs in memory beside that
 
 def rows_of(claim: Claim) -> int:
     """How many rows a claim counts for."""
-    if isinstance(claim, Calm):
+    if isinstance(claim, Many):
         return claim.count
     return max(1, len(claim.rows) // ROW_BYTES) if isinstance(claim, Listing) else 1
 
@@ -42,6 +44,8 @@ def wire_bytes(claim: Claim) -> int:
         return CLAIM_BYTES + ROW_BYTES + len(claim.name) + len(claim.path)
     if isinstance(claim, Calm):
         return CLAIM_BYTES + len(claim.keys) + len(claim.silences) + len(claim.path)
+    if isinstance(claim, Still):
+        return CLAIM_BYTES + len(claim.keys) + len(claim.sums) + len(claim.path)
     return CLAIM_BYTES + (len(claim.identity) if isinstance(claim, Root) else len(claim.path))
 
 

@@ -11,11 +11,13 @@ from fustor_core.claims import (
     NAME_BYTES_MAX,
     ROW_BYTES,
     SILENCE,
+    STILL_BYTES,
     Calm,
     Cell,
     Claim,
     Listing,
     Root,
+    Still,
     split_names,
 )
 
@@ -32,7 +34,7 @@ def fault(claim: Claim) -> str:
     elif isinstance(claim, Listing):
         if why := _listing_fault(claim):
             return why
-    elif isinstance(claim, Calm) and (why := _calm_fault(claim)):
+    elif isinstance(claim, Calm | Still) and (why := _many_fault(claim)):
         return why
     if claim.__class__ is not Root:
         stamp = claim.stamp
@@ -57,10 +59,16 @@ def _listing_fault(claim: Listing) -> str:
     return ""
 
 
-def _calm_fault(claim: Calm) -> str:
-    count, keys, silences = claim.count, len(claim.keys), len(claim.silences)
-    if not count or (keys, silences) != (count * KEY.size, count * SILENCE.size):
-        return f"{keys} bytes of keys and {silences} of silences are no pairs"
+def _many_fault(claim: Calm | Still) -> str:
+    count, keys = claim.count, len(claim.keys)
+    if isinstance(claim, Still):
+        rest, each = len(claim.sums), STILL_BYTES
+        if claim.sums[::STILL_BYTES].strip(b"\0\1"):
+            return "a run says neither that a silence key is there nor that there is none"
+    else:
+        rest, each = len(claim.silences), SILENCE.size
+    if not count or (keys, rest) != (count * KEY.size, count * each):
+        return f"{keys} bytes of keys and {rest} of what they hold are no pairs"
     return f"{count} directories at once" if count > CALM_MOST else ""
 
 

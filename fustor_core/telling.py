@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +30,13 @@ from fustor_core.claims import (
     Root,
     Same,
     Stamp,
+    Still,
     is_dir,
     split_names,
     unpack_row,
 )
 from fustor_core.soundness import fault
+from fustor_core.stills import listing_at
 
 TYPES = {
     stat.S_IFREG: "file",
@@ -109,7 +111,11 @@ def told(batch: Batch, teller: Teller, line_bytes: int = LINE_BYTES) -> Iterator
             continue
         more = {**teller.words, "seq": batch.seq, "index": index}
         if isinstance(claim, Calm):
-            yield from _calm(claim, teller.offset_us, more)
+            yield from _each(claim.same(), claim.count, teller.offset_us, more)
+            continue
+        if isinstance(claim, Still):
+            listings = (listing_at(claim, at) for at in range(claim.count))
+            yield from _each(listings, claim.count, teller.offset_us, more)
             continue
         document = claim_document(claim, teller.offset_us) | more
         head = msgspec.json.encode(document)
@@ -136,12 +142,14 @@ def claim_document(claim: Cell | Listing | Same | Owe | Root, offset_us: int) ->
     }
 
 
-def _calm(claim: Calm, offset_us: int, more: dict[str, Any]) -> Iterator[bytes]:
+def _each(
+    claims: Iterable[Same | Listing], count: int, offset_us: int, more: dict[str, Any]
+) -> Iterator[bytes]:
     """A line for each directory; which path it has, its listing has told."""
-    for part, same in enumerate(claim.same(), 1):
-        document = claim_document(same, offset_us) | more
+    for part, claim in enumerate(claims, 1):
+        document = claim_document(claim, offset_us) | more
         del document["path"]
-        document |= {"part": part, "more": part < claim.count}
+        document |= {"part": part, "more": part < count}
         yield msgspec.json.encode(document)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Sequence
+
+import msgspec
 
 from fustor_core.claims import (
     ROW_BYTES,
@@ -13,11 +16,12 @@ from fustor_core.claims import (
     Root,
     Row,
     Stamp,
-    digest_of,
+    Still,
     edge_row,
     pack_rows,
 )
 from fustor_core.contracts import boottime_us
+from fustor_core.stills import Stills
 
 BATCH_ROWS = 10_000
 GROUP = 1000  # directories in a directory
@@ -58,18 +62,21 @@ class Tree:
             number: of the scan; every second one has other times.
             digests: as an audit of a tree that is as the scan before this one found it.
         """
-        number = 0 if digests else number % VERSIONS
-        origin = Origin.AUDIT if digests else Origin.SNAPSHOT
+        number = number % VERSIONS
+        if digests:
+            yield from self._audit()
+            return
+        origin = Origin.SNAPSHOT
         edges = {b"group-%06d" % n: edge_row(self._group(n)) for n in range(self.groups)}
         proof = Root(key=self.root, identity=IDENTITY, stamp=_stamp(), origin=origin)
-        top = self._listing(self.root, *pack_rows(edges), origin, short=digests)
+        top = self._listing(self.root, *pack_rows(edges), origin)
         claims: list[Claim] = [proof, top]
         rows = len(edges)
         for group in range(self.groups):
             folders = range(group * GROUP, min((group + 1) * GROUP, self.folders))
             edges = {b"folder-%08d" % n: edge_row(self._folder(n)) for n in folders}
             blobs = pack_rows(edges)
-            claims.append(self._listing(self._group(group), *blobs, origin, short=digests))
+            claims.append(self._listing(self._group(group), *blobs, origin))
             rows += len(edges)
             for folder in folders:
                 count = min(self.per_folder, self.files - folder * self.per_folder)
@@ -78,10 +85,33 @@ class Tree:
                     claims, rows = [], 0
                 names, cells = self._of(count, number)
                 key = self._folder(folder)
-                claims.append(self._listing(key, names, cells, origin, short=digests))
+                claims.append(self._listing(key, names, cells, origin))
                 rows += count
         if claims:
             yield claims
+
+    def _audit(self) -> Iterator[list[Claim]]:
+        """All listings as `Still`, as an agent gathers them."""
+        stills = Stills()
+        claims: list[Claim] = [
+            Root(key=self.root, identity=IDENTITY, stamp=_stamp(), origin=Origin.AUDIT)
+        ]
+        count = 0
+        for batch in self.batches(0):
+            for claim in batch:
+                if not isinstance(claim, Listing):
+                    continue
+                one = msgspec.structs.replace(claim, origin=Origin.AUDIT)
+                if not stills.takes(one):
+                    claims.append(_ended(stills))
+                stills.add(one)
+                count += 1
+            if count >= BATCH_ROWS:
+                claims.append(_ended(stills))
+                yield claims
+                claims, count = [], 0
+        claims.append(_ended(stills))
+        yield claims
 
     def some_file(self) -> tuple[str, Row]:
         """View path of a file in the middle, and what the last whole scan said of it."""
@@ -107,23 +137,25 @@ class Tree:
     def _folder(self, number: int) -> Key:
         return Key(1, number + 2 + self.groups, 1)
 
-    def _listing(
-        self, key: Key, names: bytes, rows: bytes, origin: Origin, *, short: bool = False
-    ) -> Listing:
-        stamp = _stamp()
-        if short:
-            digest = digest_of(names, rows)
-            return Listing(dir=key, names=b"", rows=b"", stamp=stamp, origin=origin, digest=digest)
-        return Listing(dir=key, names=names, rows=rows, stamp=stamp, origin=origin)
+    def _listing(self, key: Key, names: bytes, rows: bytes, origin: Origin) -> Listing:
+        return Listing(
+            dir=key, names=names, rows=rows, stamp=_stamp(), origin=origin, own=self._own(key)
+        )
+
+    def _own(self, key: Key) -> bytes:
+        return Row(4096, NEWEST_NS, NEWEST_NS, key.ino, stat.S_IFDIR | 0o755, nlink=2).pack()
 
 
 def rows_of(claims: Sequence[Claim], per_listing: int = 0) -> int:
-    """Rows that these claims bring; a digest stands for as many as a directory of files has."""
-    return sum(
-        len(claim.rows) // ROW_BYTES if claim.digest is None else per_listing
-        for claim in claims
-        if isinstance(claim, Listing)
-    )
+    """Rows that these claims bring; one of a run stands for as many as a directory of files has."""
+    whole = sum(len(claim.rows) // ROW_BYTES for claim in claims if isinstance(claim, Listing))
+    return whole + per_listing * sum(c.count for c in claims if isinstance(c, Still))
+
+
+def _ended(stills: Stills) -> Still:
+    still = stills.end()
+    assert still is not None, "a run is ended when something is in it"
+    return still
 
 
 def _stamp() -> Stamp:

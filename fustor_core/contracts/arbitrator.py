@@ -135,3 +135,14 @@ class Arbitrator(Protocol):
     def __init__(self, config: Any) -> None: ...
 
     def judge(self, known: Known | None, claim: Claim, facts: Facts) -> Verdict: ...
+
+
+@runtime_checkable
+class Sparing(Protocol):
+    """An arbitrator that need not be asked about listings of which there is nothing to decide.
+
+    That a whole listing which looked later than the one before finds the same entries moves stamps
+    and nothing else, where nothing overrides the one before and nothing is suspect.
+    """
+
+    def spares(self, facts: Facts) -> int: ...  # times of entries before this, in ns, are no news

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from fustor_core.claims import (
     Key,
     Owed,
+    Still,
 )
 from fustor_core.contracts.arbitrator import Known, Verdict
 from fustor_core.registers import Seen
@@ -186,6 +187,18 @@ class Seeking(Protocol):
     def confirm(self, path: bytes, *, reject: bool) -> list[dict[str, Any]]: ...
 
     def alarms(self) -> list[str]: ...
+
+
+@runtime_checkable
+class Recognising(Protocol):
+    """A view that takes many unchanged listings at once, where an arbitrator is `Sparing`.
+
+    `still` notes of the directories from `at` on (until before `end`) that they were looked at, up
+    to the first of which more is to be decided, and gives the place of that one, or `end`. It does
+    to the state what the judgements of as many listings do.
+    """
+
+    def still(self, claim: Still, at: int, end: int, seen: Seen) -> int: ...
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ CORE = ROOT / "fustor_core"
 
 # A package is two things: its files, and its `__init__`, named as the package itself.
 LAYERS = {
-    "L0 words": "errors claims soundness salvage registers clock machine recall",
+    "L0 words": "errors claims stills soundness salvage registers clock machine recall",
     "L1 promises": """
         contracts.source contracts.sink contracts.arbitrator contracts.view contracts.receiver
         contracts.adjusting contracts.asking

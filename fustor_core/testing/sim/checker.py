@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
 from fustor_core.claims import (
+    KEY,
     Batch,
     Cell,
     Claim,
@@ -21,14 +20,16 @@ from fustor_core.claims import (
     Listing,
     Owe,
     Root,
+    Still,
     edge_key,
     edge_row,
     is_dir,
     unpack_row,
 )
-from fustor_core.contracts import Arbitrator, Facts, Known, Moment, Verdict
+from fustor_core.contracts import Moment, Verdict
 from fustor_core.fold import Fold, Folded
 from fustor_core.frames import BatchHead
+from fustor_core.registers import Seen
 from fustor_core.testing.sim import replaying
 from fustor_core.testing.sim.bounds import Bounds
 from fustor_core.testing.sim.duties import Duties
@@ -53,25 +54,6 @@ class Broken(AssertionError):
     def __init__(self, promise: str, text: str) -> None:
         super().__init__(f"{promise}: {text}")
         self.promise = promise
-
-
-class Watched:
-    """An arbitrator that tells the checker which directories it judged about."""
-
-    class Config(BaseModel):
-        """As of the one inside."""
-
-    def __init__(self, inner: Arbitrator, checker: Checker) -> None:
-        self._inner, self._checker = inner, checker
-
-    def __repr__(self) -> str:
-        return f"<Watched {self._inner!r}>"
-
-    def judge(self, known: Known | None, claim: Claim, facts: Facts) -> Verdict:
-        """As the one inside does."""
-        verdict = self._inner.judge(known, claim, facts)
-        self._checker.judged(claim, verdict)
-        return verdict
 
 
 class Checker:
@@ -126,6 +108,13 @@ class Checker:
         self._touched[verdict.key] = None
         if isinstance(claim, Listing) and claim.via is not None:
             self._touched[claim.via[0]] = None
+
+    def stood(self, claim: Still, at: int, taken: int, seen: Seen) -> None:
+        """So many directories of a run were found as they were, and nothing judged."""
+        for key in KEY.iter_unpack(claim.keys[at * KEY.size : taken * KEY.size]):
+            self.world.count("rule.still")
+            self.duties.listed(Key(*key), seen)
+            self._touched[Key(*key)] = None
 
     def forgot(self, keys: list[Key]) -> None:
         """Directories were forgotten: what is unknown may be anything."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fustor_core import leadership
 from fustor_core.admission import usable
-from fustor_core.claims import LEADER_ONLY, Batch, Calm, Key, Origin, Root
+from fustor_core.claims import LEADER_ONLY, Batch, Key, Many, Origin, Root
 from fustor_core.frames import BatchHead, unpack_stamps
 from fustor_core.registers import NO_LINE, Seen
 from fustor_core.testing.sim.times import Times
@@ -80,7 +80,7 @@ class Duties:
         tree = self._tree()
         for i in head.skipped:
             claim = batch.claims[i]
-            if isinstance(claim, Root | Calm) or not usable(claim.dir):
+            if isinstance(claim, Root | Many) or not usable(claim.dir):
                 continue
             if claim.origin is Origin.REALTIME or (tree and claim.dir in tree.dirs):
                 now = head.arrival_us

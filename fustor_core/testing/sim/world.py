@@ -17,14 +17,15 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from fustor_core.claims import Key
+from fustor_core.claims import Key, Still
 from fustor_core.contracts import Applied, Arbitrator, Query, Verdict, View
 from fustor_core.fold import Fold
 from fustor_core.machine import Move
+from fustor_core.registers import Seen
 from fustor_core.registry import Registry
 from fustor_core.testing.sim.agent import Agent
 from fustor_core.testing.sim.bounds import Removals, entries
-from fustor_core.testing.sim.checker import Checker, Watched
+from fustor_core.testing.sim.checker import Checker
 from fustor_core.testing.sim.faults import Fault, Faults
 from fustor_core.testing.sim.host import Machine
 from fustor_core.testing.sim.loop import Clock, VirtualLoop
@@ -33,6 +34,7 @@ from fustor_core.testing.sim.options import Options, settle_s
 from fustor_core.testing.sim.seams import replaced
 from fustor_core.testing.sim.server import Server
 from fustor_core.testing.sim.storage import Storage, Told
+from fustor_core.testing.sim.watched import Watched
 
 VERBS = ("stat", "ls", "tree", "du", "find", "stable", "suspects", "debts", "blind-spots", "status")
 AGAIN_S = 0.2
@@ -205,7 +207,8 @@ class World:
             "ratio": options.guard_ratio,
             "second_look": options.second_look_s,
         }
-        forgot, removals = self.checker.forgot, Removals(self, self.checker.fail)
+        checker = self.checker
+        forgot, removals = checker.forgot, Removals(self, self.checker.fail)
 
         class Noted(kind):  # type: ignore[misc, valid-type]
             """The view, which tells what it forgets and removes, and is there when it is closed."""
@@ -217,6 +220,11 @@ class World:
                 applied: Applied = super().apply(verdict)
                 removals.after(tree, verdict, lost, held)
                 return applied
+
+            def still(self, claim: Still, at: int, end: int, seen: Seen) -> int:
+                taken: int = super().still(claim, at, end, seen)
+                checker.stood(claim, at, taken, seen)
+                return taken
 
             def forget(self, keys: Sequence[Key]) -> None:
                 forgot(list(keys))

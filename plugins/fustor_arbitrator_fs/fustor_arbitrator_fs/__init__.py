@@ -76,6 +76,10 @@ class FSArbitrator:
         """What the claim does to its directory; see `fustor_core.arbitration`."""
         return judge_claim(known, claim, facts, self)
 
+    def spares(self, facts: Facts) -> int:
+        """Entries whose times are all before this, in ns, are not suspect in a listing."""
+        return facts.storage_ns - self._hot_ns
+
     def equal(self, a: bytes | None, b: bytes | None) -> bool:
         """Whether two values are the same: all columns, but of an edge the key alone."""
         if a is None or b is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fustor_core.claims import Key, Owed, edge_key, is_dir
+from fustor_core.claims import Key, Owed, Still, edge_key, is_dir
 from fustor_core.contracts import Applied, Verdict, Write
 from fustor_core.registers import Register, Seen
-from fustor_view_file import tally
+from fustor_view_file import stills, tally
 from fustor_view_file.budget import Budget
 from fustor_view_file.directory import Directory
 from fustor_view_file.feed import Feed
@@ -103,6 +103,11 @@ class Registers:
         if verdict.base is not None or verdict.settles is not None or verdict.owe is not None:
             self._obligations(directory, verdict)
 
+    def still(self, claim: Still, at: int, end: int, seen: Seen) -> int:
+        """Take a run as far as nothing has to be judged; see `fustor_view_file.stills`."""
+        self._scanning = self._scanning or claim.origin in WHOLE
+        return stills.take(self.tree, claim, at, end, seen)
+
     def commit(self) -> Applied:
         """End a batch: halves of moves that found no other half are deletions after all."""
         self.teller.end_batch()
@@ -168,8 +173,7 @@ class Registers:
         debts = sum(1 for w in verdict.writes if w.new.debt)
         deltas.append((tally.DEBTS, debts))
         if verdict.pack.rows and _is_blind(directory) and verdict.scan:
-            number = self.sightings.number(self.teller.origin)
-            directory.blind = unseen(verdict.pack.names, number)
+            directory.blind = unseen(verdict.pack.names, self.sightings.number(verdict.origin))
             deltas.append((tally.BLIND, len(directory.blind)))
         tree.sums.push(directory, [d for d in deltas if d[1]])
         if verdict.pack.rows:

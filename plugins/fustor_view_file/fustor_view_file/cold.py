@@ -24,7 +24,7 @@ from fustor_view_file.records import Record, read_record
 from fustor_view_file.sealed import LEVEL, Damaged, pack_record, read_pack, seal, unseal
 
 # 2: packs may lie with their rows turned; those of 1 are read as they are. 3: changes lie many to a
-# row; those of before are gone, and cursors too old.
+# row, those of before are gone, and cursors too old; runs of unchanged listings lie apart.
 FORMAT = 3
 CHANGES_A_ROW = 500
 # Not damage: the file may be as good as it was, the machine cannot read or write it just now.
@@ -41,6 +41,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS directory (place INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS pack (place INTEGER PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS look (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS changes (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
 DROP TABLE IF EXISTS feed;
 """
@@ -59,6 +60,8 @@ class Image:
     dropped: list[int] = field(default_factory=list)
     feed: list[Change] = field(default_factory=list)
     feed_floor: int = 0
+    looks: list[tuple[int, bytes]] = field(default_factory=list)
+    looks_floor: int = 0  # those up to this one are void
 
 
 class ColdStore:
@@ -153,6 +156,14 @@ class ColdStore:
         except (Damaged, msgspec.DecodeError, sqlite3.DatabaseError):
             return []
 
+    def looks(self) -> list[tuple[int, bytes]]:
+        """(number, record) of the runs that were kept, oldest first; raises `Damaged`."""
+        try:
+            rows = self._db.execute("SELECT number, record FROM look ORDER BY number").fetchall()
+        except sqlite3.DatabaseError as err:
+            raise Damaged(str(err)) from err
+        return [(number, unseal(record)) for number, record in rows]
+
     def load(self, place: int) -> Pack:
         """The pack of a directory; raises `Damaged`."""
         with self._reading:
@@ -215,6 +226,8 @@ class ColdStore:
         many("DELETE FROM pack WHERE place=?", [(p,) for p in image.dropped])
         many("INSERT OR REPLACE INTO directory VALUES (?,?)", image.records)
         many("INSERT OR REPLACE INTO pack VALUES (?,?)", packs)
+        db.execute("DELETE FROM look WHERE number<=?", (image.looks_floor,))
+        many("INSERT OR REPLACE INTO look VALUES (?,?)", [(n, seal(r)) for n, r in image.looks])
         feed = image.feed
         parts = (feed[at : at + CHANGES_A_ROW] for at in range(0, len(feed), CHANGES_A_ROW))
         rows = ((part[-1].number, seal(msgspec.msgpack.encode(part))) for part in parts)

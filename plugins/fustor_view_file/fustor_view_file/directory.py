@@ -13,7 +13,7 @@ import msgspec
 from fustor_core.claims import Key, Origin, Silence
 from fustor_core.registers import Register, Seen
 from fustor_view_file import tally
-from fustor_view_file.faces import base_in, face_of, row_in, silent_in
+from fustor_view_file.faces import FACE_BYTES, base_in, face_of, row_in, silent_in
 from fustor_view_file.pack import Pack
 from fustor_view_file.unseen import Unseen
 
@@ -215,6 +215,8 @@ class Directory(msgspec.Struct, eq=False, gc=False):
         """Let a register override the base."""
         if self._own is None:
             self._own = {}
+            if self.face is not None:
+                self.face = self.face[:FACE_BYTES]  # the entries are those of its digest no more
         self._own[name] = Mark(register.seen, register.debt, register.rt, register.origin)
 
     def drop_marks(self) -> None:

@@ -12,6 +12,7 @@ from fustor_view_file.apply import Registers
 from fustor_view_file.budget import Folded, Shelf
 from fustor_view_file.cold import ColdStore, Image
 from fustor_view_file.directory import Directory
+from fustor_view_file.kept_looks import KeptLooks
 from fustor_view_file.pack import Pack
 from fustor_view_file.records import directory_of, record_of
 from fustor_view_file.sealed import Damaged
@@ -33,6 +34,7 @@ class Life(msgspec.Struct, array_like=True, frozen=True):
     sightings: list[tuple[int, Sighting]] = []
     sought: bool = True  # see `HardLinks`
     removed: tuple[int, int, int] = (0, 0, 0)  # see `Guard.counts`
+    looks: int = 0  # see `KeptLooks`
 
 
 class Keeper:
@@ -46,6 +48,7 @@ class Keeper:
         self.registers = registers
         self.cold = cold
         self.lost: list[str] = []
+        self._looks = KeptLooks(registers.tree)
         self._next_place = 1
         self._unsaved: set[Key] = set()  # in an image that is not durable yet
         self._fed = 0
@@ -72,16 +75,20 @@ class Keeper:
         tree.sums.touched.clear()
         image.dropped += tree.dropped
         tree.dropped.clear()
+        looks = tree.looks
         try:
+            for _ in self._looks.into(image):
+                yield image
             yield from self._directories_into(image, dirty, touched)
             self._life_into(image, lsn)
             yield image
-            whole = True
+            whole, self._looks.failed = True, ([], 0)
         finally:
             if not whole:
                 tree.dirty |= dirty
                 tree.sums.touched |= touched
                 tree.dropped += image.dropped
+                tree.looks = looks
                 self._fed = fed
 
     def _directories_into(
@@ -99,7 +106,10 @@ class Keeper:
                 self._next_place += 1
             claims = tree.contested().get(key)
             record = record_of(
-                directory, sorted(claims) if claims is not None else None, key in tree.waiting
+                directory,
+                sorted(claims) if claims is not None else None,
+                key in tree.waiting,
+                self._looks.last,
             )
             image.records.append((directory.place, record))
             if key in dirty and not isinstance(directory.held, Shelf):
@@ -121,6 +131,7 @@ class Keeper:
             registers.sightings.rows(),
             registers.links.sought,
             registers.guard.counts,
+            self._looks.last,
         )
         image.meta["life"] = msgspec.msgpack.encode(life)
 
@@ -136,6 +147,7 @@ class Keeper:
             if place in by_place:
                 (tree.dirty if place in full else tree.sums.touched).add(by_place[place])
         image.dropped.extend(failed.dropped)
+        self._looks.failed = failed.looks, failed.looks_floor
         self._fed = min([self._fed, *(change.number - 1 for change in failed.feed[:1])])
 
     def checkpoint(self, lsn: int, meta: bytes) -> Iterator[Callable[[], None]]:
@@ -175,7 +187,7 @@ class Keeper:
         registers.ready, self._next_place = life.ready, life.next_place
         registers.sightings.restore(life.sightings)
         self._fed = life.head
-        late = self._directories()
+        late = self._directories(life.looks)
         tree.root = tree.dirs.get(life.root) if life.root is not None else None
         self._seat(late)
         registers.links.restored(sought=life.sought)
@@ -183,11 +195,11 @@ class Keeper:
         registers.feed.restore(self.cold.feed())
         return life.lsn, meta.get("fusion", b"")
 
-    def _directories(self) -> list[tuple[Directory, Key | None]]:
+    def _directories(self, looks: int) -> list[tuple[Directory, Key | None]]:
         """Read all of them; those whose parent was not read before them are still to be seated."""
         tree, budget = self.registers.tree, self.registers.tree.budget
         late: list[tuple[Directory, Key | None]] = []
-        damaged = 0
+        damaged, known = 0, dict[Key, int]()
         try:
             for place, record in self.cold.index():
                 if record is None:
@@ -195,6 +207,8 @@ class Keeper:
                     continue
                 directory = directory_of(record)
                 directory.place = place
+                if record.looks:
+                    known[record.key] = record.looks
                 if record.listed:  # else it was only heard of
                     budget.shelve(directory)
                 tree.dirs[record.key] = directory
@@ -204,6 +218,7 @@ class Keeper:
                     late.append((directory, record.parent))
                 if record.claims is not None:
                     tree.restore_claims(record.key, set(record.claims), record.waiting)
+            self._looks.restore(looks, self.cold.looks(), known)
         except Damaged as err:
             self.lost.append(f"the index of the state ends early: {err}")
         if damaged:

@@ -22,6 +22,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
         face: base, attrs and silent, when they agree; these are None then.
         blind, unseen: the names that only scans have seen; `unseen` when one scan found them all.
         claims: the registers that name it, only when they are not just its seat.
+        looks: number of the last run of which it knows; what later ones say is not in it yet.
         waiting: it does not sit where its newest register says.
     """
 
@@ -48,6 +49,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
     waiting: bool
     face: bytes | None = None
     unseen: tuple[bytes, int] | None = None
+    looks: int = 0
 
     @property
     def listed(self) -> bool:
@@ -55,12 +57,26 @@ class Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return self.face is not None or self.base is not None or bool(self.own)
 
 
+class Look(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Directories that one run has found as they were (`fustor_view_file.stills`).
+
+    Attributes:
+        stamp: with what their faces begin. origin: of the run.
+        keys, sums: of each directory, as in a `Still`; in the cold store the digests alone.
+    """
+
+    stamp: bytes
+    origin: Origin
+    keys: bytes
+    sums: bytes
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
 
 
-def record_of(directory: Directory, claims: Places | None, waiting: bool) -> bytes:
-    """The record of a directory, sealed."""
+def record_of(directory: Directory, claims: Places | None, waiting: bool, looks: int = 0) -> bytes:
+    """The record of a directory, sealed; `looks` is the number of the last run."""
     d = directory
     face, blind = d.face, d.blind
     whole = (blind.names, blind.number) if isinstance(blind, Unseen) else None
@@ -90,6 +106,7 @@ def record_of(directory: Directory, claims: Places | None, waiting: bool) -> byt
                 waiting,
                 face,
                 whole,
+                looks,
             )
         )
     )

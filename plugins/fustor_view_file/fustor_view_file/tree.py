@@ -15,6 +15,7 @@ from fustor_core.registers import Seen
 from fustor_view_file import tally
 from fustor_view_file.budget import Budget
 from fustor_view_file.directory import Directory
+from fustor_view_file.records import Look
 from fustor_view_file.sums import Sums
 from fustor_view_file.tally import DEBTS, DIRS, NEVER, SUMS
 
@@ -29,6 +30,7 @@ class Tree:
         waiting: directories that claims name but that found no seat, or not their best one.
         gone: unseated directories that nothing names, with the fusion µs since when.
         dirty: keys of directories that changed since the last write-back.
+        looks: runs of unchanged listings since the last write-back.
         dropped: places in the cold store of directories that were forgotten since then.
         sums: keeps the tallies exact. budget: says which packs stay at hand.
         asked: directories that the session should list soon: key → deep.
@@ -44,6 +46,7 @@ class Tree:
         self.gone: dict[Key, int] = {}
         self.now_us = 0
         self.dirty: set[Key] = set()
+        self.looks: list[Look] = []
         self.dropped: list[int] = []
         self.sums = Sums(self.children)
         self.budget = budget

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fustor_core.claims import Key
+from fustor_core.claims import Key, Still
 from fustor_core.contracts import Applied, Known, Moment, Page, Query, Verdict, Wanted
 from fustor_core.registers import Seen
 from fustor_core.units import Seconds, Size
@@ -110,6 +110,12 @@ class FileView:
         """Put away packs that are too many."""
         self.registers.settle()
 
+    # ---- Recognising
+
+    def still(self, claim: Still, at: int, end: int, seen: Seen) -> int:
+        """Note which directories were looked at and are as they were."""
+        return self.registers.still(claim, at, end, seen)
+
     # ---- Durable
 
     def open(self, folder: Path, name: str) -> tuple[int, bytes]:
@@ -133,7 +139,7 @@ class FileView:
 
     def dirty(self) -> int:
         """How many directories changed since the last checkpoint."""
-        return len(self.registers.tree.dirty)
+        return len(self.registers.tree.dirty) + len(self.registers.tree.looks)
 
     def damage(self) -> list[str]:
         """What could not be read back, as sentences; told once."""

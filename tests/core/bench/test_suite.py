@@ -10,8 +10,9 @@ import pytest
 
 from fustor_core.bench import corpus, goals, plots, suite, synthetic
 from fustor_core.bench.report import Figure, Goal, Report
-from fustor_core.claims import ROW_BYTES, Listing, Root
+from fustor_core.claims import ROW_BYTES, Listing, Root, Still, digest_of
 from fustor_core.cli import bench_parts, main
+from fustor_core.stills import listing_at
 
 
 def test_the_command_and_the_suite_know_the_same_parts() -> None:
@@ -56,8 +57,11 @@ def test_a_synthetic_tree_holds_each_file_once(files: int, per_folder: int) -> N
     rows = sum(len(one.rows) // ROW_BYTES for one in listings)
     assert rows == files + tree.directories
     audit = [claim for batch in tree.batches(1, digests=True) for claim in batch]
-    assert all(one.digest for one in audit if isinstance(one, Listing))
-    assert len(audit) == len(claims)
+    runs = [one for one in audit if isinstance(one, Still)]
+    assert [*map(type, audit)] == [Root, *[Still] * len(runs)]
+    told = [listing_at(run, at) for run in runs for at in range(run.count)]
+    assert [one.dir for one in told] == [one.dir for one in listings]
+    assert [one.digest for one in told] == [digest_of(one.names, one.rows) for one in listings]
 
 
 def test_plots_are_whole_documents_and_follow_from_the_figures_alone() -> None:

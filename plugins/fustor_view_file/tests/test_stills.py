@@ -1,0 +1,284 @@
+"""Runs of unchanged listings do what as many judgements do, and are kept."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fustor_arbitrator_fs import FSArbitrator
+from fustor_view_file import FileView
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from fustor_core.claims import (
+    PROTOCOL,
+    Batch,
+    Cell,
+    Claim,
+    Key,
+    Listing,
+    Origin,
+    Owe,
+    Root,
+    Row,
+    Stamp,
+    Still,
+)
+from fustor_core.contracts import Moment
+from fustor_core.fold import Fold
+from fustor_core.frames import BatchHead, pack_stamps
+from fustor_core.stills import Stills, fits, listing_at, silence_of
+from fustor_core.testing.sim.replaying import Asked, difference, image
+
+from .world import check, edge, file
+
+WALL_NS = 2_000_000 * 10**9
+INOS = (1, 2, 3, 4)
+
+
+def own(ino: int, at: int) -> bytes:
+    return Row(4096, at, at, ino, 0o040755, nlink=2).pack()
+
+
+class Side:
+    """A view that is told batches, by one way of judging."""
+
+    def __init__(self, folder: Path, *, asked: bool, budget: int | None) -> None:
+        self.folder, self.budget, self.asked = folder, budget, asked
+        self.lsn = 0
+        folder.mkdir()
+        self.begin()
+
+    def begin(self) -> None:
+        arbitrator: Any = FSArbitrator(FSArbitrator.Config())
+        self.view = FileView(FileView.Config(memory_budget=self.budget))
+        self.fold = Fold(self.view, Asked(arbitrator) if self.asked else arbitrator)
+        self.view.open(self.folder, "v")
+
+    def take(self, now_us: int, line: int, claims: list[Claim]) -> None:
+        self.lsn += 1
+        stamps = pack_stamps([(c.stamp.f, c.stamp.t) for c in claims])
+        head = BatchHead("s", "a", line, now_us, WALL_NS, [], stamps, proven=True)
+        moment = Moment(now_us, WALL_NS, WALL_NS, now_us, False, 1)
+        for _ in self.fold.batch(head, Batch(PROTOCOL, self.lsn, 1, claims), moment):
+            pass
+
+    def checkpoint(self) -> None:
+        for step in self.view.checkpoint(self.lsn, b""):
+            work = step
+        work()
+
+    def again(self) -> None:
+        """The process ends and another one begins."""
+        self.checkpoint()
+        self.view.close()
+        self.begin()
+
+
+def same(a: Side, b: Side) -> None:
+    one, other = a.view.registers, b.view.registers
+    assert not difference(image(a.view), image(b.view))
+    assert {k: (d.origin, d.reason) for k, d in one.tree.dirs.items()} == {
+        k: (d.origin, d.reason) for k, d in other.tree.dirs.items()
+    }
+    assert {k: list(d.count) for k, d in one.tree.dirs.items()} == {
+        k: list(d.count) for k, d in other.tree.dirs.items()
+    }
+    assert one.tree.contested() == other.tree.contested()
+    assert one.tree.asked == other.tree.asked
+    assert [c.path for c in one.feed.all()] == [c.path for c in other.feed.all()]
+    assert a.fold.judged["same"] == b.fold.judged["same"]
+
+
+stamps = st.tuples(st.integers(0, 400), st.integers(0, 60))
+entries = st.dictionaries(
+    st.sampled_from([b"a", b"b", b"c"]),
+    st.sampled_from([file(11), file(12, 20), file(13, 5, mtime_s=1_999_999), edge(3), edge(4)]),
+    max_size=3,
+)
+steps = st.one_of(
+    st.tuples(st.just("list"), st.sampled_from(INOS), stamps, entries, st.integers(1, 3)),
+    st.tuples(st.just("still"), st.lists(st.sampled_from(INOS), min_size=1, max_size=4), stamps),
+    st.tuples(st.just("still"), st.just(list(INOS)), stamps),
+    st.tuples(st.just("wrong"), st.sampled_from(INOS), stamps),
+    st.tuples(
+        st.just("event"),
+        st.sampled_from(INOS),
+        stamps,
+        st.sampled_from([b"", b"a", b"b"]),
+        st.sampled_from([None, file(11), file(12, 20), edge(3)]),
+    ),
+    st.tuples(st.just("owe"), st.sampled_from(INOS), stamps, st.booleans()),
+    st.tuples(st.just("again")),
+    st.tuples(st.just("checkpoint")),
+)
+
+
+class Agent:
+    """What an agent remembers to have sent."""
+
+    def __init__(self) -> None:
+        self.sent: dict[int, Listing] = {}
+        self.ordinal = 0
+
+    def claims(self, step: Sequence[Any]) -> list[Claim]:
+        kind, (f, span) = step[0], step[2]
+        stamp = Stamp(f, f + span, f, "l")
+        if kind == "list":
+            _, ino, _, rows, at = step
+            names = sorted(rows)
+            attrs = own(ino, at)
+            listing = Listing(
+                dir=Key(0, ino, 0),
+                names=b"\0".join(names),
+                rows=b"".join(rows[n] for n in names),
+                stamp=stamp,
+                origin=Origin.SNAPSHOT,
+                own=attrs,
+                silence=silence_of(attrs) if at < 3 else None,
+            )
+            self.sent[ino] = listing
+            return [listing]
+        if kind == "still":
+            return list(self.runs([i for i in step[1] if i in self.sent], stamp))
+        if kind == "wrong":
+            attrs = b"\1" + own(step[1], 1)
+            key = Key(0, step[1], 0)
+            keys = key.dev.to_bytes(8, "little") + key.ino.to_bytes(8, "little") + bytes(8)
+            return [Still(keys=keys, sums=attrs + bytes(16), stamp=stamp, origin=Origin.AUDIT)]
+        if kind == "owe":
+            key, at = Key(0, step[1], 0), Stamp(f, f + span, 0, "s")
+            return [Owe(dir=key, deep=step[3], reason="overflow", stamp=at, origin=Origin.REALTIME)]
+        self.ordinal += 1
+        at = Stamp(f, f + span, self.ordinal, "e")
+        value = step[4] if step[3] else own(step[1], 9)
+        return [
+            Cell(
+                dir=Key(0, step[1], 0), name=step[3], value=value, stamp=at, origin=Origin.REALTIME
+            )
+        ]
+
+    def runs(self, inos: list[int], stamp: Stamp) -> list[Still]:
+        stills, out = Stills(), []
+        for ino in inos:
+            listing = msgspec.structs.replace(self.sent[ino], stamp=stamp, origin=Origin.AUDIT)
+            assert fits(listing)
+            assert stills.takes(listing)
+            stills.add(listing)
+        still = stills.end()
+        if still is not None:
+            out.append(still)
+        return out
+
+
+FIRST: list[Any] = [
+    ("list", 1, (0, 1), {b"a": file(11), b"b": edge(2), b"c": edge(3)}, 1),
+    ("list", 2, (2, 1), {b"a": edge(4)}, 2),
+    ("list", 3, (4, 1), {b"a": file(12), b"b": file(13)}, 3),
+    ("list", 4, (6, 1), {}, 1),
+]
+
+
+ALL = ("still", list(INOS), (100, 5))
+CONFIRMED = [(("event", 3, (50, 0), b"a", file(12)), 1), (ALL, 1)]
+CONTESTED = [(("list", 2, (50, 1), {b"a": edge(4), b"b": edge(3)}, 2), 1)]
+CONTESTED += [(("still", [ino], (100 * ino, 5)), 1) for ino in (1, 2, 1)]
+HOT = [(("list", 4, (50, 1), {b"a": file(13, 5, mtime_s=1_999_999)}, 1), 1)]
+HOT += [(("still", [4], (100, 5)), 1), (("still", [4], (40_000_000, 5)), 1)]
+
+
+@settings(max_examples=60, deadline=None)
+@example(CONFIRMED, None)
+@example(CONTESTED, None)
+@example(HOT, None)
+@example(HOT, 1)
+@given(
+    st.lists(st.tuples(steps, st.integers(1, 2)), min_size=1, max_size=12),
+    st.sampled_from([None, 1]),
+)
+def test_a_run_does_what_as_many_judgements_do(
+    story: list[tuple[Any, int]], budget: int | None
+) -> None:
+    agent = Agent()
+    proof = Root(key=Key(0, 1, 0), identity="r", stamp=Stamp(0, 0, 0, "s"), origin=Origin.AUDIT)
+    with tempfile.TemporaryDirectory() as made:
+        fast = Side(Path(made, "fast"), asked=False, budget=budget)
+        slow = Side(Path(made, "slow"), asked=True, budget=budget)
+        for side in (fast, slow):
+            side.take(0, 1, [proof])
+        for number, (step, line) in enumerate([*((one, 1) for one in FIRST), *story]):
+            if step[0] in ("again", "checkpoint"):
+                for side in (fast, slow):
+                    side.again() if step[0] == "again" else side.checkpoint()
+            else:
+                claims = agent.claims(step)
+                for side in (fast, slow):
+                    side.take(1000 + number, line, copy.deepcopy(claims))
+            check(fast.view)  # finds stale maxima again
+            check(slow.view)
+            same(fast, slow)
+        for side in (fast, slow):
+            side.again()
+        same(fast, slow)
+        for side in (fast, slow):
+            side.view.close()
+
+
+def test_what_is_as_it_was_is_taken_and_kept_without_its_record(tmp_path: Path) -> None:
+    agent = Agent()
+    side = Side(tmp_path / "v", asked=False, budget=None)
+    proof = Root(key=Key(0, 1, 0), identity="r", stamp=Stamp(0, 0, 0, "s"), origin=Origin.AUDIT)
+    side.take(0, 1, [proof])
+    for step in FIRST:
+        side.take(10, 1, agent.claims(step))
+    side.checkpoint()
+    taken = side.fold.judged["same"]
+    (run,) = agent.runs(list(INOS), Stamp(100, 110, 100, "l"))
+    side.take(200, 1, [run])
+    tree = side.view.registers.tree
+    assert side.fold.judged["same"] - taken == len(INOS)
+    assert not tree.dirty, "no directory is written for it"
+    before = image(side.view)
+    assert {d.base.hi for d in tree.dirs.values() if d.base} == {110}
+    side.again()
+    assert not difference(before, image(side.view))
+    assert {d.base.hi for d in side.view.registers.tree.dirs.values() if d.base} == {110}
+    side.view.close()
+
+
+def test_runs_are_made_anew_before_they_are_too_many(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("fustor_view_file.kept_looks.SPARE", 0)
+    agent = Agent()
+    side = Side(tmp_path / "v", asked=False, budget=None)
+    proof = Root(key=Key(0, 1, 0), identity="r", stamp=Stamp(0, 0, 0, "s"), origin=Origin.AUDIT)
+    side.take(0, 1, [proof])
+    for step in FIRST:
+        side.take(10, 1, agent.claims(step))
+    for number in range(1, 12):
+        inos = INOS if number % 3 else (1, 3)
+        (run,) = agent.runs(list(inos), Stamp(100 * number, 100 * number + 10, 100 * number, "l"))
+        side.take(100 * number + 20, 1, [run])
+        before = image(side.view)
+        side.again()
+        assert not difference(before, image(side.view))
+    keeper = side.view._keeper
+    assert keeper is not None
+    told = [msgspec.msgpack.decode(raw) for _, raw in keeper.cold.looks()]
+    assert sum(len(one[2]) // 24 for one in told) <= 3 * len(INOS)
+    side.view.close()
+
+
+def test_a_run_says_of_each_what_its_listing_says() -> None:
+    agent = Agent()
+    for step in FIRST:
+        agent.claims(step)
+    stamp = Stamp(5, 9, 5, "l")
+    (run,) = agent.runs(list(INOS), stamp)
+    for at, ino in enumerate(INOS):
+        one, sent = listing_at(run, at), agent.sent[ino]
+        assert (one.dir, one.own, one.silence) == (sent.dir, sent.own, sent.silence)
+        assert (one.stamp, one.origin) == (stamp, Origin.AUDIT)
