@@ -35,10 +35,11 @@ def newest() -> dict[str, Any]:
 
 def needs(growth: Mapping[str, Any]) -> str:
     """What a million files, and a thousand events a second, take; by the largest trees."""
-    rows = growth["rows"][-1]
+    rows, frugal = growth["rows"][-1], growth.get("budgets", [])
     scans = [scan for scan in growth["scans"] if scan["cpu_us"]][-1:]
     lines = [
         ("a million files", "memory of the server", f"{rows['memory']:.0f} MB"),
+        *(("", f"… {size_of(row)}", f"{row['memory']:.0f} MB") for row in frugal),
         ("", "disk of the server", f"{rows['disk']:.0f} MB"),
         ("", "CPU of the server, first snapshot", f"{rows['settled_us']:.2g} s"),
         ("", "CPU of the server, an audit of an unchanged tree", f"{rows['audit_us']:.2g} s"),
@@ -65,13 +66,19 @@ def needs(growth: Mapping[str, Any]) -> str:
     return _table(("for", "what", "needs"), lines)
 
 
+def size_of(row: Mapping[str, Any]) -> str:
+    """How many files, and in how much memory where it is bounded."""
+    budget = row.get("budget", 0)
+    return f"{row['files']:,}" + f" in {budget / MILLION:,.0f} MB" * bool(budget)
+
+
 def sizes(growth: Mapping[str, Any]) -> str:
     """Every tree that was pushed."""
     return _table(
         ("files", "files a directory", "taken in", "audited", "memory", "disk", "restart → answer"),
         [
             (
-                f"{row['files']:,}",
+                size_of(row),
                 f"{row['per_folder']:,}",
                 f"{row['ingest_us']:.2f} µs",
                 f"{row['audit_us']:.2f} µs",
@@ -79,7 +86,7 @@ def sizes(growth: Mapping[str, Any]) -> str:
                 f"{row['disk']:.0f} B",
                 f"{row['restart_s']:.1f} s",
             )
-            for row in (*growth["rows"], *growth["shapes"])
+            for row in (*growth["rows"], *growth.get("budgets", []), *growth["shapes"])
         ],
     )
 

@@ -30,7 +30,9 @@ from fustor_core.contracts import boottime_us
 from fustor_core.errors import FustorError
 
 K, M = 1_000, 1_000_000
-FILES = (10 * K, 100 * K, M, 10 * M, 100 * M)
+FILES = (10 * K, 100 * K, M, 10 * M)
+BUDGETS = ((10 * M, 300 * M), (100 * M, 2_000 * M))
+"""(files, bytes of memory that their view may take)"""
 TREES = (10 * K, 100 * K, M)
 SHAPES = (10, 100, K, 300 * K)  # files a directory
 SHAPE_FILES = 1_200 * K
@@ -49,15 +51,16 @@ def measure(
     Args:
         cache: for trees and homes. quick: small sizes only. long: 100 M files, too.
     """
-    found: dict[str, Any] = {"rows": [], "shapes": [], "scans": [], "events": [], "sessions": []}
-    most = QUICK_MOST if quick else {"files": FILES[-1 if long else -2], "rate": 1 << 30}
-    for files in FILES:
-        if files > most["files"] or files * ROOM_BYTES > _free_bytes():
+    found: dict[str, Any] = {"rows": [], "budgets": [], "shapes": [], "scans": []}
+    most = QUICK_MOST if quick else {"files": BUDGETS[-1 if long else 0][0], "rate": 1 << 30}
+    sizes = [(files, 0) for files in FILES] + list(BUDGETS)
+    for files, budget in sizes:
+        if files > most["files"] or (budget or files * ROOM_BYTES) > _free_bytes():
             continue
-        tell(f"growth: {files:,} files")
+        tell(f"growth: {files:,} files" + f" in {budget / M:,.0f} MB" * bool(budget))
         with scratch(cache) as folder:
-            taken = ingest.measure(report, folder, files, 100, None, row=False)
-        found["rows"].append(asdict(taken))
+            taken = ingest.measure(report, folder, files, 100, None, row=False, budget=budget)
+        found["budgets" if budget else "rows"].append(asdict(taken))
     for per_folder in SHAPES:
         tell(f"growth: {per_folder:,} files a directory")
         with scratch(cache) as folder:
@@ -72,6 +75,7 @@ def measure(
         seen = events.measure(report, folder, rates, EVENT_S, 1, None)
     found["event_wire"] = _event_bytes()
     found["events"] = [_seen(rate, runs[0]) for rate, runs in seen.items()]
+    found["sessions"] = []
     for number in SESSIONS:
         if number <= most.get("sessions", number):
             tell(f"growth: {number:,} sessions")

@@ -42,6 +42,8 @@ CALM_TIMEOUT_S = 30.0
 CONFIG = f"""version: 1
 views: {{{VIEW}: {{session_timeout_seconds: {TIMEOUT_S}, max_sessions: 20000}}}}
 """
+FRUGAL = CONFIG.replace("{session", "{memory_budget: %d, session")
+"""The same with a budget in bytes."""
 
 
 def measure(

@@ -116,9 +116,13 @@ class Tree:
     def some_file(self) -> tuple[str, Row]:
         """View path of a file in the middle, and what the last whole scan said of it."""
         folder = self.folders // 2
-        count = min(self.per_folder, self.files - folder * self.per_folder)
-        path = f"/group-{folder // GROUP:06}/folder-{folder:08}/file-{count - 1:06}.dat"
-        return path, self._row(count - 1, 0)
+        return self.file(min((folder + 1) * self.per_folder, self.files) - 1)
+
+    def file(self, number: int) -> tuple[str, Row]:
+        """View path of one of its files, and what the last whole scan said of it."""
+        folder, at = divmod(number, self.per_folder)
+        path = f"/group-{folder // GROUP:06}/folder-{folder:08}/file-{at:06}.dat"
+        return path, self._row(at, 0)
 
     def _of(self, count: int, number: int) -> tuple[bytes, bytes]:
         held = self._blobs.get((count, number))
