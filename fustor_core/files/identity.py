@@ -26,6 +26,7 @@ STATX_GOT_BTIME = 0x800
 STATX_MOUNT_ROOT = 0x2000
 _U63 = (1 << 63) - 1
 _HANDLE_BYTES = 128
+_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # mask, attributes; mode, inode; birth; ctime; device (seconds and nanoseconds, major and minor)
 STATX = struct.Struct("=I4xQ12xH2xQ40xqI4xqI28xII")
@@ -96,7 +97,7 @@ class Prober:
         if _statx is None:
             st = os.lstat(name, dir_fd=fd) if name else os.fstat(fd)
             return Sight(st.st_mode, st.st_ino, None, st.st_ctime_ns, st.st_dev, False)
-        if _statx(fd, name, _LOOK_FLAGS, _WANTED, self._reference):
+        if self._ask(fd, name):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), name)
         mask, attributes, mode, ino, birth, birth_ns, ctime, ctime_ns, major, minor = (
@@ -110,6 +111,27 @@ class Prober:
             os.makedev(major, minor),
             bool(attributes & STATX_MOUNT_ROOT),
         )
+
+    def _ask(self, fd: int, name: bytes) -> int:
+        """statx into the buffer; 0 when that went well."""
+        assert _statx is not None
+        code: int = _statx(fd, name, _LOOK_FLAGS, _WANTED, self._reference)
+        return code
+
+    def open(self, path: bytes, place: int) -> int:
+        """A directory by O_PATH, no link followed at its end; the caller closes it.
+
+        Args:
+            path: below the open directory `place`.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        return os.open(path, _PLACE, dir_fd=place)
+
+    def close(self, fd: int) -> None:
+        """Give a descriptor back."""
+        os.close(fd)
 
     def birth_of(self, sight: Sight, fd: int, name: bytes = b"") -> int:
         """The birth in this view's kind, 0 when there is none: the key is inexact then."""

@@ -17,6 +17,8 @@ MARKER = b".fustor-root"
 MARKER_BYTES_MAX = 4096
 _NO_KEY = Key(0, 0, 0)
 # Times in kernel ticks; without birth times (small inodes) these, too, count whole seconds.
+# Of these, what has just changed is answered from memory, by this kernel alone.
+_PROMPT = frozenset({"ext4", "xfs", "btrfs", "tmpfs", "f2fs"})
 _LOCAL_FINE = frozenset({"ext4", "xfs", "btrfs", "tmpfs", "zfs", "f2fs", "overlay"})
 _FINE_NS, _COARSE_NS, _SKEWED_NS = 20_000_000, 2_100_000_000, 120_000_000_000
 
@@ -41,12 +43,14 @@ class Storage(NamedTuple):
         granularity_ns: two changes this close may carry one ctime; skewed server clocks included.
         caching: how old an answer may be that a cache of this host gave.
         remote: its clock is not this host's.
+        prompt: looks at what has just changed wait for nothing (`fustor_core.files.prompt`).
     """
 
     identity: str
     granularity_ns: int
     caching: Caching
     remote: bool = False
+    prompt: bool = False
 
 
 class RootProof:
@@ -221,7 +225,8 @@ def _storage(fd: int, sight: Sight) -> Storage:
     if mount.remote:
         return Storage(identity, _SKEWED_NS, caching(mount), remote=True)
     fine = mount.kind in _LOCAL_FINE and bool(sight.birth_ns)
-    return Storage(identity, _FINE_NS if fine else _COARSE_NS, Caching(0))
+    granularity_ns = _FINE_NS if fine else _COARSE_NS
+    return Storage(identity, granularity_ns, Caching(0), prompt=mount.kind in _PROMPT)
 
 
 def _marker(fd: int) -> bytes:

@@ -40,7 +40,7 @@ LAYERS = {
         engine apart problems tracing
         files.exclusion files.options files.inotify files.identity files.mounting
         files.fanotify files.rooted
-        files.stats files.listing files.looking files.members files.marks files
+        files.stats files.prompt files.listing files.looking files.members files.marks files
         state.files state.mounts state.locks state.sockets state.home state.archive state
         journal.frames journal.recovery journal.log journal.group journal
         lane client open_files installed registry jobs waiting outbox errands watch_lists orders

@@ -11,7 +11,6 @@ from fustor_core.files.rooted import RootProof
 from fustor_source_fs.tree import Node, Tree
 
 PATH_BYTES = 4000  # of one open; longer paths are walked in pieces
-_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Finder:
@@ -44,7 +43,11 @@ class Finder:
             yield spot
         finally:
             if spot is not None:
-                os.close(spot.fd)
+                self._prober.close(spot.fd)
+
+    def by(self, prober: Prober) -> Finder:
+        """The same, by the calls of another prober of this thread."""
+        return Finder(self._proof, prober, self._tree)
 
     def path(self, node: Node) -> bytes:
         """View path of a directory for people, b"" when it has none."""
@@ -56,7 +59,7 @@ class Finder:
         if not path:
             return None
         try:
-            fd = open_path(root.fd, path)
+            fd = open_path(self._prober, root.fd, path)
         except OSError:
             return None
         try:
@@ -64,7 +67,7 @@ class Finder:
         except OSError:
             dev = None
         if dev is None:
-            os.close(fd)
+            self._prober.close(fd)
             return None
         return Spot(fd, node.key, dev, path)
 
@@ -72,23 +75,23 @@ class Finder:
         return f"Finder({self._proof!r})"
 
 
-def open_path(root: int, path: bytes) -> int:
+def open_path(prober: Prober, root: int, path: bytes) -> int:
     """The directory at a view path, by O_PATH; the caller closes it and proves its key.
 
     Args:
-        root: descriptor of the root directory.
+        prober: whose calls are used. root: descriptor of the root directory.
 
     Raises:
         OSError: it cannot be opened.
     """
     rest = path[1:]
     if len(rest) <= PATH_BYTES:
-        return os.open(rest or b".", _FLAGS, dir_fd=root)
+        return prober.open(rest or b".", root)
     fd = os.dup(root)
     try:
         while rest:
             cut = len(rest) if len(rest) <= PATH_BYTES else rest.rindex(b"/", 0, PATH_BYTES)
-            below = os.open(rest[:cut], _FLAGS, dir_fd=fd)
+            below = prober.open(rest[:cut], fd)
             os.close(fd)
             fd, rest = below, rest[cut + 1 :]
     except OSError:

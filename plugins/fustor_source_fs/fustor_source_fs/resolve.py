@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fustor_core.claims import MOVED, Cell, Key, Origin, Stamp, edge_row
+from fustor_core.claims import MOVED, Cell, Key, Origin, Stamp, edge_row, is_dir
 from fustor_core.contracts import boottime_us
-from fustor_core.files.identity import Prober, Spot
+from fustor_core.files.identity import Spot
 from fustor_core.files.inotify import ATTRIB, CREATE, ISDIR, MOVED_TO
 from fustor_core.files.listing import GONE, Lister, reason_of, row_of
+from fustor_core.files.prompt import Looks
 from fustor_core.files.rooted import RootProof
 from fustor_source_fs.agenda import WatchClaim, owe
 from fustor_source_fs.events import Drain, Move, Touch
@@ -86,8 +88,8 @@ class Resolver:
         self, proof: RootProof, finder: Finder, lister: Lister, tree: Tree, links: Links
     ) -> None:
         self._proof = proof
-        self._finder = finder
-        self._prober: Prober = lister.prober
+        self._looks = Looks(lister.prober.birth)
+        self._finder = finder.by(self._looks)
         self._exclusion = lister.exclusion
         self._cross = lister.cross
         self._cached = lister.cache_bound_us > 0
@@ -111,9 +113,9 @@ class Resolver:
                 by_node.setdefault(touch.node, []).append(touch)
         if not by_node:
             return out
-        with self._finder.root() as root:
+        with self._root() as root:
             for node, touches in by_node.items():
-                with self._finder.node(root, node) as spot:
+                with self._at(root, node) as spot:
                     if spot is None:
                         self._unproven(node, touches, out, final=root is None)
                     else:
@@ -145,9 +147,9 @@ class Resolver:
         if not places and not found and not again:
             return []
         out = Outcome()
-        with self._finder.root() as root:
+        with self._root() as root:
             for node, codes in found:
-                with self._finder.node(root, node) as spot:
+                with self._at(root, node) as spot:
                     if spot is not None:
                         known = self._links.names(node)
                         names = [name for name, ino in _inos(spot.fd) if code(ino) in codes]
@@ -155,6 +157,17 @@ class Resolver:
             self._others(root, places, out)
             self._others(root, again - places, out, news=True)
         return out.claims
+
+    def _root(self) -> AbstractContextManager[Spot | None]:
+        """The root, open; what stands there now may be another storage."""
+        self._looks.prompt = False
+        return self._finder.root()
+
+    def _at(self, root: Spot | None, node: Node) -> AbstractContextManager[Spot | None]:
+        """A directory, open and proven; looks at it keep the interpreter where that is safe."""
+        storage = self._proof.storage
+        self._looks.prompt = storage is not None and storage.prompt and not node.key.dev
+        return self._finder.node(root, node)
 
     def _directory(self, spot: Spot, touches: list[Touch], out: Outcome) -> None:
         """Look at all touched names of one proven directory."""
@@ -198,20 +211,30 @@ class Resolver:
         return Stamp(min(f, since_us) if self._cached else f, t, self._ordinal, "e"), seen
 
     def _sight(self, spot: Spot, name: bytes) -> Seen:
+        looks, prompt = self._looks, self._looks.prompt
+        try:
+            row = looks.row(spot.fd, name)
+            if row is not None and not (name and is_dir(row)):
+                return Seen(row)
+            looks.prompt = False  # a mount may begin there
+            return self._sight_in_full(spot, name)
+        except OSError as err:
+            if name and err.errno in GONE:
+                return Seen(None)
+            raise
+        finally:
+            looks.prompt = prompt
+
+    def _sight_in_full(self, spot: Spot, name: bytes) -> Seen:
         if not name:
             return Seen(row_of(os.fstat(spot.fd)))
         while True:
-            try:
-                st = os.lstat(name, dir_fd=spot.fd)
-                if not stat.S_ISDIR(st.st_mode):
-                    return Seen(row_of(st))
-                sight = self._prober.sight(spot.fd, name)
-            except OSError as err:
-                if err.errno in GONE:
-                    return Seen(None)
-                raise
+            st = os.lstat(name, dir_fd=spot.fd)
+            if not stat.S_ISDIR(st.st_mode):
+                return Seen(row_of(st))
+            sight = self._looks.sight(spot.fd, name)
             if stat.S_ISDIR(sight.mode) and sight.ino == st.st_ino:
-                key, crossing = self._prober.child(spot, name, sight)
+                key, crossing = self._looks.child(spot, name, sight)
                 return Seen(edge_row(key, sight.mode), key, row_of(st), crossing)
 
     def _reconcile(
@@ -279,7 +302,7 @@ class Resolver:
         for node, name in places:
             by_node.setdefault(node, []).append(name)
         for node, names in by_node.items():
-            with self._finder.node(root, node) as spot:
+            with self._at(root, node) as spot:
                 if spot is not None:
                     self._look_at(spot, node, names, out, news=news)
                 elif not news and not node.gone:
