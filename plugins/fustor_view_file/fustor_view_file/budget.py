@@ -6,8 +6,8 @@ pack in between may change it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import NamedTuple
 from weakref import WeakMethod, ref
 
@@ -20,7 +20,7 @@ from fustor_view_file.sealed import LEVEL, pack_record, read_pack
 
 DIRECTORY_BYTES = 750  # of the index, which always stays
 PACK_BYTES = 120  # of a pack's objects, beside its blobs
-FOLDED_BYTES = 100
+FOLDED_BYTES = 80
 AT_ONCE = 200  # packs that are put away in one go, beside as many as have come
 
 
@@ -55,16 +55,15 @@ class Budget:
         self.kept: Callable[[Directory], bool] = _never
         self.cold = 0
         self._hot: dict[Directory, int] = {}  # what it weighs; oldest first
-        self._folded: dict[Directory, int] = {}
-        self._hot_bytes = self._folded_bytes = 0
+        self._folded: deque[Directory] = deque()  # oldest first; some are folded no longer
+        self._hot_bytes = self._folded_bytes = self._folds = 0
         self._met: dict[Directory, None] = {}
         self._lent: set[Directory] = set()
         self._compress = zstandard.ZstdCompressor(level=LEVEL)
 
     def held(self) -> Held:
         """What is where; with no limit only `cold` is counted."""
-        hot, folded = self._hot, self._folded
-        return Held(len(hot), self._hot_bytes, len(folded), self._folded_bytes, self.cold)
+        return Held(len(self._hot), self._hot_bytes, self._folds, self._folded_bytes, self.cold)
 
     # ---- what happens to packs
 
@@ -80,9 +79,10 @@ class Budget:
             self._met[directory] = None
             self._lent.add(directory)
 
-    def unfolded(self, directory: Directory) -> None:
+    def unfolded(self, folded: Folded) -> None:
         """A pack is no longer folded."""
-        self._folded_bytes -= self._folded.pop(directory, 0)
+        self._folded_bytes -= len(folded.record) + FOLDED_BYTES
+        self._folds -= 1
 
     def forget(self, directory: Directory) -> None:
         """A directory is gone."""
@@ -130,15 +130,18 @@ class Budget:
             self._hot_bytes -= weight
             most -= 1
             self._cool(directory)
-        for directory in list(islice(self._folded, max(most, 0))):
+        for _ in range(min(most, len(self._folded))):
             if self._hot_bytes + self._folded_bytes <= room:
                 break
-            weight = self._folded.pop(directory)
+            directory = self._folded.popleft()
+            held = directory.held
+            if not isinstance(held, Folded):
+                continue
             if self.kept(directory):
-                self._folded_bytes -= weight
+                self.unfolded(held)
                 self.shelve(directory)
             else:
-                self._folded[directory] = weight
+                self._folded.append(directory)
 
     def _cool(self, directory: Directory) -> None:
         pack = directory.held
@@ -151,8 +154,12 @@ class Budget:
             return
         record = pack_record(pack, self._compress)
         directory.held = Folded(record, ref(self))
-        self._folded[directory] = len(record) + FOLDED_BYTES
+        self._folded.append(directory)
         self._folded_bytes += len(record) + FOLDED_BYTES
+        self._folds += 1
+        if len(self._folded) > 2 * self._folds + AT_ONCE:
+            still = (one for one in self._folded if isinstance(one.held, Folded))
+            self._folded = deque(dict.fromkeys(still))
 
     def __repr__(self) -> str:
         return f"<Budget {self.limit_bytes} {self.held()}>"
@@ -221,7 +228,7 @@ class Folded(msgspec.Struct, gc=False, eq=False):
         """Its pack is no longer folded."""
         budget = self.budget()
         if budget is not None:
-            budget.unfolded(directory)
+            budget.unfolded(self)
 
 
 def _never(directory: Directory) -> bool:
