@@ -214,6 +214,7 @@ class Meter:
             registry=self._registry,
         )
         built.labels(version("fustor"), platform.python_version()).set(1)
+        self._kinds: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
@@ -223,8 +224,13 @@ class Meter:
         Args:
             route: its template, never what the client wrote. seconds: to the first byte.
         """
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        kind = method, route, status
+        found = self._kinds.get(kind)
+        if found is None:
+            count = self._requests.labels(method, route, str(status))
+            found = self._kinds[kind] = count, self._seconds.labels(route)
+        found[0].inc()
+        found[1].observe(seconds)
 
     def refuse(self, slug: str) -> None:
         """A request was refused for its host, its key, or because there are too many."""
