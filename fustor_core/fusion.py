@@ -42,7 +42,8 @@ from fustor_core.key_store import KeyStore
 from fustor_core.keys import asked
 from fustor_core.vouchers import Vouchers
 
-FOLLOW_PAUSE_S = 0.02
+FOLLOW_PAUSE_S = 0.010, 0.5
+FOLLOW_REST = 3  # for so many times as long as the telling took, others have their turn
 FOLLOW_PAGE = 1000
 CONSENTED = frozenset({"scan", "confirm", "drop", "pause", "resume", "restart"})
 """What hooks may veto; never what ends the program, or what an agent tells."""
@@ -208,7 +209,7 @@ class Fusion:
         cursor = since
         first = True
         while True:
-            fed = pipeline.fed
+            fed, began_s = pipeline.fed, anyio.current_time()
             more = True
             while more:
                 query = Query("changes", path, limit=FOLLOW_PAGE, since=cursor)
@@ -225,7 +226,9 @@ class Fusion:
                     yield items
             told_s = anyio.current_time()
             await fed.wait()  # many batches, one wake-up
-            await anyio.sleep(max(0.0, told_s + FOLLOW_PAUSE_S - anyio.current_time()))
+            least_s, most_s = FOLLOW_PAUSE_S
+            pause_s = min(most_s, max(least_s, FOLLOW_REST * (told_s - began_s)))
+            await anyio.sleep(max(0.0, told_s + pause_s - anyio.current_time()))
 
     def views(self) -> list[dict[str, Any]]:
         """ViewStatus of every view."""

@@ -52,7 +52,7 @@ class Limits:
     scan_window_s: float = 0.050
 
 
-BUSY_CLAIMS = 32  # a batch with so many realtime claims widens the window
+BUSY_CLAIMS = 8  # a batch with so many realtime claims widens the window
 TURN_ROWS = 1000  # a scan lets the other tasks run after so many rows
 _WHOLE = frozenset({Origin.SNAPSHOT, Origin.AUDIT})
 WIRE_LEAST = 4096  # batches get no smaller, however many are refused as too large
@@ -83,11 +83,9 @@ class Outbox:
         self._passed_over = False  # scan claims waited while a batch of events went
         self._rows, self._wire_bytes = limits.rows, limits.wire_bytes
         self._unacked: Batch | None = None
-        self._unacked_bytes = 0
-        self._seq = 0
-        self._turn_rows = 0
+        self._unacked_bytes = self._seq = self._turn_rows = 0
         self._window_s = limits.window_s[0]
-        self._since_s = 0.0
+        self._since_s = self._formed_s = self._took_s = 0.0
         self._hurry = False
         self._wake, self._room = anyio.Event(), anyio.Event()
         self._scans_over, self._over = anyio.Event(), anyio.Event()
@@ -260,12 +258,13 @@ class Outbox:
         self._room.set()
         self._seq += 1
         self._unacked = Batch(PROTOCOL, self._seq, self.epoch, last_words(claims))
-        self._unacked_bytes = size
+        self._unacked_bytes, self._formed_s = size, anyio.current_time()
         return self._unacked
 
     def _adapt(self, events: int) -> None:
         least, most = self.limits.window_s
         factor = 2.0 if events >= BUSY_CLAIMS else 0.5
+        most = min(most, max(most / 2, 2 * self._took_s))  # all of it when sending takes long
         self._window_s = min(most, max(least, self._window_s * factor))
 
     # -- what becomes of a batch
@@ -277,6 +276,7 @@ class Outbox:
                 self.reached = claim.path
                 break
         self._unacked, self._unacked_bytes = None, 0
+        self._took_s = anyio.current_time() - self._formed_s
         if not self._holds_scans():
             self._scans_over.set()
         if self.idle:

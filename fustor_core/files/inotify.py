@@ -44,8 +44,8 @@ LIMIT_FILE = "/proc/sys/fs/inotify/max_user_watches"
 READ_BYTES = 1 << 18
 HELD_BYTES_MAX = 48 << 20  # of raw events in memory; beyond, evidence is lost and said to be
 WINDOW_MS_MIN = 3.0
-WINDOW_MS_MAX = 15.0
-_BUSY_BYTES = 1 << 11  # some 50 events
+WINDOW_MS_MAX = 8.0
+_BUSY_BYTES = 256  # more than one file that was made, written and closed
 
 _HEAD = struct.Struct("iIII")
 _libc = ctypes.CDLL(None, use_errno=True)

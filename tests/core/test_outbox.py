@@ -219,9 +219,23 @@ async def test_a_busy_watch_widens_the_window_and_a_quiet_one_narrows_it() -> No
         box._form()
         box.acknowledged()
         windows.append(box._window_s)
-    assert windows[4] == most
+    assert windows[4] == most / 2
     assert windows[-1] == least
     assert windows == sorted(windows[:5]) + sorted(windows[5:], reverse=True)
+
+
+async def test_a_watch_that_is_sent_slowly_waits_for_more_company(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(anyio, "current_time", lambda: now_s)
+    box = Outbox(Limits(), ManualClock().now_us)
+    for _ in range(8):
+        box.tell([cell(b"a")] * 300)
+        box._form()
+        now_s += 1.0
+        box.acknowledged()
+    assert box._window_s == Limits().window_s[1]
 
 
 async def test_flushed_waits_for_every_scan_claim(box: Outbox) -> None:
