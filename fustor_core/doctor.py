@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fustor_core.errors import ConfigError, PluginError
+from fustor_core.files.fanotify import refused
 from fustor_core.files.mounting import caching, mounted_at
 from fustor_core.open_files import most
 from fustor_core.registry import KINDS, Registry, refuse_earlier_system
@@ -66,6 +67,7 @@ def examine(home: Path, *, directories: int | None = None, inotify: Path = INOTI
         earlier_system(),
         *plugins(Registry()),
         *state_directory(home),
+        marks(),
         *watch_limits(inotify, directories),
         open_files(),
         port(),
@@ -136,6 +138,25 @@ def state_directory(home: Path) -> Iterator[Check]:
     holder = StateDirectory(home).holder("fusion") if place == home else None
     found = f"process {holder.pid} ({holder.role})" if holder else "nothing runs"
     yield Check("state in use", True, found, "at most one process")
+
+
+def marks(place: Path | None = None) -> Check:
+    """Whether one mark can hear the file system of a directory; where not, each has a watch.
+
+    Args:
+        place: instead of the working directory.
+    """
+    place = place or Path.cwd()
+    try:
+        fd = os.open(place, os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        return Check("fanotify", True, f"not tried: {error}", "not needed where inotify is there")
+    try:
+        why, remedy = refused(fd)
+    finally:
+        os.close(fd)
+    found = f"cannot be used at {place}: {why}; {remedy}" if why else f"can be used at {place}"
+    return Check("fanotify", True, found, "not needed where inotify is there")
 
 
 def watch_limits(folder: Path, directories: int | None) -> Iterator[Check]:
@@ -218,6 +239,25 @@ def mounts(told: Iterable[Mapping[str, Any]]) -> Iterator[Check]:
             f"answers at most {STALE_S_MAX:g} s old",
             f"mount it with actimeo=3 or less: mount -o remount,actimeo=3 {root}",
         )
+
+
+def watching(told: Iterable[Mapping[str, Any]]) -> Iterator[Check]:
+    """By what the pipes that run hear of changes, and why not by something better.
+
+    Args:
+        told: their documents.
+    """
+    for pipe in told:
+        way, why = pipe.get("watched_by"), pipe.get("watched_why")
+        if way is None:
+            continue
+        number = int(pipe.get("watched_dirs") or 0)
+        words = {
+            "fanotify": f"fanotify, one mark for {number:,} directories",
+            "inotify": f"inotify, a watch for each of {number:,} directories",
+        }
+        found = words.get(str(way), "by nothing: scans alone") + (f"; {why}" if why else "")
+        yield Check(f"watching of {pipe.get('id')}", True, found, "fanotify, or inotify")
 
 
 def clock(now_s: Callable[[], float] = time.time) -> Check:

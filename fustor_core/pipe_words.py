@@ -130,6 +130,8 @@ def document(
         "unacked_bytes": post.outbox.unacked_bytes,
         "watched_dirs": told.get("watched_dirs", 0),
         "watch_limit": told.get("watch_limit"),
+        "watched_by": told.get("watched_by"),
+        "watched_why": told.get("watched_why", ""),
         "uncovered": [path_item(path) for path in uncovered(post, told)],
         "warnings": list(told.get("warnings", ())),
         "tallies": post.tallies.document(),

@@ -23,12 +23,13 @@ def doctor(ctx: typer.Context) -> int:
 
     Exit 1: something is amiss; what to do stands beside it.
     """
-    from fustor_core.doctor import examine, mounts, pipes
+    from fustor_core.doctor import examine, mounts, pipes, watching
 
     call: Call = ctx.obj
-    checks = examine(call.settings.home, directories=_directories(call))
     running = _pipes(call)
+    checks = examine(call.settings.home, directories=_directories(call, running))
     checks += mounts(running if call.local else ())
+    checks += watching(running)
     checks += pipes(running)
     wrong = [check for check in checks if not check.ok]
     screen = call.screen
@@ -58,10 +59,13 @@ def _pipes(call: Call) -> list[dict[str, Any]]:
         return []
 
 
-def _directories(call: Call) -> int | None:
-    """How many directories the running server has to watch; None when nothing runs."""
+def _directories(call: Call, running: list[dict[str, Any]]) -> int | None:
+    """How many directories of the running server need a watch each; None when nothing runs."""
     try:
         status: dict[str, Any] = call.get("/status")
     except FustorError:
         return None
-    return sum(int(view.get("dirs") or 0) for view in status.get("views") or ()) or None
+    shown = sum(int(view.get("dirs") or 0) for view in status.get("views") or ())
+    marked = [pipe for pipe in running if pipe.get("watched_by") == "fanotify"]
+    heard = sum(int(pipe.get("watched_dirs") or 0) for pipe in marked)
+    return max(0, shown - heard) if shown else None

@@ -72,9 +72,10 @@ def pipe_rows(pipes: Sequence[Document]) -> list[list[Cell]]:
 
 
 def watching(pipe: Document) -> str:
-    """``1,204 directories watched``, and how many only polled."""
-    watched = int(pipe.get("watched_dirs") or 0)
+    """``1,204 directories watched by inotify``, and how many only polled."""
+    watched, way = int(pipe.get("watched_dirs") or 0), safe(str(pipe.get("watched_by") or ""))
     told = f"{figures.counted(watched, 'directory', 'directories')} watched"
+    told += f" by {way}" if way else ""
     uncovered = pipe.get("uncovered") or ()
     if "/" in uncovered:
         return f"{told}, all polled"

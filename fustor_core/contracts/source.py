@@ -260,7 +260,9 @@ class Bearing(Protocol):
 class Reporting(Protocol):
     """A source that can say how well it watches, for `fustor pipe show`.
 
-    `coverage()` returns {watched_dirs, watch_limit, uncovered: [view path], excluded: [view path]}.
+    `coverage()` returns {watched_dirs, watch_limit, uncovered: [view path], excluded: [view path]},
+    and may say by what it watches (`watched_by`: fanotify, inotify or nothing, "") and why not by
+    something better (`watched_why`).
     """
 
     def coverage(self) -> dict[str, Any]: ...

@@ -36,8 +36,8 @@ _MASK = _HEARD | RENAME | words.ISDIR
 _NAMED, _FROM, _TO = 2, 10, 12  # kinds of records: directory and name; both ends of a move
 _TOLD = frozenset({_NAMED, 3})  # 3: a directory without a name
 
-_EVENT = struct.Struct("=IBBHQii")
-_RECORD = struct.Struct("=BBH")
+_EVENT = struct.Struct("=I2xHQ8x")  # bytes, bytes before the first record, mask
+_RECORD = struct.Struct("=BxH")  # kind, bytes
 _FSID = struct.Struct("=II")
 _HANDLE = struct.Struct("=Ii")  # bytes, type
 _RECORD_BYTES, _HANDLE_AT = 4, 20  # in a record: file system and kind of handle; the handle
@@ -181,6 +181,24 @@ class Fanotify:
             said = self._inotify.read()
             return _FROM_INOTIFY + said if said else b""
 
+    def sift(self, data: bytes, known: Container[int]) -> bytes:
+        """What is left of a read without events of directories that are not known."""
+        if data.startswith(_FROM_INOTIFY):
+            return data
+        event, places, kept = _EVENT.unpack_from, self._places, []
+        end, size = 0, len(data)
+        while end < size:
+            start = end
+            length, at, _ = event(data, start)
+            at, end = start + at, start + length
+            place = places.get(data[at + _RECORD_BYTES : at + _HANDLE_AT])
+            if place is not None and data[at] in _TOLD:
+                if place.inode.unpack_from(data, at + place.at)[0] + place.plus in known:
+                    kept.append(data[start:end])
+            elif next(self.events(data[start:end], known), None) is not None:
+                kept.append(data[start:end])
+        return b"".join(kept)
+
     def events(self, data: bytes, known: Container[int]) -> Iterator[Raw]:
         """The events in one read that are of known directories, in queue order."""
         if data.startswith(_FROM_INOTIFY):
@@ -189,13 +207,13 @@ class Fanotify:
         event, record, places = _EVENT.unpack_from, _RECORD.unpack_from, self._places
         start, end = 0, len(data)
         while start < end:
-            length, _, _, at, mask, _, _ = event(data, start)
+            length, at, mask = event(data, start)
             at += start
             start += length
             if at >= start:  # without a record: an overflow, or a handle that could not be made
                 yield Raw(-1, words.Q_OVERFLOW, 0, b"")
                 continue
-            kind, _, size = record(data, at)
+            kind, size = record(data, at)
             if kind not in _TOLD:
                 yield from self._moved(data, at, start, mask, known)
                 continue
@@ -214,7 +232,7 @@ class Fanotify:
         """Both ends of a move, as far as they are known, the one that was left first."""
         ends: dict[int, tuple[int, bytes]] = {}
         while at < end:
-            kind, _, size = _RECORD.unpack_from(data, at)
+            kind, size = _RECORD.unpack_from(data, at)
             place = self._places.get(data[at + _RECORD_BYTES : at + _HANDLE_AT])
             if place is not None and kind in (_FROM, _TO):
                 number = place.inode.unpack_from(data, at + place.at)[0] + place.plus

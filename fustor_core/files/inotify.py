@@ -103,6 +103,9 @@ class Ears(Protocol):
     def read(self) -> bytes:
         """What there is to read; b"" when that is nothing."""
 
+    def sift(self, data: bytes, known: Container[int]) -> bytes:
+        """What is left of a read without events of unknown numbers; perhaps all of it."""
+
     def events(self, data: bytes, known: Container[int]) -> Iterator[Raw]:
         """The events in one read; those of numbers that are not known may be left out."""
 
@@ -172,6 +175,10 @@ class Inotify:
         except BlockingIOError:
             return b""
 
+    def sift(self, data: bytes, known: Container[int]) -> bytes:
+        """All of a read: there is a watch behind each event."""
+        return data
+
     def events(self, data: bytes, known: Container[int]) -> Iterator[Raw]:
         """The events in one read, in queue order; those of watches that are not known, too."""
         return parse(data)
@@ -197,10 +204,13 @@ class Reader:
     Args:
         ears: what is read; stays the caller's.
         arrived: called on the reader's thread after each read that brought something.
+        known: numbers of directories. What happens in others is thrown away at once: whoever
+            comes to know one lists it afterwards.
     """
 
-    def __init__(self, ears: Ears, arrived: Callable[[], None]) -> None:
+    def __init__(self, ears: Ears, arrived: Callable[[], None], known: Container[int] = ()) -> None:
         self._ears = ears
+        self._known = known
         self._arrived = arrived
         self._chunks: deque[Chunk] = deque()
         self._held_bytes = 0
@@ -222,7 +232,7 @@ class Reader:
         return taken
 
     def pull(self) -> bool:
-        """Read until the queue is empty, on the caller's thread; whether anything came."""
+        """Read until the queue is empty, on the caller's thread; whether anything is kept of it."""
         came = False
         with self._lock:
             while True:
@@ -231,8 +241,10 @@ class Reader:
                 if not data:
                     self._empty_us = asked_us
                     return came
-                came = True
-                self._keep(data)
+                data = self._ears.sift(data, self._known)
+                if data:
+                    came = True
+                    self._keep(data)
 
     def close(self) -> None:
         """End the thread and wait for it."""
@@ -260,7 +272,8 @@ class Reader:
             if waiting.poll(self._window_ms):
                 return
             before = self._held_bytes
-            if not self.pull():
+            if not self.pull():  # others make noise: it is listened to less often
+                self._window_ms = min(WINDOW_MS_MAX, self._window_ms * 1.5)
                 continue
             busy = self._held_bytes - before > _BUSY_BYTES
             step = 1.5 if busy else 0.5

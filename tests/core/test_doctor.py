@@ -48,3 +48,30 @@ def test_a_port_that_is_held_is_told_and_no_fault() -> None:
         taken = doctor.port(number)
         assert taken.ok
         assert "--listen" in taken.found
+
+
+def test_it_says_by_what_pipes_watch_and_why() -> None:
+    told = [
+        {"id": "a", "watched_by": "fanotify", "watched_why": "", "watched_dirs": 1200},
+        {"id": "b", "watched_by": "inotify", "watched_why": "not root", "watched_dirs": 7},
+        {"id": "c", "watched_by": "", "watched_why": "`watch: off` is set"},
+        {"id": "d", "watched_by": None},
+    ]
+    found = {check.name: check for check in doctor.watching(told)}
+    assert list(found) == ["watching of a", "watching of b", "watching of c"]
+    assert found["watching of a"].found == "fanotify, one mark for 1,200 directories"
+    assert found["watching of b"].found == "inotify, a watch for each of 7 directories; not root"
+    assert "scans alone; `watch: off` is set" in found["watching of c"].found
+    assert all(check.ok for check in found.values())
+
+
+def test_it_says_whether_a_file_system_can_be_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "refused", lambda fd: ("", ""))
+    assert doctor.marks(tmp_path).found == f"can be used at {tmp_path}"
+    monkeypatch.setattr(doctor, "refused", lambda fd: ("it is remote", "use inotify there"))
+    found = doctor.marks(tmp_path)
+    assert found.ok
+    assert found.found == f"cannot be used at {tmp_path}: it is remote; use inotify there"
+    assert doctor.marks(tmp_path / "gone").ok

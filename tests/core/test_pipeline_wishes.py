@@ -164,6 +164,8 @@ async def test_the_document_has_every_field_of_a_pipe() -> None:
     rig.source.coverage_document = {
         "watched_dirs": 3,
         "watch_limit": 9,
+        "watched_by": "inotify",
+        "watched_why": "`watch: inotify` is set",
         "uncovered": [b"/\xff", b"/b"],
         "warnings": ["the caches are older than they say"],
     }
@@ -189,6 +191,8 @@ async def test_the_document_has_every_field_of_a_pipe() -> None:
         "last_ack_at": told["last_ack_at"],
         "watched_dirs": 3,
         "watch_limit": 9,
+        "watched_by": "inotify",
+        "watched_why": "`watch: inotify` is set",
         "uncovered": [{"path_b64": "L/8="}, "/b"],
         "warnings": ["the caches are older than they say"],
         "generation": 1,

@@ -19,13 +19,13 @@ HEARTBEAT_S = 2.0
 SECOND_LOOK_S = 5.0
 BACKOFF_S = 4.0
 PARTS = 8
-QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
+QUEUES = Path("/proc/sys/fs")
 QUEUE_USUAL = "16384"
 CONFIG = """\
 version: 1
 pipes:
   storm:
-    source: {{driver: fs, root: "{root}"}}
+    source: {{driver: fs, root: "{root}", watch: {way}}}
     sink: {{driver: view, view: storm}}
     audit_interval_sec: 0
     sentinel_interval_sec: {sentinel}
@@ -48,7 +48,7 @@ BOUND_S = 10 + SECOND_LOOK_S + BACKOFF_S + 6 * (SENTINEL_S + HEARTBEAT_S)
 class Place:
     """A tree, a place beside it that nobody watches, and a program that watches."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, way: str) -> None:
         self.root, self.outside = folder / "tree", folder / "outside"
         self.root.mkdir()
         self.outside.mkdir()
@@ -57,6 +57,7 @@ class Place:
         config = folder / "storm.yaml"
         text = CONFIG.format(
             root=self.root,
+            way=way,
             sentinel=SENTINEL_S,
             heartbeat=HEARTBEAT_S,
             second_look=SECOND_LOOK_S,
@@ -90,8 +91,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, seed: int) -> Iterator[Place]:
-    place = Place(tmp_path, seed)
+def place(tmp_path: Path, seed: int, way: str) -> Iterator[Place]:
+    place = Place(tmp_path, seed, way)
     try:
         yield place
     finally:
@@ -100,17 +101,18 @@ def place(tmp_path: Path, seed: int) -> Iterator[Place]:
 
 
 @pytest.fixture
-def short_queue() -> Iterator[int]:
+def short_queue(way: str) -> Iterator[int]:
     """The kernel's queue is short, so that it overflows."""
-    before = max(QUEUE.read_text(), QUEUE_USUAL, key=int)  # a run that was killed leaves it short
+    queue = QUEUES / way / "max_queued_events"
+    before = max(queue.read_text(), QUEUE_USUAL, key=int)  # a run that was killed leaves it short
     try:
-        QUEUE.write_text("256")
+        queue.write_text("256")
     except OSError as err:
         pytest.skip(f"the queue cannot be made short here: {err}")
     try:
         yield 256
     finally:
-        QUEUE.write_text(before)
+        queue.write_text(before)
 
 
 def test_the_view_equals_the_tree_after_a_storm(place: Place, operations: int) -> None:

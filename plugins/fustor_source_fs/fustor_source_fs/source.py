@@ -190,7 +190,8 @@ class FsSource:
             said = watcher.coverage()
         else:
             said = {"watched_dirs": 0, "watch_limit": watch_limit(), "uncovered": [b"/"]}
-            said |= {"watched_by": "", "watched_why": ""}
+            off = self._config.watch == "off"
+            said |= {"watched_by": "", "watched_why": "`watch: off` is set" if off else ""}
         return {**said, "excluded": sorted(self._left_out)}
 
     def _lister(self, now_us: Callable[[], int], stopped: Callable[[], bool]) -> Lister:

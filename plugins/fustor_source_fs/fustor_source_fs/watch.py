@@ -60,7 +60,7 @@ class Watcher:
         self._finder = Finder(proof, lister.prober, self.tree)
         self._agenda = Agenda(self._finder, lister, self.tree, self.links, left_out)
         self._resolver = Resolver(proof, self._finder, lister, self.tree, self.links)
-        self._reader = Reader(ears, self._stir)
+        self._reader = Reader(ears, self._stir, self.tree.by_wd)
         self._stirred = threading.Event()
         self._closing = False
         self._held: list[Touch] = []

@@ -91,6 +91,7 @@ def test_doctor(fustor: Fustor, home: Path) -> None:
         "earlier system",
         "source fs",
         "inotify max_user_watches",
+        "fanotify",
         "clock",
         "state permissions",
         "state free space",
@@ -175,6 +176,24 @@ def test_doctor_knows_how_many_directories_are_watched(
     wanted = {check["name"]: check for check in done.document["checks"]}
     assert "123,456,789 directories" in wanted["inotify max_user_watches"]["wanted"]
     assert done.code == 1
+
+
+def test_directories_below_a_mark_need_no_watch(fustor: Fustor, server: Any, make: Any) -> None:
+    view = make.view_status("data", b"/", dirs=123_456_789)
+    pipe = {
+        "id": "data",
+        "source": "rooms",
+        "watched_by": "fanotify",
+        "watched_why": "",
+        "watched_dirs": 123_456_789,
+    }
+    server.answer("/status", {"views": [view], "pipes": []})
+    server.answer("/pipes", {"pipes": [pipe, {**pipe, "id": "other", "watched_by": "inotify"}]})
+    done = fustor("doctor", "--json")
+    checks = {check["name"]: check for check in done.document["checks"]}
+    assert "0 directories" in checks["inotify max_user_watches"]["wanted"]
+    found = checks["watching of data"]["found"]
+    assert found == "fanotify, one mark for 123,456,789 directories"
 
 
 # ------------------------------------------------------------------ configuration
