@@ -110,8 +110,9 @@ class Tree:
                 claims.append(_ended(stills))
                 yield claims
                 claims, count = [], 0
-        claims.append(_ended(stills))
-        yield claims
+        if count:
+            claims.append(_ended(stills))
+            yield claims
 
     def some_file(self) -> tuple[str, Row]:
         """View path of a file in the middle, and what the last whole scan said of it."""
