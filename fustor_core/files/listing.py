@@ -144,9 +144,10 @@ class Lister:
         """
         reading = self._read(spot, spot.ctime_ns, origin, via, node)
         for attempt in range(1, ATTEMPTS):
+            if not reading.changed:
+                break
             stamp = reading.listing.stamp
-            slow = stamp.t - stamp.f > _SLOW_US + self.cache_bound_us
-            if not reading.changed or (slow and attempt > 1):
+            if attempt > 1 and stamp.t - stamp.f > _SLOW_US + self.cache_bound_us:
                 break
             reading = self._read(spot, os.fstat(spot.fd).st_ctime_ns, origin, via, node)
         return reading
@@ -188,16 +189,13 @@ class Lister:
     ) -> Reading:
         """One attempt; `since_ns` is the directory's ctime, looked at before."""
         fd, code, bound_us = spot.fd, 0, self.cache_bound_us
-        names: list[bytes] = []
         kids: list[Kid] = []
-        rows, after = b"", None
+        names, rows, after = b"", b"", None
         if node is not None:
             node.reading = set()
         wall_ns, start = time.time_ns(), self.now_us()
         try:
-            names, rows, sights, code = self._entries(fd)
-            names, rows, kids, odd = self._edges(spot, names, rows, sights)
-            code = code or odd
+            names, rows, kids, code = self._members(spot)
             after = os.fstat(fd)
         except OSError as err:
             code = err.errno or errno.EIO
@@ -212,7 +210,7 @@ class Lister:
         whole = not code and not changed
         listing = Listing(
             dir=spot.key,
-            names=b"\0".join(names),
+            names=names,
             rows=rows,
             stamp=Stamp(start - bound_us, end, start, kind_of(spot.key)),
             origin=origin,
@@ -241,19 +239,36 @@ class Lister:
             return None
         return Silence(st.st_ctime_ns, st.st_mtime_ns, st.st_ino, st.st_nlink)
 
-    def _entries(self, fd: int) -> tuple[list[bytes], bytes, dict[bytes, Sight], int]:
-        """(sorted names, their rows, what was seen of directories, errno of an entry that could
-        not be had or 0)."""
-        names = entries(fd)
-        names.sort()
+    def _members(self, spot: Spot) -> tuple[bytes, bytes, list[Kid], int]:
+        """(names as one blob, rows and edges in their order, what is behind these, errno of an
+        entry that could not be had or 0)."""
+        names, blob = _sorted(spot.fd)
+        test = self.exclusion.within(spot.path)
+        if len(names) <= SLICE and test is None:
+            rows = self._looks().rows(spot.fd, names) if names else b""
+            if rows is not None and 1 not in rows[_TYPE_AT::ROW_BYTES].translate(_IS_DIR):
+                return blob, rows, [], 0
+        kept, rows, sights, code = self._entries(spot.fd, names)
+        kept, rows, kids, odd = self._edges(spot, kept, rows, sights, test)
+        return b"\0".join(kept), rows, kids, code or odd
+
+    def _looks(self) -> Stats:
+        if self.stopped():
+            raise Stopped
+        self._stats = self._stats or Stats()
+        return self._stats
+
+    def _entries(
+        self, fd: int, names: list[bytes]
+    ) -> tuple[list[bytes], bytes, dict[bytes, Sight], int]:
+        """(the names that are there, their rows, what was seen of directories, errno of an entry
+        that could not be had or 0)."""
         code = 0
         parts: list[bytes] = []
         kept: list[bytes] = []
         sights: dict[bytes, Sight] = {}
-        stats = self._stats = self._stats or Stats()
         for start in range(0, len(names), SLICE):
-            if self.stopped():
-                raise Stopped
+            stats = self._looks()
             part = names if len(names) <= SLICE else names[start : start + SLICE]
             rows = stats.rows(fd, part)
             if rows is None:
@@ -270,10 +285,14 @@ class Lister:
         return kept, b"".join(parts), sights, code
 
     def _edges(
-        self, spot: Spot, names: list[bytes], rows: bytes, sights: dict[bytes, Sight]
+        self,
+        spot: Spot,
+        names: list[bytes],
+        rows: bytes,
+        sights: dict[bytes, Sight],
+        test: NameTest | None,
     ) -> tuple[list[bytes], bytes, list[Kid], int]:
         """Rows of child directories become edges; what is left out and no directory goes."""
-        test = self.exclusion.within(spot.path)
         dirs = rows[_TYPE_AT::ROW_BYTES].translate(_IS_DIR)
         at = dirs.find(1)
         if at < 0 and test is None:
@@ -325,6 +344,25 @@ def entries(fd: int) -> list[bytes]:
     """
     names = os.listdir(fd)  # by descriptor it gives text only: back to bytes in one go
     return "\0".join(names).encode(_ENCODING, "surrogateescape").split(b"\0") if names else []
+
+
+def _sorted(fd: int) -> tuple[list[bytes], bytes]:
+    """(names in the directory open on `fd` in the order of their bytes, the same as one blob).
+
+    Raises:
+        OSError: as readdir.
+    """
+    found = os.listdir(fd)
+    if not found:
+        return [], b""
+    found.sort()  # texts are compared faster than bytes; of ASCII the order is the same
+    text = "\0".join(found)
+    blob = text.encode(_ENCODING, "surrogateescape")
+    names = blob.split(b"\0")
+    if text.isascii():
+        return names, blob
+    names.sort()
+    return names, b"\0".join(names)
 
 
 def kind_of(key: Key) -> str:

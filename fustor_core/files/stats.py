@@ -23,7 +23,7 @@ _FLAGS = 0x100 | 0x800  # no symlink followed, no automount triggered
 _WANTED = 0x7FF | 0x800  # the basic ones, birth
 _NS = 10**9
 # Seconds that are negative, or so many that their nanoseconds need more than 63 bits.
-_ODD = int.from_bytes(struct.pack("<Q", 0xFFFF_FFFE_0000_0000) * MOST, "little")
+_ODD = int.from_bytes(struct.pack("<Q", 0xFFFF_FFFE_0000_0000) * 2 * MOST, "little")
 _libc = ctypes.CDLL(None)  # errno is not asked for: what fails is looked at again, one by one
 _statx = getattr(_libc, "statx", None) if sys.byteorder == "little" else None
 _WORDS, _HALVES = _BYTES // 8, _BYTES // 4
@@ -39,6 +39,8 @@ class Stats:
         self._places = [ctypes.c_void_p(place + at * _BYTES) for at in range(MOST)]
         view = memoryview(self._raw)
         self._words, self._halves = view.cast("Q"), view.cast("I")
+        self._rows = memoryview(bytearray(MOST * ROW_BYTES))
+        self._wide, self._narrow = self._rows.cast("Q"), self._rows.cast("I")
 
     def __repr__(self) -> str:
         return f"<Stats of {MOST} at once>"
@@ -57,22 +59,22 @@ class Stats:
         ):
             return None
         words, halves = self._words, self._halves
-        end, half = len(names) * _WORDS, len(names) * _HALVES
-        mtime, ctime = _nanoseconds(words, 14, end), _nanoseconds(words, 12, end)
-        if mtime is None or ctime is None:
+        count = len(names)
+        end, half = count * _WORDS, count * _HALVES
+        times = _nanoseconds(words, end)
+        if times is None:
             return None
-        rows = bytearray(len(names) * ROW_BYTES)
-        view = memoryview(rows)
-        wide, narrow = view.cast("Q"), view.cast("I")
-        wide[0::_ROW_WORDS] = words[5:end:_WORDS]  # size
-        wide[1::_ROW_WORDS] = mtime
-        wide[2::_ROW_WORDS] = ctime
-        wide[3::_ROW_WORDS] = words[4:end:_WORDS]  # inode
-        narrow[8::_ROW_HALVES] = halves[7:half:_HALVES]  # mode
-        narrow[9::_ROW_HALVES] = halves[5:half:_HALVES]  # uid
-        narrow[10::_ROW_HALVES] = halves[6:half:_HALVES]  # gid
-        narrow[11::_ROW_HALVES] = halves[4:half:_HALVES]  # nlink
-        return bytes(rows)
+        last, final = count * _ROW_WORDS, count * _ROW_HALVES
+        wide, narrow = self._wide, self._narrow
+        wide[0:last:_ROW_WORDS] = words[5:end:_WORDS]  # size
+        wide[1:last:_ROW_WORDS] = times[:count]  # mtime
+        wide[2:last:_ROW_WORDS] = times[count:]  # ctime
+        wide[3:last:_ROW_WORDS] = words[4:end:_WORDS]  # inode
+        narrow[8:final:_ROW_HALVES] = halves[7:half:_HALVES]  # mode
+        narrow[9:final:_ROW_HALVES] = halves[5:half:_HALVES]  # uid
+        narrow[10:final:_ROW_HALVES] = halves[6:half:_HALVES]  # gid
+        narrow[11:final:_ROW_HALVES] = halves[4:half:_HALVES]  # nlink
+        return self._rows[: count * ROW_BYTES].tobytes()
 
     def sight(self, at: int) -> Sight:
         """What the last look saw of a name beside its row.
@@ -93,11 +95,13 @@ class Stats:
         )
 
 
-def _nanoseconds(words: memoryview[int], first: int, end: int) -> memoryview[int] | None:
-    """The times whose seconds stand in word `first` of each struct, their rest in the next."""
-    seconds = int.from_bytes(words[first:end:_WORDS].tobytes(), "little")
+def _nanoseconds(words: memoryview[int], end: int) -> memoryview[int] | None:
+    """All times of modification, then all of change, of the structs up to word `end`."""
+    seconds = int.from_bytes(
+        words[14:end:_WORDS].tobytes() + words[12:end:_WORDS].tobytes(), "little"
+    )
     if seconds & _ODD:
         return None
-    rest = int.from_bytes(words[first + 1 : end : _WORDS].tobytes(), "little")
-    count = end // _WORDS
+    rest = int.from_bytes(words[15:end:_WORDS].tobytes() + words[13:end:_WORDS].tobytes(), "little")
+    count = 2 * end // _WORDS
     return memoryview((seconds * _NS + rest).to_bytes(8 * count, "little")).cast("Q")
