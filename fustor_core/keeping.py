@@ -72,6 +72,8 @@ class Keeping:
         on_alarm: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.view = view
+        self._locating = view if isinstance(view, Locating) else None
+        self._durable = view if isinstance(view, Durable) else None
         self.fold = fold
         self.folder = folder
         self.boot = boot
@@ -218,7 +220,7 @@ class Keeping:
             self._passed(asked.at_us, asked.wall_ns)
 
     def _where(self) -> Where | None:
-        return self.view.where if isinstance(self.view, Locating) else None
+        return self._locating.where if self._locating is not None else None
 
     def took(self, head: BatchHead, batch: Batch, folded: Folded, now_us: int) -> Ack:
         """A batch is durable and applied; returns what its session is told."""
@@ -330,7 +332,8 @@ class Keeping:
 
     async def checkpoint(self, on_full: Callable[[str], None]) -> None:
         """Make the fold up to the last applied batch durable in the view's store."""
-        if not isinstance(self.view, Durable):
+        durable = self._durable
+        if durable is None:
             return
         async with self._checkpointing:
             work, lsn = nothing, 0
@@ -340,7 +343,7 @@ class Keeping:
                         await turn.wait()
                         await self._writing.acquire()  # from now on nothing is undone
                         lsn = self.applied_lsn
-                        for step in self.view.checkpoint(lsn, frames.encode(self._meta())):
+                        for step in durable.checkpoint(lsn, frames.encode(self._meta())):
                             work = step
                             await anyio.lowlevel.checkpoint()
                     await anyio.to_thread.run_sync(work)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 from fustor_core.claims import Root
 from fustor_core.config.model import Pipe
@@ -35,7 +36,13 @@ class Host:
 
 def coverage(source: Source) -> Mapping[str, Any]:
     """How well a source watches; {} when it cannot say."""
-    return source.coverage() if isinstance(source, Reporting) else {}
+    return cast(Reporting, source).coverage() if _reports(type(source)) else {}
+
+
+@cache
+def _reports(kind: type[Source]) -> bool:
+    """Asked at each sign of life, and what a protocol asks for is not looked up quickly."""
+    return issubclass(kind, Reporting)
 
 
 def hello(pipe_id: str, config: Pipe, source: Source, host: Host, root: Root | None) -> Hello:

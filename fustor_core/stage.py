@@ -14,6 +14,7 @@ from fustor_core.states.pipeline import PIPELINE, PipelineState
 from fustor_core.waiting import Bell
 
 P = PipelineState
+SENDING = P.SNAPSHOT_PHASE | P.MESSAGE_PHASE
 _PHASES = {
     P.SNAPSHOT_PHASE: ("lead", "snapshot_end"),
     P.AUDIT_PHASE: ("audit_begin", "audit_end"),
@@ -45,7 +46,7 @@ class Stage:
     @property
     def sends(self) -> bool:
         """Whether batches may be sent in this state."""
-        return self.has(P.SNAPSHOT_PHASE | P.MESSAGE_PHASE)
+        return self.has(SENDING)
 
     def move(self, event: str) -> None:
         """Something has happened.

@@ -164,9 +164,11 @@ class Bounds:
             self._fail("bounds", f"{sessions} sessions, {most} at most")
         self._steps += 1
         if self._steps % STEPS == 0:
+            looked: set[Key] = set()
             for key in touched:
                 at = tree.dirs.get(key)
-                while at is not None:
+                while at is not None and at.key not in looked:
+                    looked.add(at.key)
                     self._adds_up(tree, at)
                     at = at.parent
 

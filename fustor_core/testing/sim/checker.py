@@ -252,6 +252,7 @@ class Checker:
         storage, key, times = self.world.storage, directory.key, self.times
         names = dict.fromkeys(storage.names(key))
         names.update(dict.fromkeys(directory.names()))
+        mapped, lo, hi = None, 0, 0
         for name in names:
             register = directory.get(name) if name else directory.attrs
             if register is None or register.debt:
@@ -263,7 +264,8 @@ class Checker:
                 continue
             self._checked[place] = now
             self.registers += 1
-            lo, hi = times.earliest(seen.lo), times.latest(seen.hi)
+            if seen is not mapped:  # most of a directory's registers were seen at once
+                mapped, lo, hi = seen, times.earliest(seen.lo), times.latest(seen.hi)
             if name and value is not None and is_dir(value):
                 value = edge_row(edge_key(value), FOLDER)
             last = storage.held(key, name, value, lo, hi)
@@ -316,9 +318,9 @@ class Checker:
             path, at = stack.pop()
             faults = self._doubts(at)
             if path in truth and at.attrs is not None and scans == "full":
-                own = truth[path][1].row
-                if at.attrs.value != own.pack():
-                    faults.append(f"attributes {unpack_row(at.attrs.value)} are {own}")
+                inode = truth[path][1]
+                if at.attrs.value != inode.own:
+                    faults.append(f"attributes {unpack_row(at.attrs.value)} are {inode.row}")
             if faults:
                 return f"{path or b'/'!r}: {', '.join(faults)}"
             for name in at.names():

@@ -140,7 +140,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """As of asyncio."""
-        return self.call_at(self._now_s + delay, callback, *args, context=context)
+        when = self._now_s + delay
+        call = _Call(when, callback, args, context)
+        self._number += 1
+        heappush(self._timers, (when, self._number, call))
+        return call
 
     def call_at(
         self,

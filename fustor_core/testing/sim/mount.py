@@ -103,7 +103,7 @@ class Mount:
         until = now_us - 1
         if self.bound_us:
             until = now_us + self._rng.randrange(self.bound_us)
-        held = Attributes(now_us, inode.change, inode.value, inode.row.pack(), until)
+        held = Attributes(now_us, inode.change, inode.value, inode.own, until)
         if self.bound_us:
             self._attributes[inode.uid] = held
         return held

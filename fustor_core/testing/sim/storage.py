@@ -19,33 +19,31 @@ class Inode:
     Attributes:
         uid: never given again; `ino` may be. names: registers that show it, as (directory, name).
         kids: of a directory. change: grows with each change of its names or attributes.
-        writers: hosts that are writing it. row: its attributes. top: it needs no name to exist.
+        writers: hosts that are writing it. row: its attributes; own: packed. top: it needs no name
+        to exist. key: as a directory's. value: what a register that shows it holds.
     """
 
-    __slots__ = ("birth", "change", "ino", "kids", "names", "row", "top", "uid", "writers")
+    __slots__ = (
+        *("birth", "change", "folder", "ino", "key", "kids", "names", "own"),
+        *("row", "top", "uid", "value", "writers"),
+    )
 
     def __init__(self, uid: int, ino: int, birth: int, row: Row, *, folder: bool) -> None:
-        self.uid, self.ino, self.birth, self.row = uid, ino, birth, row
+        self.uid, self.ino, self.birth, self.folder = uid, ino, birth, folder
+        self.key = Key(0, ino, birth)
         self.kids: dict[bytes, Inode] | None = {} if folder else None
+        self.value = edge_row(self.key, FOLDER)
+        self.becomes(row)
         self.names: dict[tuple[int, bytes], Inode] = {}
         self.change = 0
         self.top = False
         self.writers: set[int] = set()
 
-    @property
-    def folder(self) -> bool:
-        """Whether it is a directory."""
-        return self.kids is not None
-
-    @property
-    def key(self) -> Key:
-        """As a directory's key."""
-        return Key(0, self.ino, self.birth)
-
-    @property
-    def value(self) -> bytes:
-        """What a register that shows it holds."""
-        return edge_row(self.key, FOLDER) if self.kids is not None else self.row.pack()
+    def becomes(self, row: Row) -> None:
+        """Its attributes are these."""
+        self.row, self.own = row, row.pack()
+        if not self.folder:
+            self.value = self.own
 
     def __repr__(self) -> str:
         return f"<Inode {self.uid} ino={self.ino} {sorted(self.kids or ())}>"
@@ -223,7 +221,7 @@ class Storage:
         made = Inode(uid, ino, uid if self.births else 0, row, folder=folder)
         self.inodes[uid] = made
         if folder:
-            self._note(made.key, b"", row.pack())
+            self._note(made.key, b"", made.own)
         return made
 
     def _note(self, key: Key, name: bytes, value: bytes | None) -> None:
@@ -250,14 +248,13 @@ class Storage:
         self._noted.clear()
 
     def _set(self, inode: Inode, row: Row) -> None:
-        inode.row = row
+        inode.becomes(row)
         inode.change += 1
         if inode.folder:
-            self._note(inode.key, b"", row.pack())
+            self._note(inode.key, b"", inode.own)
             return
-        value = row.pack()
         for (_, name), folder in inode.names.items():
-            self._note(folder.key, name, value)
+            self._note(folder.key, name, inode.value)
 
     def _touch_folder(self, folder: Inode) -> None:
         now = self._now_ns()
