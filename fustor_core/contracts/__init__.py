@@ -55,6 +55,7 @@ from fustor_core.contracts.source import (
     Watching,
     boottime_us,
     leads_to,
+    unhurried,
     view_names,
     walk_order,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "Write",
     "boottime_us",
     "leads_to",
+    "unhurried",
     "view_names",
     "walk_order",
 ]

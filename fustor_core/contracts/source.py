@@ -59,6 +59,11 @@ def leads_to(path: bytes, end: bytes) -> bool:
     return path == end or end.startswith(path.rstrip(b"/") + b"/")
 
 
+def unhurried(operations: int, seconds: float) -> float:
+    """The pace of a scan that leaves nobody any room: it never pauses."""
+    return 0.0
+
+
 @dataclass(slots=True)
 class Scope:
     """What a source is asked to scan, and the maker of its listings.
@@ -83,7 +88,7 @@ class Scope:
     recall: Recall | None = None
     deep: tuple[int, int] = (0, 0)
     after: bytes = b""
-    pace: Callable[[int, float], float] = lambda operations, seconds: 0.0
+    pace: Callable[[int, float], float] = unhurried
     _since: int = -1
 
     def __post_init__(self) -> None:

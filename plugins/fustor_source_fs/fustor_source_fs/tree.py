@@ -128,7 +128,7 @@ class Tree:
             if parent is None:
                 self.root = node
             else:
-                self.seat(node, parent, name)
+                self._take(node, parent, name)  # a new one has nothing below it
         elif parent is not None and (node.parent is not parent or node.name != name) and still():
             self.seat(node, parent, name)
         self._bind(node, wd)
@@ -152,15 +152,19 @@ class Tree:
             above = above.parent
         if above is not None:  # a move not heard of yet took `parent` out of `node`'s subtree
             self.unseat(above)
+        self._leave(node)
+        self._take(node, parent, name)
+        self.loose.discard(node)
+
+    def _take(self, node: Node, parent: Node, name: bytes) -> None:
+        """Whatever stood at (parent, name) becomes loose, `node` stands there."""
         occupant = parent.kid(name)
         if occupant is not None and occupant is not node:
             self.unseat(occupant)
-        self._leave(node)
         node.parent, node.name = parent, name
         if parent.kids is None:
             parent.kids = {}
         parent.kids[name] = node
-        self.loose.discard(node)
 
     def unseat(self, node: Node) -> None:
         """`node` is not where it was; it is loose until its new place is seen."""

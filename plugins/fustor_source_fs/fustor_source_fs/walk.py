@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fustor_core.claims import ROW_BYTES, Calm, Cell, Key, Listing, Origin, Same, Silence, Stamp
-from fustor_core.contracts import Scope
+from fustor_core.contracts import Scope, unhurried
 from fustor_core.files.identity import Prober, Spot
 from fustor_core.files.listing import GONE, OPEN, Kid, Lister, Stopped, reason_of, row_of
 from fustor_core.files.looking import look_at
@@ -79,6 +79,11 @@ class Walk:
         self._tree = tree
         self._links = links
         self._order = order
+        scope = order.scope
+        self._glances = scope is not None and scope.tier == "directories" and tree is None
+        self._spares = scope is not None and scope.tier != "full"
+        self._passes = scope is not None and bool(scope.after)
+        self._paced = scope is not None and scope.pace is not unhurried
 
     def root(self, top: Spot, keep: Keep | None = None) -> Iterator[WalkClaim]:
         """The proven root, open by O_PATH on `top`, and what is below it.
@@ -151,7 +156,7 @@ class Walk:
                 if kid.left_out:
                     yield from self._kid_left_out(frame.spot, kid.name)
                     continue
-                if (same := self._glanced(frame, kid)) is not None:
+                if self._glances and (same := self._glanced(frame, kid)) is not None:
                     yield same
                     continue
                 claims, child = self._visit(frame.spot, frame.node, kid.name, frame.turns)
@@ -212,9 +217,9 @@ class Walk:
         claims: list[WalkClaim]
         frame = Frame(spot, node, name, [], self._tree.turns if self._tree is not None else 0)
         try:
-            since_us = self._lister.now_us()
-            passed = passed_by(spot, order.scope, self._lister)
-            silent = self._silent(spot, node) if passed is None else None
+            since_us = self._lister.now_us() if self._paced else 0
+            passed = passed_by(spot, order.scope, self._lister) if self._passes else None
+            silent = self._silent(spot, node) if self._spares and passed is None else None
             if passed is not None:
                 claims, kids, operations = [], passed, 2 + len(passed)
             elif silent is not None:
@@ -231,7 +236,8 @@ class Walk:
                     if reading.changed:
                         stamp = reading.listing.stamp
                         order.changed(node, stamp.t - stamp.at)
-            self.pause(operations, since_us)
+            if self._paced:
+                self.pause(operations, since_us)
             if node is not None and passed is None:
                 node.listed = True
             if order.recursive:
@@ -254,9 +260,7 @@ class Walk:
     def _glanced(self, frame: Frame, kid: Kid) -> Same | None:
         """The cheapest look of all; where a watch is to be armed, directories are opened."""
         scope = self._order.scope
-        if scope is None or scope.tier != "directories" or self._tree is not None:
-            return None
-        if scope.whole(kid.key):
+        if scope is None or scope.whole(kid.key):
             return None
         since_us = self._lister.now_us()
         same = glanced(frame.spot, kid, scope, self._lister)
