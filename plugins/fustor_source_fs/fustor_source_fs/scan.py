@@ -16,6 +16,7 @@ from fustor_core.files.rooted import RootProof
 from fustor_source_fs.book import Book, Writer
 from fustor_source_fs.channel import Channel
 from fustor_source_fs.links import Links
+from fustor_source_fs.priority import Priority
 from fustor_source_fs.review import Review
 from fustor_source_fs.walk import Order, Walk, WalkClaim
 from fustor_source_fs.watch import Watcher
@@ -34,7 +35,7 @@ class Scan:
         scope: what to scan. proof: of the root, before and after.
         lister: for the scan's own thread. watcher: arms what is listed; None when nothing watches.
         left_out: told (view path, reason) of directories left out by choice.
-        book: what the last whole scan has found.
+        book: what the last whole scan has found. priority: of the scan's thread.
 
     Attributes:
         book: what this one has found, when it was whole and its claims are remembered.
@@ -48,8 +49,10 @@ class Scan:
         watcher: Watcher | None,
         left_out: Callable[[bytes, str], None],
         book: Book | None = None,
+        priority: Priority | None = None,
     ) -> None:
         self._scope = scope
+        self._priority = priority or Priority()
         self._proof = proof
         self._before = book
         self.book: Book | None = None
@@ -93,6 +96,7 @@ class Scan:
 
     def _run(self) -> None:
         failure: BaseException | None = None
+        self._priority.take()
         try:
             self._scan()
         except Stopped:

@@ -27,6 +27,7 @@ from fustor_source_fs.agenda import WatchClaim
 from fustor_source_fs.book import Book
 from fustor_source_fs.channel import Channel
 from fustor_source_fs.ears import Watch, WatchError, ears
+from fustor_source_fs.priority import NICE_MOST, Disk, Priority
 from fustor_source_fs.scan import Scan
 from fustor_source_fs.walk import WalkClaim
 from fustor_source_fs.watch import OUT_CLAIMS_MAX, Watcher
@@ -45,6 +46,19 @@ class FsConfig(TreeOptions):
         "CAP_SYS_ADMIN, no watch for each directory; `inotify`: a watch for each directory. "
         "Either fails where it cannot be had. `auto`: inotify where it can be had, else scans "
         "alone; `off`: scans alone.",
+    )
+    scan_nice: int = Field(
+        default=0,
+        ge=0,
+        le=NICE_MOST,
+        description="Steps by which a scan's thread is nicer than the process, as nice(1) counts "
+        "them. Where the processors are busy everything in the process waits for a thread that "
+        "stands behind: then `audit.rate` is the better way.",
+    )
+    scan_ionice: Disk | None = Field(
+        default=None,
+        description="Class of a scan's reads for the disk's scheduler: `best-effort`, at its "
+        "lowest level, or `idle`, when nobody else wants the disk. null: as the process.",
     )
 
 
@@ -92,7 +106,13 @@ class FsSource:
         if scope.path == b"/" and scope.recursive and not scope.after:
             self._left_out.clear()
         scan = Scan(
-            scope, self._proof, self._lister, self._watcher, self._note_left_out, self._book
+            scope,
+            self._proof,
+            self._lister,
+            self._watcher,
+            self._note_left_out,
+            self._book,
+            Priority(self._config.scan_nice, self._config.scan_ionice),
         )
         scan.start()
         try:
