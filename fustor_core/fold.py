@@ -48,6 +48,7 @@ from fustor_core.contracts import (
     Verdict,
     View,
 )
+from fustor_core.contracts.view import Settling
 from fustor_core.evidence import Evidence, evidence_of, verdict_of
 from fustor_core.frames import Audits, BatchHead, Confirm, Meta, OweLook, unpack_stamps
 from fustor_core.owing import places
@@ -92,6 +93,7 @@ class Fold:
 
     def __init__(self, view: View, arbitrator: Arbitrator) -> None:
         self.view = view
+        self._settling = view.settling if isinstance(view, Settling) else tuple
         self.arbitrator = arbitrator
         self.identity = ""
         self.root: Key | None = None
@@ -163,6 +165,8 @@ class Fold:
         self.at = -1
         if aside:
             self._owe([batch.claims[i] for i in aside], head.arrival_us)
+        for _ in self._settling():
+            yield done
         applied = view.commit()
         self.audits = courses.passed(self.audits, head.session, batch, skipped)
         self._sample(batch, head, skipped)

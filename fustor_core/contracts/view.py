@@ -129,6 +129,16 @@ class View(Protocol):
     def flush(self, limit_s: float) -> None: ...
 
 
+@runtime_checkable
+class Settling(Protocol):
+    """The end of a batch may take long; reads run between two steps of `settling`, changes never.
+
+    It is gone through before `commit`, which does by itself what was not.
+    """
+
+    def settling(self) -> Iterator[None]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A look that the view owes: ``look`` at a name or ``list`` a directory, at a view path."""

@@ -42,7 +42,7 @@ class Registers:
         self.sightings = Sightings()
         self.alarms: list[str] = []
         self.wall_ns = 0
-        self.whole = self._scanning = False
+        self.whole = self.scanning = False
 
     @property
     def ready(self) -> bool:
@@ -72,7 +72,7 @@ class Registers:
         self.teller.origin = verdict.origin
         self.teller.now_us, self.teller.wall_ns = tree.now_us, self.wall_ns
         tree.dirty.add(verdict.key)
-        self._scanning = self._scanning or verdict.origin in WHOLE
+        self.scanning = self.scanning or verdict.origin in WHOLE
         listed = directory.heard
         if verdict.scan and listed and verdict.writes:
             held = hold(tree, self.guard, directory, verdict)
@@ -105,14 +105,14 @@ class Registers:
 
     def still(self, claim: Still, at: int, end: int, seen: Seen) -> int:
         """Take a run as far as nothing has to be judged; see `fustor_view_file.stills`."""
-        self._scanning = self._scanning or claim.origin in WHOLE
+        self.scanning = self.scanning or claim.origin in WHOLE
         return stills.take(self.tree, claim, at, end, seen)
 
     def commit(self) -> Applied:
         """End a batch: halves of moves that found no other half are deletions after all."""
         self.teller.end_batch()
-        self.links.settle(scanning=self._scanning)
-        self._scanning = False
+        self.links.settle(scanning=self.scanning)
+        self.scanning = False
         root = self.tree.root
         if not self.ready and root is not None and (self.whole or not root.count[tally.GAPS]):
             self.ready = True

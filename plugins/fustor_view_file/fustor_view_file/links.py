@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fustor_core.arbitration import order
 from fustor_core.claims import ROW_BYTES, Key, Row, is_dir, split_names, unpack_row
@@ -19,6 +20,10 @@ from fustor_core.registers import Seen
 from fustor_view_file.directory import Directory
 from fustor_view_file.pack import Pack
 from fustor_view_file.tree import Tree
+
+SLICE_ROWS = 200_000  # of packs that are searched in one step, some 10 ms
+DIRECTORY_ROWS = 300  # what a directory costs by itself, in rows
+FEW = 8
 
 Place = tuple[Key, bytes]
 _ONCE = (1).to_bytes(4, "little")  # the last column of a row: how many links
@@ -118,12 +123,18 @@ class HardLinks:
             self._places.pop(ino, None)
             self._searched.pop(ino, None)
 
-    def _warm(self) -> None:
+    def _warm(self) -> Iterator[None]:
         """All packs of a state that was read back are gone through."""
         self._cold = False
         missing: dict[int, tuple[Place, int]] = {}
+        done = 0
         for directory in list(self._tree.dirs.values()):
-            for ino, place, links in _linked(directory, directory.glance()):
+            pack = directory.glance()
+            done += DIRECTORY_ROWS + len(pack)
+            if done >= SLICE_ROWS:
+                done = 0
+                yield
+            for ino, place, links in _linked(directory, pack):
                 places = self._places.setdefault(ino, set())
                 places.add(place)
                 missing[ino] = place, links
@@ -141,18 +152,24 @@ class HardLinks:
     # ---- what is owed
 
     def settle(self, *, scanning: bool) -> None:
-        """A batch is over.
+        """As `settling`, all of it at once."""
+        for _ in self.settling(scanning=scanning):
+            pass
+
+    def settling(self, *, scanning: bool) -> Iterator[None]:
+        """A batch is over. Where all packs have to be searched, others may look at what is there
+        between two steps, and nobody may change it.
 
         Args:
             scanning: a whole scan runs: it comes by the names that are not known by itself.
         """
         if self._cold and (self._news or not (self._searches or scanning)):
-            self._warm()
+            yield from self._warm()
         for ino, news in sorted(self._news.items()):
             self._compare(ino, news)
         self._news.clear()
         if self._wanted and not scanning:
-            self._search()
+            yield from self._search()
 
     def _compare(self, ino: int, news: dict[Place, News]) -> None:
         """Who shows another row than the one that was looked at last is owed a look."""
@@ -195,10 +212,12 @@ class HardLinks:
         if look.shown and look.row is not None:
             self._tree.owe(self._tree.dirs[look.place[0]], seen, deep=False, reason="not_yet")
 
-    def _search(self) -> None:
+    def _search(self) -> Iterator[None]:
         """Find the names of the wanted inodes whose rows are from before they had several links."""
         wanted, self._wanted = self._wanted, {}
-        for ino, place in self._find(list(self._tree.dirs.values()), sorted(wanted)):
+        found: list[tuple[int, Place]] = []
+        yield from self._find(list(self._tree.dirs.values()), sorted(wanted), found)
+        for ino, place in found:
             last = wanted[ino]
             for look in self._looks(ino, [place]):
                 told = order(last.seen, look.seen)
@@ -208,16 +227,23 @@ class HardLinks:
                     for other in self._looks(ino, self._places.get(ino, ())):
                         self._owe(other, look.seen)
 
-    def _find(self, directories: Iterable[Directory], inodes: list[int]) -> list[tuple[int, Place]]:
+    def _find(
+        self, directories: Iterable[Directory], inodes: list[int], found: list[tuple[int, Place]]
+    ) -> Iterator[None]:
         """The names of these inodes that are not known: those with rows of one link."""
         targets = np.fromiter(inodes, np.uint64, len(inodes))
-        found: list[tuple[int, Place]] = []
+        done = 0
         for directory in directories:
+            done += DIRECTORY_ROWS
             for part in directory.glance().parts:
+                done += len(part)
+                if done >= SLICE_ROWS:
+                    done = 0
+                    yield
                 if not part.rows:
                     continue
                 numbers = np.frombuffer(bytes(part.rows), np.uint64)[3::6]
-                hits = np.flatnonzero(np.isin(numbers, targets))
+                hits = np.flatnonzero(_any_of(numbers, targets))
                 if not len(hits):
                     continue
                 names = split_names(part.names)
@@ -227,7 +253,16 @@ class HardLinks:
                     ino, place = int(numbers[i]), (directory.key, names[i])
                     if place not in self._places.get(ino, ()):
                         found.append((ino, place))
-        return found
+
+
+def _any_of(numbers: NDArray[np.uint64], targets: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of these are among the targets, of which there are few as a rule."""
+    if len(targets) > FEW:
+        return np.isin(numbers, targets)
+    hits: NDArray[np.bool_] = numbers == targets[0]
+    for target in targets[1:]:
+        hits |= numbers == target
+    return hits
 
 
 def _linked(directory: Directory, pack: Pack) -> Iterator[tuple[int, Place, int]]:

@@ -98,6 +98,11 @@ class FileView:
             self.registers.apply(verdict)
         return Applied()
 
+    def settling(self) -> Iterator[None]:
+        """What is long in the end of a batch, step by step; `commit` does what is left of it."""
+        links = self.registers.links
+        return links.settling(scanning=self.registers.scanning)
+
     def commit(self) -> Applied:
         """End a batch."""
         return self.registers.commit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fustor_view_file import FileView
+from fustor_view_file import FileView, links
 
 from fustor_core.claims import CLOSED, Key, Origin
 
@@ -120,3 +120,26 @@ def test_a_search_that_a_scan_put_off_is_made_after_a_restart(tmp_path: Path) ->
     again = restart(first, tmp_path)
     again.tell(cell(2, b"other", file(99)))
     assert set(owed(again.view)) == {TOP}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["in memory", "read back"])
+def test_all_packs_are_searched_in_steps_of_bounded_size(
+    again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new link to a file whose other name has one link as far as anybody saw."""
+    world, folders = World(), 60
+    world.tell(listing(1, {b"d%02d" % n: edge(n) for n in range(2, 2 + folders)}))
+    for n in range(2, 2 + folders):
+        rows = {b"f%d" % i: file(1000 * n + i, 10) for i in range(50)}
+        world.tell(listing(n, rows))
+    if again:
+        world = restart(world, tmp_path)
+    monkeypatch.setattr(links, "SLICE_ROWS", 10 * (links.DIRECTORY_ROWS + 50))
+    view = world.view
+    world.begin(cell(1, b"new", file(1000 * 33 + 7, 20, nlink=2)))
+    assert Key(0, 33, 0) not in owed(view)
+    steps = sum(1 for _ in view.settling())
+    assert steps >= folders // 10 - 1
+    assert list(view.settling()) == [], "all is done"
+    view.commit()
+    assert Key(0, 33, 0) in owed(view)

@@ -68,6 +68,12 @@ class World:
 
     def tell(self, *claims: Claim, after_s: float = 1) -> None:
         self.now_us += int(after_s * S)
+        self.begin(*claims)
+        self.view.commit()
+        check(self.view)
+
+    def begin(self, *claims: Claim) -> None:
+        """A batch, but for its end."""
         self.view.begin(self.moment())
         for claim in claims:
             stamp = claim.stamp
@@ -79,8 +85,6 @@ class World:
             known = self.view.known(claim.dir)  # type: ignore[union-attr]
             self.view.apply(self.arbitrator.judge(known, claim, facts))
             self.now_us += 1
-        self.view.commit()
-        check(self.view)
 
     @property
     def root(self) -> Directory:
