@@ -54,8 +54,11 @@ class Budget:
         self.shelf: Shelf | None = None
         self.kept: Callable[[Directory], bool] = _never
         self.cold = 0
-        self._hot: dict[Directory, int] = {}  # what it weighs; oldest first
-        self._folded: deque[Directory] = deque()  # oldest first; some are folded no longer
+        self._hot: dict[Directory, int] = {}  # what it weighs
+        # Oldest first, and some of them no longer: the first of a dictionary is found by going over
+        # all that were taken out before it.
+        self._order: deque[Directory] = deque()
+        self._folded: deque[Directory] = deque()
         self._hot_bytes = self._folded_bytes = self._folds = 0
         self._met: dict[Directory, None] = {}
         self._lent: set[Directory] = set()
@@ -110,24 +113,29 @@ class Budget:
         for directory in self._met:
             pack, before = directory.held, self._hot.get(directory, 0)
             if isinstance(pack, Pack):
+                if directory not in self._hot:
+                    self._order.append(directory)
                 self._hot[directory] = weight = pack.nbytes() + PACK_BYTES
                 self._hot_bytes += weight - before
         self._met = {}
         room = max(0, self.limit_bytes - directories * DIRECTORY_BYTES)
         if self._hot_bytes + self._folded_bytes > room:
             self._put_away(room, came + AT_ONCE)
+        if len(self._order) > 2 * len(self._hot) + AT_ONCE:
+            self._order = deque(one for one in dict.fromkeys(self._order) if one in self._hot)
 
     def _put_away(self, room: int, most: int) -> None:
         spared = most
         while most > 0 and self._hot and self._hot_bytes + self._folded_bytes > room:
-            directory = next(iter(self._hot))
-            weight = self._hot.pop(directory)
+            directory = self._order.popleft()
+            if directory not in self._hot:
+                continue
             if directory.used and spared > 0:
                 directory.used = False
-                self._hot[directory] = weight
+                self._order.append(directory)
                 spared -= 1
                 continue
-            self._hot_bytes -= weight
+            self._hot_bytes -= self._hot.pop(directory)
             most -= 1
             self._cool(directory)
         for _ in range(min(most, len(self._folded))):

@@ -92,7 +92,7 @@ def test_answers_are_the_same(tools: Any, tmp_path: Path, budget: int, kept: boo
 
 
 def test_little_stays_in_memory(tools: Any, tmp_path: Path) -> None:
-    budget = 40 * DIRECTORY_BYTES + 20_000
+    budget = 40 * DIRECTORY_BYTES + 12_000
     grove, view = build(tools, budget, tmp_path)
     packs = grove.ask("status")["packs"]
     assert packs["budget_bytes"] == budget
@@ -103,7 +103,7 @@ def test_little_stays_in_memory(tools: Any, tmp_path: Path) -> None:
     grove.ask("find", pattern=b"f01*", limit=None)
     view.flush(1.0)
     packs = grove.ask("status")["packs"]
-    assert packs["hot_bytes"] + packs["folded_bytes"] <= 20_000 + 10 * DIRECTORY_BYTES
+    assert packs["hot_bytes"] + packs["folded_bytes"] <= 12_000 + 10 * DIRECTORY_BYTES
     assert packs["cold"] > 0
     assert packs["hot"] + packs["folded"] + packs["cold"] == FOLDERS + 2
 
