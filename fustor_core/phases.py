@@ -59,13 +59,17 @@ async def prove(post: Post) -> Root:
     try:
         root = await _proven(post)
     except (OSError, FustorError):
-        if post.rootless_us is None:
-            post.rootless_us = post.now_us()
+        _rootless(post)
         raise
     if post.rootless_us is not None:  # fusion may have been told that it was gone
         post.rootless_us = None
         post.outbox.tell([root])
     return root
+
+
+def _rootless(post: Post) -> None:
+    if post.rootless_us is None:
+        post.rootless_us = post.now_us()
 
 
 async def _proven(post: Post) -> Root:
@@ -106,6 +110,7 @@ async def _same(post: Post, root: Root) -> None:
 
 
 async def _tell(post: Post, root: Root) -> None:
+    _rootless(post)  # before anything can end this: what is told now has to be taken back one day
     post.outbox.tell([root])
     with anyio.move_on_after(TELL_S):
         await post.outbox.delivered()

@@ -200,6 +200,19 @@ async def test_the_root_is_looked_at_again_and_again(desk: Desk) -> None:
         group.cancel_scope.cancel()
 
 
+async def test_who_was_ended_while_it_told_that_the_root_is_gone_tells_that_it_is_back(
+    desk: Desk,
+) -> None:
+    desk.source.vanish()
+    async with anyio.create_task_group() as group:
+        group.start_soon(prove, desk.post)
+        await desk.clock.advance(0)
+        group.cancel_scope.cancel()  # as a pipe whose session breaks before that is delivered
+    desk.source.come_back()
+    await desk.during(lambda: prove(desk.post))
+    assert [getattr(claim, "present", None) for claim in desk.sent] == [False, True]
+
+
 async def test_a_source_without_an_identity_has_no_root_to_look_at() -> None:
     desk = Desk(Plain(Plain.Config()))
     await attend(desk.post)
