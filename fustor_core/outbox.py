@@ -264,7 +264,7 @@ class Outbox:
     def _adapt(self, events: int) -> None:
         least, most = self.limits.window_s
         factor = 2.0 if events >= BUSY_CLAIMS else 0.5
-        most = min(most, max(most / 2, 2 * self._took_s))  # all of it when sending takes long
+        most = min(most, max(most / 2, self._took_s))  # all of it when sending takes long
         self._window_s = min(most, max(least, self._window_s * factor))
 
     # -- what becomes of a batch

@@ -103,7 +103,7 @@ class Effort:
         self.finds = 5 if self.quick else 20
         self.event_s = 3.0 if self.quick else 8.0
         self.wait_s = 5.0 if self.quick else 10.0
-        self.rates = [1000, 5000]
+        self.rates = [1000, 5000] if self.quick else [1000, 5000, 10_000, 20_000]
         self.rows = M if self.quick else 10 * M
 
 
