@@ -26,6 +26,7 @@ from fustor_core.files.inotify import IGNORED, UNMOUNT, Inotify, Raw, parse
 from fustor_core.files.mounting import mounted_at
 
 RENAME = 0x10000000
+OWNS_MAX = 100_000  # directories of which nothing else is told
 MERGED = 0x20000000  # of ours: the order of the words in this mask, and around it, is not known
 
 _CLOEXEC, _NONBLOCK = 0x1, 0x2
@@ -33,6 +34,7 @@ _DIR_FID, _NAME = 0x400, 0x800
 _ADD, _FILESYSTEM = 0x1, 0x100
 _HEARD = words.CREATE | words.DELETE | words.MODIFY | words.ATTRIB | words.CLOSE_WRITE
 _MASK = _HEARD | RENAME | words.ISDIR
+_OWN = words.ATTRIB | words.ISDIR
 _NAMED, _FROM, _TO = 2, 10, 12  # kinds of records: directory and name; both ends of a move
 _TOLD = frozenset({_NAMED, 3})  # 3: a directory without a name
 
@@ -100,6 +102,7 @@ class Fanotify:
         self.way, self.why = "fanotify", ""
         self._places: dict[bytes, Place] = {}
         self._marked: set[bytes] = set()
+        self._owns: set[int] = set()
         self._plus: dict[int, int] = {}  # by the first part of keys; -1: not marked
         self._devices: dict[int, int] = {}  # by st_dev
         self._tops: dict[int, int] = {}  # inotify's watch of a top → its number
@@ -168,6 +171,17 @@ class Fanotify:
             return key.ino + plus
         return key.ino if plus == 0 else _WDS_AT - self._inotify.add(fd)
 
+    def own(self, key: Key) -> int:
+        """The number of a directory of which only its own attributes are to be told.
+
+        Its parent is not told of them. -1 where it has a watch, or there are too many of them.
+        """
+        plus = self._plus.get(key.dev, -1)
+        if plus < 0 or len(self._owns) >= OWNS_MAX:
+            return -1
+        self._owns.add(key.ino + plus)
+        return key.ino + plus
+
     def remove(self, number: int) -> None:
         """Forget a directory: nothing is kept of one on a marked file system."""
         if number <= _WDS_AT:
@@ -189,11 +203,12 @@ class Fanotify:
         end, size = 0, len(data)
         while end < size:
             start = end
-            length, at, _ = event(data, start)
+            length, at, mask = event(data, start)
             at, end = start + at, start + length
             place = places.get(data[at + _RECORD_BYTES : at + _HANDLE_AT])
             if place is not None and data[at] in _TOLD:
-                if place.inode.unpack_from(data, at + place.at)[0] + place.plus in known:
+                number = place.inode.unpack_from(data, at + place.at)[0] + place.plus
+                if number in known or (mask & _OWN == _OWN and number in self._owns):
                     kept.append(data[start:end])
             elif next(self.events(data[start:end], known), None) is not None:
                 kept.append(data[start:end])
@@ -223,7 +238,7 @@ class Fanotify:
                     yield Raw(-1, words.Q_OVERFLOW, 0, b"")  # of a directory that has no number
                 continue
             number = place.inode.unpack_from(data, at + place.at)[0] + place.plus
-            if number in known:
+            if number in known or (mask & _OWN == _OWN and number in self._owns):
                 yield Raw(number, mask | MERGED, 0, _name(data, at, size))
 
     def _moved(

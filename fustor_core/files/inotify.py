@@ -97,6 +97,9 @@ class Ears(Protocol):
             OSError: it cannot be heard of.
         """
 
+    def own(self, key: Key) -> int:
+        """A number by which only a directory's own attributes are told; -1: its parent tells."""
+
     def remove(self, wd: int) -> None:
         """Forget a directory."""
 
@@ -163,6 +166,10 @@ class Inotify:
         if wd < 0:
             raise _error("inotify_add_watch")
         return wd
+
+    def own(self, key: Key) -> int:
+        """Attributes of a directory are told by its parent's watch, too."""
+        return -1
 
     def remove(self, wd: int) -> None:
         """Stop watching; a watch that is already gone is no error. IN_IGNORED follows."""

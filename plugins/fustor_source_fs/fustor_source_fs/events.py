@@ -107,6 +107,9 @@ def fold(tree: Tree, drain: Drain, events: Iterable[Raw], since_us: int) -> None
         if node is None:
             if mask & inotify.Q_OVERFLOW:
                 drain.lost = True
+            elif wd in tree.asides and not name:
+                parent, name = tree.asides[wd]
+                drain.touch(parent, name, since_us).add(mask)
             continue  # a watch that was dropped: the rest of its events say nothing new
         if not name:
             _own(tree, drain, node, mask, since_us)

@@ -83,6 +83,7 @@ class Tree:
         self.root: Node | None = None
         self.by_key: dict[Key, Node] = {}
         self.by_wd: dict[int, Node] = {}
+        self.asides: dict[int, tuple[Node, bytes]] = {}  # where directories left out stand
         self.uncovered: set[Node] = set()
         self.loose: set[Node] = set()
         self.visits = 1  # number of the scan that is going on, or was last
@@ -142,6 +143,13 @@ class Tree:
             node = self.by_key[key] = Node(key, None, name)
             self.seat(node, parent, name)
         node.unread, node.visit = True, self.visits
+
+    def aside(self, key: Key, above: Key, name: bytes) -> None:
+        """A directory below a registered one is left out; its own attributes are shown though."""
+        parent = self.by_key.get(above)
+        wd = self._ears.own(key) if self._ears is not None and parent is not None else NO_WATCH
+        if parent is not None and wd != NO_WATCH:
+            self.asides[wd] = parent, name
 
     def seat(self, node: Node, parent: Node, name: bytes) -> None:
         """`node` stands at (parent, name) now; whatever stood there becomes loose."""

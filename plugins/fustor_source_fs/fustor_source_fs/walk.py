@@ -304,6 +304,9 @@ class Walk:
         path, reason = parent.below(name), "other_device"
         if self._left_out(parent, name):
             reason = "excluded"
+            if self._tree is not None:
+                with self._tree.lock:
+                    self._tree.aside(key, parent.key, name)
         self._order.left_out(path, reason)
         self._order.found(path, key, None, parent.dev)
         via = (parent.key, name)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fustor_core.claims import unpack_row
 from fustor_core.files.exclusion import Exclusion, view_paths
 
 
@@ -57,3 +60,22 @@ def test_host_paths_below_the_root_become_view_paths(root: Path) -> None:
     host = [root / "state", root.parent, root, Path("/other"), root.parent / "link"]
     paths = [os.fsencode(path) for path in host]
     assert view_paths(os.fsencode(root), paths) == [b"/state", b"/state"]
+
+
+async def test_attributes_of_a_directory_that_is_left_out(live: Any, root: Path) -> None:
+    (root / "cache/below").mkdir(parents=True)
+    async with live(root, exclude=["cache"]) as it:
+        os.chmod(root / "cache", 0o711)
+        cell = await it.until(lambda: it.cell(b"cache"))
+        assert stat.S_IMODE(unpack_row(cell.value).mode) == 0o711
+        it.forget()
+        os.chmod(root / "cache/below", 0o711)
+        (root / "sub/cache").mkdir(parents=True)
+        await it.until(lambda: it.listings(b"/sub/cache"))
+        os.chmod(root / "sub/cache", 0o711)
+        await it.until(
+            lambda: (
+                (cell := it.cell(b"cache")) and stat.S_IMODE(unpack_row(cell.value).mode) == 0o711
+            )
+        )
+        assert not it.cells(b"below")

@@ -54,6 +54,9 @@ class Numbers:
     def add(self, fd: int, key: Key) -> int:
         return key.ino
 
+    def own(self, key: Key) -> int:
+        return key.ino
+
     def remove(self, wd: int) -> None:
         pass
 

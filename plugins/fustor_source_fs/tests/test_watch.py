@@ -67,8 +67,7 @@ async def test_a_file_that_is_written_is_said_to_be(live: Any, root: Path) -> No
     async with live(root) as it:
         fd = os.open(root / "log", os.O_CREAT | os.O_WRONLY)
         os.write(fd, b"one")
-        cell = await it.until(lambda: it.cell(b"log"))
-        assert cell.flags == WRITING
+        cell = await it.until(lambda: (c := it.cell(b"log")) and c.flags == WRITING and c)
         assert unpack_row(cell.value).size == 3
         os.close(fd)
         await it.until(lambda: it.cell(b"log").flags == CLOSED)
