@@ -32,7 +32,7 @@ COST_A_STEP = 1000  # in directories that are passed over; others have their tur
 SKIPS_A_COST = 2  # what is left out by the walk itself is so much cheaper
 AWAY_COST = 5  # a pack that must be fetched and unfolded first
 DIRECTORIES_AT_ONCE = 250
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 8192
 RARE = 8  # conditions that fewer rows meet are looked at before the names
 Unit = tuple[Directory, Part, bytes]  # names of a part behind a name
 
@@ -211,13 +211,14 @@ class Search:
             return []
         met = self._conditions.of_rows(np.frombuffer(joined, COLUMNS))
         by_name = not self._pattern.everything and int(np.count_nonzero(met)) * RARE > len(met)
-        marks = met.tobytes()
+        marks, edges_too = met.tobytes(), self._conditions.directories
         out: list[dict[str, Any]] = []
-        at = 0
+        end = 0
         for directory, part, after in units:
-            end = at + len(part.rows) // ROW_BYTES
+            at, end = end, end + len(part.rows) // ROW_BYTES
+            if marks.find(1, at, end) < 0 and not (edges_too and directory.count[DIRS]):
+                continue
             hits = self._numbered_hits(directory, part, marks[at:end], by_name=by_name)
-            at = end
             pairs = self._shown(directory, part, hits, after) if hits else []
             room = self._listed.room((directory, pairs)) if pairs else None
             out += self._entries.of_names(*room) if room is not None else ()
