@@ -32,14 +32,6 @@ from fustor_core.cli import (
     top,
     units,
     up,
-    view_best,
-    view_blind,
-    view_changes,
-    view_entries,
-    view_explain,
-    view_find,
-    view_stable,
-    view_work,
 )
 from fustor_core.cli.call import Call, Settings
 from fustor_core.cli.commands import Later, Program, fronted, group
@@ -84,27 +76,34 @@ def build() -> Any:
         cls=Fustor,
     )
     app.callback()(general)
-    view = group("Ask what is there, how complete that is, what changed.")
-    for part in (
-        view_entries,
-        view_find,
-        view_stable,
-        view_changes,
-        view_explain,
-        view_blind,
-        view_best,
-    ):
-        part.join(view)
-    view_work.join(view)
     for part in (up, running, top, configuring, doctor, completion, manual):
         part.join(app)
     program: Any = get_command(app)
-    program.add_command(Later("view", view))
+    asking = group("Ask what is there, how complete that is, what changed.")
+    program.add_command(Later("view", asking, _questions))
     for part in (pipes, keys, inside, configuring, units, archives, history, acts):
         for name, made in part.groups().items():
             program.add_command(Later(name, made))
     program.add_command(benches.bench())
     return program
+
+
+def _questions(app: typer.Typer) -> None:
+    """The commands of ``fustor view``; loaded with the first of them."""
+    from fustor_core.cli import (
+        view_best,
+        view_blind,
+        view_changes,
+        view_entries,
+        view_explain,
+        view_find,
+        view_stable,
+        view_work,
+    )
+
+    parts = (view_entries, view_find, view_stable, view_changes, view_explain, view_blind)
+    for part in (*parts, view_best, view_work):
+        part.join(app)
 
 
 def version(wanted: bool) -> None:
