@@ -20,7 +20,7 @@ import zstandard
 from fustor_core.errors import DiskFull, StateError
 from fustor_view_file.feed import Change
 from fustor_view_file.pack import Pack
-from fustor_view_file.records import Record, read_record
+from fustor_view_file.records import Record, read_record, sealed_record
 from fustor_view_file.sealed import LEVEL, Damaged, pack_record, read_pack, seal, unseal
 
 # 2: packs may lie with their rows turned; those of 1 are read as they are. 3: changes lie many to a
@@ -55,7 +55,7 @@ class Image:
     """What one checkpoint writes: a consistent copy, made between two batches."""
 
     meta: dict[str, bytes]
-    records: list[tuple[int, bytes]] = field(default_factory=list)
+    records: list[tuple[int, Record]] = field(default_factory=list)
     packs: list[tuple[int, Pack | bytes]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
     feed: list[Change] = field(default_factory=list)
@@ -224,7 +224,8 @@ class ColdStore:
         many: Callable[..., object] = db.executemany
         many("DELETE FROM directory WHERE place=?", [(p,) for p in image.dropped])
         many("DELETE FROM pack WHERE place=?", [(p,) for p in image.dropped])
-        many("INSERT OR REPLACE INTO directory VALUES (?,?)", image.records)
+        records = ((place, sealed_record(record)) for place, record in image.records)
+        many("INSERT OR REPLACE INTO directory VALUES (?,?)", records)
         many("INSERT OR REPLACE INTO pack VALUES (?,?)", packs)
         db.execute("DELETE FROM look WHERE number<=?", (image.looks_floor,))
         many("INSERT OR REPLACE INTO look VALUES (?,?)", [(n, seal(r)) for n, r in image.looks])

@@ -19,7 +19,9 @@ from fustor_view_file.sealed import Damaged
 from fustor_view_file.sightings import Sighting
 from fustor_view_file.tally import DEBTS, GAPS, LEFT_OUT, NEWEST_NS, SUMS, TOUCHED_NS
 
-COPIED_AT_ONCE = 50
+COPIED_AT_ONCE = 5000  # rows and own marks, more or less; others have their turn after so many
+DIRECTORY_COPIES = 100  # what a directory costs by itself
+ROWS_A_MARK = 8  # that are copied in the time in which a mark is
 
 
 class Life(msgspec.Struct, array_like=True, frozen=True):
@@ -95,8 +97,10 @@ class Keeper:
         self, image: Image, dirty: set[Key], touched: set[Key]
     ) -> Iterator[Image]:
         tree = self.registers.tree
-        for number, key in enumerate(dirty | touched):
-            if number % COPIED_AT_ONCE == COPIED_AT_ONCE - 1:
+        cost = 0
+        for key in dirty | touched:
+            if cost >= COPIED_AT_ONCE:
+                cost = 0
                 yield image
             directory = tree.dirs.get(key)
             if directory is None:
@@ -112,8 +116,11 @@ class Keeper:
                 self._looks.last,
             )
             image.records.append((directory.place, record))
+            cost += DIRECTORY_COPIES + len(directory.own)
             if key in dirty and not isinstance(directory.held, Shelf):
-                image.packs.append((directory.place, _copy_of(directory)))
+                pack = _copy_of(directory)
+                image.packs.append((directory.place, pack))
+                cost += len(pack) // ROWS_A_MARK if isinstance(pack, Pack) else 0
 
     def _life_into(self, image: Image, lsn: int) -> None:
         registers, feed, tree = self.registers, self.registers.feed, self.registers.tree

@@ -75,41 +75,42 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
 
 
-def record_of(directory: Directory, claims: Places | None, waiting: bool, looks: int = 0) -> bytes:
-    """The record of a directory, sealed; `looks` is the number of the last run."""
+def record_of(directory: Directory, claims: Places | None, waiting: bool, looks: int = 0) -> Record:
+    """The record of a directory as it is now; `looks` is the number of the last run."""
     d = directory
     face, blind = d.face, d.blind
     whole = (blind.names, blind.number) if isinstance(blind, Unseen) else None
-    return seal(
-        _encode(
-            Record(
-                d.key,
-                d.parent.key if d.parent is not None else None,
-                d.name,
-                d.base if face is None else None,
-                d.origin,
-                d.owed,
-                d.deep,
-                d.reason,
-                d.errno,
-                d.silent if face is None else None,
-                d.left_out,
-                d.gap,
-                d.left,
-                dict(d.own) or None,
-                dict(d.suspects),
-                dict(blind) if blind and whole is None else None,
-                d.frozen,
-                d.attrs if face is None else None,
-                d.count.tobytes(),
-                claims,
-                waiting,
-                face,
-                whole,
-                looks,
-            )
-        )
+    return Record(
+        d.key,
+        d.parent.key if d.parent is not None else None,
+        d.name,
+        d.base if face is None else None,
+        d.origin,
+        d.owed,
+        d.deep,
+        d.reason,
+        d.errno,
+        d.silent if face is None else None,
+        d.left_out,
+        d.gap,
+        d.left,
+        dict(d.own) or None,
+        dict(d.suspects),
+        dict(blind) if blind and whole is None else None,
+        dict(d.frozen) if d.frozen is not None else None,
+        d.attrs if face is None else None,
+        d.count.tobytes(),
+        claims,
+        waiting,
+        face,
+        whole,
+        looks,
     )
+
+
+def sealed_record(record: Record) -> bytes:
+    """A record as it lies in the cold store."""
+    return seal(_encode(record))
 
 
 def read_record(sealed: bytes) -> Record:

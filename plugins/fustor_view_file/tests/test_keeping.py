@@ -166,3 +166,24 @@ def test_a_directory_forgotten_and_heard_of_again_is_kept_once(
     assert Key(0, 2, 0) not in again.registers.tree.dirs
     assert state(again) == state(view)
     check(again)
+
+
+def test_a_copy_is_made_in_steps_that_weigh_what_happened_there(
+    world: World, tmp_path: Path
+) -> None:
+    """Directories in which much happened alone are not copied fifty at once."""
+    view = world.view
+    view.open(tmp_path, "v")
+    few = sum(1 for _ in view.checkpoint(1, b""))
+    for n in (1, 2, 3):
+        world.tell(*(cell(n, b"n%05d" % i, file(1000 * n + i, i)) for i in range(6000)))
+    steps = list(view.checkpoint(2, b""))
+    assert len(steps) >= few + 2
+    world.tell(cell(2, b"n00000", None), cell(2, b"later", file(9, 9)))
+    steps[-1]()
+    view.close()
+    again = FileView(view.config)
+    again.open(tmp_path, "v")
+    below = again.registers.tree.dirs[Key(0, 2, 0)]
+    assert below.pack.get(b"n00000") is not None, "it is as it was when it was copied"
+    assert b"later" not in below.own
