@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import nox
@@ -29,16 +27,6 @@ EARLIER = [
     "fustor-sender-http==0.8.17",
     "watchdog==6.0.0",
 ]
-
-
-def _newest() -> str | None:
-    """The newest Python that is installed; None: the one that runs this."""
-    for version in ("3.13", "3.12"):
-        found = shutil.which(f"python{version}")
-        asked = found and subprocess.run([found, "--version"], capture_output=True, check=False)
-        if asked and not asked.returncode:
-            return version
-    return None
 
 
 @nox.session
@@ -107,9 +95,9 @@ def sim(session: nox.Session) -> None:
     session.run("python", "-m", "fustor_core.testing.sim", *asked)
 
 
-@nox.session(name="sim-long", python=_newest())
+@nox.session(name="sim-long")
 def sim_long(session: nox.Session) -> None:
-    """Fresh seeds for an hour, on all cores and the newest Python: a fifth more of them.
+    """Fresh seeds for an hour, on all cores.
 
     `-- --minutes 10` is shorter. The ledger says which commit ran which seeds; seeds that broke a
     promise are run again first, and are noted as fixed when they are clean.

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from fustor_core.claims import Key
+from fustor_core.pipeline import AgentPipeline
 from fustor_core.testing.sim.campaign import run_seed, smaller
 from fustor_core.testing.sim.faults import Fault
 from fustor_core.testing.sim.loop import Clock, Standstill, VirtualLoop
@@ -121,6 +122,17 @@ def test_a_bound_that_is_understated_is_found() -> None:
     lies = {"bound_s": 1.5, "understated": 0.05, "blind": 0.6, "rate": 6.0, "hosts": 1}
     found = [run_seed(seed, fixed=lies).promise for seed in range(4)]
     assert {"honesty", "step_back"} & set(found), found
+
+
+def test_a_pipe_that_ends_by_itself_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = AgentPipeline.run
+
+    async def run(pipe: AgentPipeline) -> None:
+        with anyio.move_on_after(7):
+            await live(pipe)
+
+    monkeypatch.setattr(AgentPipeline, "run", run)
+    assert run_seed(0).promise == "exit"
 
 
 def test_histories_are_by_key() -> None:
