@@ -122,7 +122,7 @@ def without_skipped(batch: Batch, skipped: Collection[int]) -> Batch:
 
 def bad_rows(claim: Listing) -> list[bytes]:
     """Names of a well-formed listing whose rows cannot be."""
-    if not claim.rows or max(claim.rows[7::ROW_BYTES]) < 0x80:  # highest byte of each size, in C
+    if claim.rows[7::ROW_BYTES].isascii():  # highest byte of each size
         return []
     rows = (claim.rows[i : i + ROW_BYTES] for i in range(0, len(claim.rows), ROW_BYTES))
     return [n for n, row in zip(split_names(claim.names), rows, strict=True) if _bad(row)]
@@ -176,6 +176,10 @@ def _absurd(claim: Claim) -> str:
         return "stamp is no interval of a clock"
     if len(stamp.kind) != 1:
         return "stamp is of an unknown kind"
+    if isinstance(claim, Listing):
+        if not usable(claim.dir):
+            return "directory key does not fit its columns"
+        return _absurd_listing(claim) if claim.reason or claim.weak or claim.via else ""
     if isinstance(claim, Cell):
         if not usable(claim.dir):
             return "directory key does not fit its columns"
@@ -188,8 +192,6 @@ def _absurd(claim: Claim) -> str:
         return ""  # its columns fit by their form
     if not usable(claim.dir):
         return "directory key does not fit its columns"
-    if isinstance(claim, Listing):
-        return _absurd_listing(claim)
     if isinstance(claim, Owe) and len(claim.reason) > REASON_MOST:
         return "reason is too long"
     return ""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
-from fustor_core.claims import Cell, Key, Listing, Owe, Same
+from fustor_core.claims import Batch, Cell, Key, Listing, Origin, Owe, Same, is_dir, unpack_row
 from fustor_core.contracts import Verdict
 from fustor_core.frames import BatchHead
 from fustor_core.registers import Seen
 
 NAMED_MOST = 64
+LAG_SAMPLES = 16
 _TOLD = {"older": "older", "same": "same", "debt": "debt"}  # of a rule; others: accepted
 
 
@@ -61,3 +64,21 @@ def evidence_of(
         )
         for name, value in names
     ]
+
+
+def fresh_ctimes(batch: Batch, skipped: Collection[int]) -> list[int]:
+    """A few ctimes, in ns, of what an agent saw happen: they show the storage's clock."""
+    found: list[int] = []
+    for i, claim in enumerate(batch.claims):
+        if len(found) >= LAG_SAMPLES:
+            break
+        if (
+            isinstance(claim, Cell)
+            and i not in skipped
+            and claim.origin is Origin.REALTIME
+            and claim.value is not None
+            and claim.name
+            and not is_dir(claim.value)
+        ):
+            found.append(unpack_row(claim.value).ctime_ns)
+    return found

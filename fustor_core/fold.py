@@ -15,6 +15,7 @@ from typing import Any, cast
 from fustor_core import courses
 from fustor_core.admission import usable, without_bad_rows
 from fustor_core.arbitration import new_edges, order
+from fustor_core.bulk import Bulk
 from fustor_core.claims import (
     ROW_BYTES,
     WHOLE,
@@ -35,21 +36,18 @@ from fustor_core.claims import (
     Still,
     edge_row,
     is_dir,
-    unpack_row,
 )
 from fustor_core.clock import LogicalClock
 from fustor_core.contracts import (
     Arbitrator,
     Facts,
     Moment,
-    Recognising,
     Seeking,
-    Sparing,
     Verdict,
     View,
 )
 from fustor_core.contracts.view import Settling
-from fustor_core.evidence import Evidence, evidence_of, verdict_of
+from fustor_core.evidence import Evidence, evidence_of, fresh_ctimes, verdict_of
 from fustor_core.frames import Audits, BatchHead, Confirm, Meta, OweLook, unpack_stamps
 from fustor_core.owing import places
 from fustor_core.registers import NO_LINE, Seen, seen_of
@@ -60,7 +58,6 @@ CLAIM_ROWS = 10
 EDGE_ROWS = 4
 STILLS_AT_ONCE = 100
 """What a claim costs by itself, and a directory that hangs somewhere new, in plain rows."""
-LAG_SAMPLES = 16
 EVIDENCE_KEPT = 20_000
 NO_STAMP = Stamp(0, 0, 0, "s")
 
@@ -103,8 +100,7 @@ class Fold:
         self._before: tuple[Any, ...] = ()
         self.evidence: deque[Evidence] = deque(maxlen=EVIDENCE_KEPT)
         self.judged: Counter[str] = Counter()
-        spares = isinstance(arbitrator, Sparing)
-        self._recognising = view if spares and isinstance(view, Recognising) else None
+        self._bulk = Bulk(view, arbitrator)
 
     def batch(
         self, head: BatchHead, batch: Batch, moment: Moment, aside: Collection[int] = ()
@@ -119,8 +115,8 @@ class Fold:
         self.begin(replace(moment, by=head.agent, audit=self.audits.count + 1))
         skipped = frozenset(head.skipped)
         stamps = unpack_stamps(head.stamps)
-        view = self.view
-        rows = 0
+        bulk, rows = self._bulk, 0
+        bulk.begin(batch, skipped.union(aside), head.arrival_us, moment.storage_ns)
         for i, claim in enumerate(batch.claims):
             self.at = i
             if skipped and i in skipped:
@@ -128,50 +124,70 @@ class Fold:
                 continue
             if aside and i in aside:
                 continue
+            if not isinstance(claim, Listing):
+                bulk.end()
             stamp = claim.stamp
             lo, hi = stamps[2 * i], stamps[2 * i + 1]
             seen = Seen(lo, hi, head.line, stamp.f, stamp.t, stamp.at, stamp.kind)
+            if isinstance(claim, Listing) and not head.refused:
+                self.touched = True
+                if bulk.listed(i, claim, seen):
+                    self.judged["same"] += 1
+                    rows += CLAIM_ROWS
+                    if rows >= SLICE_ROWS:
+                        rows = 0
+                        bulk.end()
+                        yield done
+                    continue
             facts = Facts(seen, head.arrival_us, moment.storage_ns)
             if isinstance(claim, Root):
                 self._root(claim, seen, head.session)
-                continue
-            if isinstance(claim, Calm):
+            elif isinstance(claim, Calm):
                 self._calm(claim, facts)
                 rows += claim.count
-                if rows >= SLICE_ROWS:
-                    rows = 0
-                    yield done
-                continue
-            if isinstance(claim, Still):
+            elif isinstance(claim, Still):
                 for _ in self._still(claim, facts, head, batch.seq, done):
                     yield done
-                continue
-            if isinstance(claim, Listing):
-                if head.refused:  # else all rows were found to be good
-                    claim = without_bad_rows(claim)
-                rows += len(claim.rows) // ROW_BYTES
-                if claim.via is not None:
-                    self._via(claim, facts, done)
-            known = view.known(claim.dir)
-            verdict = self.arbitrator.judge(known, claim, facts)
-            self._apply(verdict)
-            if verdict.writes and (verdict.rule != "first" or isinstance(claim, Cell)):
-                done.edges.extend(new_edges(verdict))
-            self._remember(claim, verdict, head, batch.seq)
-            rows += CLAIM_ROWS + EDGE_ROWS * len(verdict.writes)
+            else:
+                rows += self._judged(claim, facts, head, batch.seq, done)
             if rows >= SLICE_ROWS:
                 rows = 0
                 yield done
         self.at = -1
+        bulk.end()
         if aside:
             self._owe([batch.claims[i] for i in aside], head.arrival_us)
         for _ in self._settling():
             yield done
-        applied = view.commit()
+        applied = self.view.commit()
         self.audits = courses.passed(self.audits, head.session, batch, skipped)
-        self._sample(batch, head, skipped)
+        for ctime_ns in fresh_ctimes(batch, skipped):
+            self.lag.sample(head.wall_ns, ctime_ns)
         done.owed, done.changes, done.over = applied.owed, applied.changes, True
         yield done
+
+    def _judged(
+        self,
+        claim: Cell | Listing | Same | Owe,
+        facts: Facts,
+        head: BatchHead,
+        seq: int,
+        done: Folded,
+    ) -> int:
+        """One claim into the view; returns what that costs, in rows."""
+        rows = CLAIM_ROWS
+        if isinstance(claim, Listing):
+            if head.refused:  # else all rows were found to be good
+                claim = without_bad_rows(claim)
+            rows += len(claim.rows) // ROW_BYTES
+            if claim.via is not None:
+                self._via(claim, facts, done)
+        verdict = self.arbitrator.judge(self.view.known(claim.dir), claim, facts)
+        self._apply(verdict)
+        if verdict.writes and (verdict.rule != "first" or isinstance(claim, Cell)):
+            done.edges.extend(new_edges(verdict))
+        self._remember(claim, verdict, head, seq)
+        return rows + EDGE_ROWS * len(verdict.writes)
 
     def begin(self, moment: Moment) -> None:
         """An input begins; see `undone`."""
@@ -237,23 +253,6 @@ class Fold:
             verdict.owe = seen, deep, "quarantine", 0
             self._apply(verdict)
 
-    def _sample(self, batch: Batch, head: BatchHead, skipped: frozenset[int]) -> None:
-        """Feed the logical clock with a few ctimes of what agents saw happen."""
-        taken = 0
-        for i, claim in enumerate(batch.claims):
-            if taken >= LAG_SAMPLES:
-                return
-            if (
-                isinstance(claim, Cell)
-                and i not in skipped
-                and claim.origin is Origin.REALTIME
-                and claim.value is not None
-                and claim.name
-                and not is_dir(claim.value)
-            ):
-                self.lag.sample(head.wall_ns, unpack_row(claim.value).ctime_ns)
-                taken += 1
-
     def _root(self, claim: Root, seen: Seen, session: str) -> None:
         if not claim.present:
             return
@@ -288,19 +287,15 @@ class Fold:
         self, claim: Still, facts: Facts, head: BatchHead, seq: int, done: Folded
     ) -> Iterator[None]:
         """As a listing for each directory; a view takes those by itself that are as it has them."""
-        at, view = 0, self._recognising
+        at = 0
         while at < claim.count:
             end = min(at + STILLS_AT_ONCE, claim.count)
             while at < end:
-                taken = view.still(claim, at, end, facts.seen) if view is not None else at
-                self.touched = self.touched or taken > at
+                self.touched = True
+                taken = self._bulk.still(claim, at, end, facts.seen)
                 self.judged["same"] += taken - at
                 if taken < end:
-                    one = listing_at(claim, taken)
-                    verdict = self.arbitrator.judge(self.view.known(one.dir), one, facts)
-                    self._apply(verdict)
-                    done.edges.extend(new_edges(verdict))
-                    self._remember(one, verdict, head, seq)
+                    self._judged(listing_at(claim, taken), facts, head, seq, done)
                     taken += 1
                 at = taken
             yield

@@ -236,10 +236,10 @@ _pack = msgspec.msgpack.Encoder().encode
 _head = msgspec.msgpack.Decoder(BatchHead).decode
 
 
-def batch_frame(head: BatchHead, body: bytes) -> bytes:
-    """One frame: length of the head, head, body as received."""
+def batch_frame(head: BatchHead, body: bytes) -> tuple[bytes, bytes]:
+    """One frame: length of the head and head; body as received, which is not copied."""
     packed = _pack(head)
-    return len(packed).to_bytes(4, "little") + packed + body
+    return len(packed).to_bytes(4, "little") + packed, body
 
 
 def read_batch_frame(frame: memoryview) -> tuple[BatchHead, memoryview]:

@@ -28,7 +28,7 @@ from fustor_core.errors import DiskFull, StateError
 from fustor_core.fold import Fold, Folded
 from fustor_core.frames import BatchHead, Meta
 from fustor_core.jobs import Jobs
-from fustor_core.journal import GroupCommit, Journal, Payload
+from fustor_core.journal import GroupCommit, Journal, Payload, whole
 from fustor_core.lines import LineRow, Lines, aged
 from fustor_core.replay import OF_VIEW, Replay, Taken
 from fustor_core.roll import Roll
@@ -264,7 +264,7 @@ class Keeping:
     async def fold_in(
         self,
         kind: int,
-        payload: bytes,
+        payload: Payload,
         apply: Callable[[], Awaitable[T]],
         spared: Callable[[Taken], T] | None = None,
     ) -> T:
@@ -279,7 +279,8 @@ class Keeping:
             StateError: it was set aside, and nothing is to be said of it.
         """
         async with self.in_turn() as turn:
-            with tracing.span("fustor.journal", bytes=len(payload)):
+            size = sum(map(len, payload)) if isinstance(payload, tuple) else len(payload)
+            with tracing.span("fustor.journal", bytes=size):
                 lsn = await self.commit(kind, payload)
             with anyio.CancelScope(shield=True):  # durable: it must be applied, whoever waits
                 await turn.wait()
@@ -289,7 +290,8 @@ class Keeping:
                 taken: Taken | None = None
                 if isinstance(done, Exception):
                     async with self._writing:
-                        taken = self.replay.set_aside(lsn, kind, memoryview(payload), done)
+                        frame = memoryview(whole(payload))
+                        taken = self.replay.set_aside(lsn, kind, frame, done)
                 self.applied_lsn = lsn
                 if taken is not None and spared is not None:
                     return spared(taken)

@@ -24,16 +24,16 @@ from fustor_core.claims import (
 
 def fault(claim: Claim) -> str:
     """Why this claim cannot be taken, or "" when it is well formed."""
-    if isinstance(claim, Cell):
+    if isinstance(claim, Listing):
+        if why := _listing_fault(claim):
+            return why
+    elif isinstance(claim, Cell):
         if claim.value is not None and len(claim.value) != ROW_BYTES:
             return f"value of {len(claim.value)} bytes, a row has {ROW_BYTES}"
         if len(claim.name) > NAME_BYTES_MAX or b"\0" in claim.name or b"/" in claim.name:
             return "name with NUL or slash, or too long"
         if claim.name in (b".", b".."):
             return "name is . or .."
-    elif isinstance(claim, Listing):
-        if why := _listing_fault(claim):
-            return why
     elif isinstance(claim, Calm | Still) and (why := _many_fault(claim)):
         return why
     if claim.__class__ is not Root:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from fustor_core.claims import (
     Key,
+    Listing,
     Owed,
     Still,
 )
@@ -206,9 +207,19 @@ class Recognising(Protocol):
     `still` notes of the directories from `at` on (until before `end`) that they were looked at, up
     to the first of which more is to be decided, and gives the place of that one, or `end`. It does
     to the state what the judgements of as many listings do.
+
+    `plain` says of each listing what its rows add up to, None where they are more than entries that
+    count and are older than `before_ns`. With that `first` takes the first listing of a directory,
+    or does nothing and says so. What directories above count is right when `summed` was called.
     """
 
     def still(self, claim: Still, at: int, end: int, seen: Seen) -> int: ...
+
+    def plain(self, listings: Sequence[Listing], before_ns: int) -> Sequence[Any]: ...
+
+    def first(self, listing: Listing, seen: Seen, plain: Any) -> bool: ...
+
+    def summed(self) -> None: ...
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from fustor_core.journal.group import GroupCommit
-from fustor_core.journal.log import SEGMENT_BYTES, Journal, JournalFailed, Payload
+from fustor_core.journal.log import SEGMENT_BYTES, Journal, JournalFailed, Payload, whole
 from fustor_core.journal.recovery import JournalDamage, Recovery, TornTail
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "Payload",
     "Recovery",
     "TornTail",
+    "whole",
 ]

@@ -16,7 +16,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -160,10 +160,12 @@ def create_segment(
     return Segment(path, first_lsn, first_lsn - 1, HEADER.size, HEADER.size), fd
 
 
-def frame_head(kind: int, lsn: int, payload: bytes | bytearray | memoryview) -> bytes:
-    """The bytes that stand before `payload`."""
-    length = len(payload)
-    crc = zlib.crc32(payload, zlib.crc32(_SUMMED.pack(length, kind, lsn)))
+def frame_head(kind: int, lsn: int, payload: Sequence[bytes | bytearray | memoryview]) -> bytes:
+    """The bytes that stand before a payload, which may have several parts."""
+    length = sum(map(len, payload))
+    crc = zlib.crc32(_SUMMED.pack(length, kind, lsn))
+    for part in payload:
+        crc = zlib.crc32(part, crc)
     return FRAME.pack(length, crc, kind, lsn)
 
 

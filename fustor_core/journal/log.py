@@ -18,7 +18,12 @@ from fustor_core.state.files import make_folder
 SEGMENT_BYTES = 64 << 20
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-Payload = bytes | bytearray | memoryview
+WRITE_BYTES = 64 << 10
+"""What is larger is written from where it is; smaller pieces are put together before."""
+
+Piece = bytes | bytearray | memoryview
+Payload = Piece | tuple[Piece, ...]
+"""One frame's, in one piece or in some that stand behind each other."""
 
 
 class JournalFailed(StateError):
@@ -57,7 +62,7 @@ class Journal:
         self._segment_bytes = segment_bytes
         self._fdatasync = fdatasync
         self._fd = -1
-        self._buffer: list[Payload] = []
+        self._buffer: list[Piece] = []
         self._buffered_bytes = 0
         self._lock = threading.RLock()
         self._failure: JournalFailed | None = None
@@ -166,9 +171,10 @@ class Journal:
             raise ValueError(f"a kind is a number from 0 to 255, not {kind}")
         with self._lock:
             lsn = self._last + 1
-            head = frame_head(kind, lsn, payload)
-            self._buffer += (head, payload)
-            self._buffered_bytes += len(head) + len(payload)
+            parts = payload if isinstance(payload, tuple) else (payload,)
+            head = frame_head(kind, lsn, parts)
+            self._buffer += (head, *parts)
+            self._buffered_bytes += len(head) + sum(map(len, parts))
             self._last = lsn
             return lsn
 
@@ -187,16 +193,19 @@ class Journal:
             self._check()
             if not self._buffer:
                 return self._durable
-            data = b"".join(self._buffer)
+            pieces, size = self._buffer, self._buffered_bytes
             last = self._last
             self._forget()
             try:
                 segment = self._writable()
-                self._write(segment.end, data)
+                offset = segment.end
+                for piece in _gathered(pieces):
+                    self._write(offset, piece)
+                    offset += len(piece)
                 self._fdatasync(self._fd)
             except OSError as error:
                 self._undo(error)
-            segment.end += len(data)
+            segment.end += size
             segment.last = self._last = self._durable = last
             return last
 
@@ -293,7 +302,7 @@ class Journal:
             os.close(self._fd)
             self._fd = -1
 
-    def _write(self, offset: int, data: bytes) -> None:
+    def _write(self, offset: int, data: Piece) -> None:
         view = memoryview(data)
         while view:
             written = os.pwrite(self._fd, view, offset)
@@ -319,6 +328,26 @@ class Journal:
             remedy="check the disk, then start again: the journal is verified at the start",
         )
         raise self._failure from error
+
+
+def whole(payload: Payload) -> Piece:
+    """A payload in one piece."""
+    return b"".join(payload) if isinstance(payload, tuple) else payload
+
+
+def _gathered(pieces: list[Piece]) -> Iterator[Piece]:
+    """The same bytes in fewer pieces."""
+    small: list[Piece] = []
+    for piece in pieces:
+        if len(piece) < WRITE_BYTES:
+            small.append(piece)
+            continue
+        if small:
+            yield b"".join(small)
+            small = []
+        yield piece
+    if small:
+        yield b"".join(small)
 
 
 def _harden(path: Path, fdatasync: Callable[[int], None]) -> None:

@@ -32,8 +32,8 @@ LAYERS = {
     """,
     "L2 decisions": """
         acts.chain pacing sequence session sessions leadership arbitration lines admission frames
-        roll telling owing courses evidence fold keys queues reconcile rounds tallies tempo live
-        shelf state_runs.limits state_runs.transactions state_runs.replicas state_runs.context
+        roll telling owing courses evidence bulk fold keys queues reconcile rounds tallies tempo
+        live shelf state_runs.limits state_runs.transactions state_runs.replicas state_runs.context
         state_runs.projection state_runs.chronicle state_runs.replaying
     """,
     "L3 doings": """

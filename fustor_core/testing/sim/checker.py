@@ -116,6 +116,12 @@ class Checker:
             self.duties.listed(Key(*key), seen)
             self._touched[Key(*key)] = None
 
+    def came(self, listing: Listing, seen: Seen) -> None:
+        """A first listing was taken, and nothing judged."""
+        self.world.count("rule.came")
+        self.duties.listed(listing.dir, seen)
+        self._touched[listing.dir] = None
+
     def forgot(self, keys: list[Key]) -> None:
         """Directories were forgotten: what is unknown may be anything."""
         self.world.count("state.forgotten", len(keys))

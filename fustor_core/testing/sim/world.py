@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from fustor_core.claims import Key, Still
+from fustor_core.claims import Key, Listing, Still
 from fustor_core.contracts import Applied, Arbitrator, Query, Verdict, View
 from fustor_core.fold import Fold
 from fustor_core.machine import Move
@@ -224,6 +224,12 @@ class World:
             def still(self, claim: Still, at: int, end: int, seen: Seen) -> int:
                 taken: int = super().still(claim, at, end, seen)
                 checker.stood(claim, at, taken, seen)
+                return taken
+
+            def first(self, listing: Listing, seen: Seen, found: Any) -> bool:
+                taken: bool = super().first(listing, seen, found)
+                if taken:
+                    checker.came(listing, seen)
                 return taken
 
             def forget(self, keys: Sequence[Key]) -> None:

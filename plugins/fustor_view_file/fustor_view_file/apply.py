@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fustor_core.claims import Key, Owed, Still, edge_key, is_dir
+from fustor_core.claims import Key, Owed, edge_key, is_dir
 from fustor_core.contracts import Applied, Verdict, Write
 from fustor_core.registers import Register, Seen
-from fustor_view_file import stills, tally
+from fustor_view_file import tally
 from fustor_view_file.budget import Budget
 from fustor_view_file.directory import Directory
 from fustor_view_file.feed import Feed
+from fustor_view_file.firsts import Firsts
 from fustor_view_file.guard import Guard
 from fustor_view_file.holding import WHOLE, hold, thaw, weight, where_frozen
 from fustor_view_file.links import HardLinks
@@ -30,7 +31,8 @@ class Registers:
 
     Attributes:
         alarms: what a person should hear of, since they were last taken.
-        whole: a whole scan is over; what it could not read stays a gap.
+        whole: a whole scan is over; what it could not read stays a gap. scanning: one tells of
+            something in the present batch.
     """
 
     def __init__(self, feed: Feed, guard: Guard, budget: Budget | None = None) -> None:
@@ -38,7 +40,7 @@ class Registers:
         self.tree = Tree(self._reseated, budget or Budget())
         self.feed = feed
         self.guard = guard
-        self.links = HardLinks(self.tree)
+        self.links, self.firsts = HardLinks(self.tree), Firsts(self.tree)
         self.sightings = Sightings()
         self.alarms: list[str] = []
         self.wall_ns = 0
@@ -102,11 +104,6 @@ class Registers:
             self._suspects(directory, verdict)
         if verdict.base is not None or verdict.settles is not None or verdict.owe is not None:
             self._obligations(directory, verdict)
-
-    def still(self, claim: Still, at: int, end: int, seen: Seen) -> int:
-        """Take a run as far as nothing has to be judged; see `fustor_view_file.stills`."""
-        self.scanning = self.scanning or claim.origin in WHOLE
-        return stills.take(self.tree, claim, at, end, seen)
 
     def commit(self) -> Applied:
         """End a batch: halves of moves that found no other half are deletions after all."""

@@ -160,7 +160,7 @@ class Budget:
         if lent and self.kept(directory):
             self.shelve(directory)
             return
-        record = pack_record(pack, self._compress)
+        record = pack_record(*pack.blobs(), self._compress)
         directory.held = Folded(record, ref(self))
         self._folded.append(directory)
         self._folded_bytes += len(record) + FOLDED_BYTES

@@ -56,7 +56,7 @@ class Image:
 
     meta: dict[str, bytes]
     records: list[tuple[int, Record]] = field(default_factory=list)
-    packs: list[tuple[int, Pack | bytes]] = field(default_factory=list)
+    packs: list[tuple[int, tuple[bytes, bytes] | bytes]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
     feed: list[Change] = field(default_factory=list)
     feed_floor: int = 0
@@ -217,7 +217,7 @@ class ColdStore:
     def _transaction(self, image: Image) -> None:
         db = self._db
         packs = (  # one at a time: all of a first scan would take as much as the view
-            (place, pack if isinstance(pack, bytes) else pack_record(pack, self._compress))
+            (place, pack if isinstance(pack, bytes) else pack_record(*pack, self._compress))
             for place, pack in image.packs
         )
         db.execute("BEGIN IMMEDIATE")

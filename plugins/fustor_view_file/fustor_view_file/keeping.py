@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from fustor_core.claims import Key
+from fustor_core.claims import ROW_BYTES, Key
 from fustor_view_file.apply import Registers
 from fustor_view_file.budget import Folded, Shelf
 from fustor_view_file.cold import ColdStore, Image
@@ -97,7 +97,7 @@ class Keeper:
         self, image: Image, dirty: set[Key], touched: set[Key]
     ) -> Iterator[Image]:
         tree = self.registers.tree
-        cost = 0
+        contested, cost = tree.contested(), 0
         for key in dirty | touched:
             if cost >= COPIED_AT_ONCE:
                 cost = 0
@@ -108,19 +108,15 @@ class Keeper:
             if not directory.place:
                 directory.place = self._next_place
                 self._next_place += 1
-            claims = tree.contested().get(key)
-            record = record_of(
-                directory,
-                sorted(claims) if claims is not None else None,
-                key in tree.waiting,
-                self._looks.last,
-            )
+            claims = contested.get(key)
+            named = sorted(claims) if claims is not None else None
+            record = record_of(directory, named, key in tree.waiting, self._looks.last)
             image.records.append((directory.place, record))
             cost += DIRECTORY_COPIES + len(directory.own)
             if key in dirty and not isinstance(directory.held, Shelf):
                 pack = _copy_of(directory)
                 image.packs.append((directory.place, pack))
-                cost += len(pack) // ROWS_A_MARK if isinstance(pack, Pack) else 0
+                cost += 0 if isinstance(pack, bytes) else len(pack[1]) // (ROW_BYTES * ROWS_A_MARK)
 
     def _life_into(self, image: Image, lsn: int) -> None:
         registers, feed, tree = self.registers, self.registers.feed, self.registers.tree
@@ -296,7 +292,7 @@ class Keeper:
         tree.dirty.add(directory.key)
 
 
-def _copy_of(directory: Directory) -> Pack | bytes:
-    """Its pack as it is now: a copy, or the record that it is folded into."""
+def _copy_of(directory: Directory) -> tuple[bytes, bytes] | bytes:
+    """Its pack as it is now: the blobs, or the record that it is folded into."""
     held = directory.held
-    return held.record if isinstance(held, Folded) else Pack(*directory.glance().blobs())
+    return held.record if isinstance(held, Folded) else directory.glance().blobs()

@@ -71,6 +71,7 @@ class Look(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sums: bytes
 
 
+_NONE: dict[bytes, int] = {}
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
 
@@ -78,11 +79,11 @@ _decode = msgspec.msgpack.Decoder(Record).decode
 def record_of(directory: Directory, claims: Places | None, waiting: bool, looks: int = 0) -> Record:
     """The record of a directory as it is now; `looks` is the number of the last run."""
     d = directory
-    face, blind = d.face, d.blind
+    face, blind, parent, own, suspects = d.face, d.blind, d.parent, d.own, d.suspects
     whole = (blind.names, blind.number) if isinstance(blind, Unseen) else None
     return Record(
         d.key,
-        d.parent.key if d.parent is not None else None,
+        parent.key if parent is not None else None,
         d.name,
         d.base if face is None else None,
         d.origin,
@@ -94,8 +95,8 @@ def record_of(directory: Directory, claims: Places | None, waiting: bool, looks:
         d.left_out,
         d.gap,
         d.left,
-        dict(d.own) or None,
-        dict(d.suspects),
+        dict(own) if own else None,
+        dict(suspects) if suspects else _NONE,
         dict(blind) if blind and whole is None else None,
         dict(d.frozen) if d.frozen is not None else None,
         d.attrs if face is None else None,

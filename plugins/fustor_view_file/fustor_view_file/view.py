@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fustor_core.claims import Key, Still
+from fustor_core.claims import Key, Listing, Still
 from fustor_core.contracts import Applied, Known, Moment, Page, Query, Verdict, Wanted
 from fustor_core.registers import Seen
 from fustor_core.units import Seconds, Size
@@ -19,8 +19,11 @@ from fustor_view_file.apply import Registers
 from fustor_view_file.budget import Budget
 from fustor_view_file.cold import ColdStore
 from fustor_view_file.feed import Feed
+from fustor_view_file.firsts import Plain, plain
 from fustor_view_file.guard import Guard
+from fustor_view_file.holding import WHOLE
 from fustor_view_file.keeping import Keeper
+from fustor_view_file.stills import take
 
 
 class GuardConfig(BaseModel):
@@ -119,7 +122,24 @@ class FileView:
 
     def still(self, claim: Still, at: int, end: int, seen: Seen) -> int:
         """Note which directories were looked at and are as they were."""
-        return self.registers.still(claim, at, end, seen)
+        self.registers.scanning = self.registers.scanning or claim.origin in WHOLE
+        return take(self.registers.tree, claim, at, end, seen)
+
+    def plain(self, listings: Sequence[Listing], before_ns: int) -> Sequence[Plain | None]:
+        """What each of these listings adds up to, where they are plain."""
+        return [None] * len(listings) if self.registers.ready else plain(listings, before_ns)
+
+    def first(self, listing: Listing, seen: Seen, found: Plain) -> bool:
+        """Take the first listing of a directory, of which `plain` has told."""
+        registers = self.registers
+        if registers.ready or not registers.firsts.take(listing, seen, found):
+            return False
+        registers.scanning = registers.scanning or listing.origin in WHOLE
+        return True
+
+    def summed(self) -> None:
+        """Bring what is above them up to date."""
+        self.registers.firsts.settle()
 
     # ---- Durable
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from fustor_view_file.cold import ColdStore, Image
 from fustor_view_file.feed import Change
-from fustor_view_file.pack import Pack
 from fustor_view_file.sealed import seal
 
 from fustor_core.errors import StateError
@@ -153,14 +152,14 @@ def test_changes_lie_many_to_a_row_and_go_with_the_row(tmp_path: Path) -> None:
     store.close()
 
 
-class Slowly(list[tuple[int, Pack | bytes]]):
+class Slowly(list[tuple[int, tuple[bytes, bytes] | bytes]]):
     """Packs of a checkpoint that stands still in the middle of its transaction."""
 
-    def __init__(self, packs: list[tuple[int, Pack | bytes]]) -> None:
+    def __init__(self, packs: list[tuple[int, tuple[bytes, bytes] | bytes]]) -> None:
         super().__init__(packs)
         self.begun, self.go_on = threading.Event(), threading.Event()
 
-    def __iter__(self) -> Iterator[tuple[int, Pack | bytes]]:
+    def __iter__(self) -> Iterator[tuple[int, tuple[bytes, bytes] | bytes]]:
         self.begun.set()
         assert self.go_on.wait(WAIT_S)
         return super().__iter__()
@@ -168,8 +167,8 @@ class Slowly(list[tuple[int, Pack | bytes]]):
 
 def test_who_reads_does_not_wait_for_a_checkpoint(tmp_path: Path) -> None:
     store = ColdStore(tmp_path)
-    store.write(Image({"life": b"1"}, packs=[(1, Pack(b"old", b"r" * 48))]))
-    packs = Slowly([(1, Pack(b"new", b"r" * 48))])
+    store.write(Image({"life": b"1"}, packs=[(1, (b"old", b"r" * 48))]))
+    packs = Slowly([(1, (b"new", b"r" * 48))])
     with ThreadPoolExecutor() as threads:
         writing = threads.submit(store.write, Image({"life": b"2"}, packs=packs))
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import zstandard
-from fustor_view_file.pack import SPLIT_ROWS, Pack
+from fustor_view_file.pack import SPLIT_ROWS
 from fustor_view_file.sealed import Damaged, pack_record, read_pack, seal
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,12 +19,12 @@ names = st.binary(min_size=1, max_size=9).filter(lambda name: not {0, 47} & set(
 @given(st.dictionaries(names, rows, max_size=40))
 def test_what_is_sealed_is_read_back(entries: dict[bytes, bytes]) -> None:
     blobs = pack_rows(entries)
-    assert read_pack(pack_record(Pack(*blobs), COMPRESS)).blobs() == blobs
+    assert read_pack(pack_record(*blobs, COMPRESS)).blobs() == blobs
 
 
 def test_a_pack_of_many_parts() -> None:
     blobs = pack_rows({b"%05d" % i: b"%048d" % i for i in range(3 * SPLIT_ROWS)})
-    again = read_pack(pack_record(Pack(*blobs), COMPRESS))
+    again = read_pack(pack_record(*blobs, COMPRESS))
     assert again.blobs() == blobs
     assert len(again.parts) > 1
 

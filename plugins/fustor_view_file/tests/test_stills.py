@@ -1,4 +1,4 @@
-"""Runs of unchanged listings do what as many judgements do, and are kept."""
+"""Runs of unchanged listings, and first ones, do what as many judgements do, and are kept."""
 
 from __future__ import annotations
 
@@ -90,6 +90,7 @@ def same(a: Side, b: Side) -> None:
     }
     assert one.tree.contested() == other.tree.contested()
     assert one.tree.asked == other.tree.asked
+    assert len(one.links) == len(other.links)
     assert [c.path for c in one.feed.all()] == [c.path for c in other.feed.all()]
     assert a.fold.judged["same"] == b.fold.judged["same"]
 
@@ -140,6 +141,7 @@ class Agent:
                 origin=Origin.SNAPSHOT,
                 own=attrs,
                 silence=silence_of(attrs) if at < 3 else None,
+                via=(Key(0, 1, 0), b"b") if at == 2 else None,
             )
             self.sent[ino] = listing
             return [listing]
@@ -189,19 +191,32 @@ CONTESTED = [(("list", 2, (50, 1), {b"a": edge(4), b"b": edge(3)}, 2), 1)]
 CONTESTED += [(("still", [ino], (100 * ino, 5)), 1) for ino in (1, 2, 1)]
 HOT = [(("list", 4, (50, 1), {b"a": file(13, 5, mtime_s=1_999_999)}, 1), 1)]
 HOT += [(("still", [4], (100, 5)), 1), (("still", [4], (40_000_000, 5)), 1)]
+FIRSTS = (
+    [("owe", 3, (50, 5), False), FIRST[2]],  # it looked earlier than what is owed
+    [("list", 3, (50, 1), {b"a": file(12)}, 2)],  # opened where another one hangs
+    [("event", 3, (50, 0), b"", None), ("list", 3, (20, 1), {b"a": file(12)}, 3)],
+    [("list", 3, (50, 1), {b"a": file(13, 5, mtime_s=1_999_999)}, 1)],
+    [("list", 3, (50, 1), {b"a": file(14, nlink=2), b"b": file(14, nlink=2)}, 1)],
+)
 
 
 @settings(max_examples=60, deadline=None)
-@example(CONFIRMED, None)
-@example(CONTESTED, None)
-@example(HOT, None)
-@example(HOT, 1)
+@example([(step, 1) for step in FIRSTS[0]], None, 1)
+@example([(step, 1) for step in FIRSTS[1]], None, 1)
+@example([(step, 1) for step in FIRSTS[2]], None, 1)
+@example([(step, 1) for step in FIRSTS[3]], None, 1)
+@example([(step, 1) for step in FIRSTS[4]], None, 1)
+@example(CONFIRMED, None, 4)
+@example(CONTESTED, None, 4)
+@example(HOT, None, 4)
+@example(HOT, 1, 4)
 @given(
     st.lists(st.tuples(steps, st.integers(1, 2)), min_size=1, max_size=12),
     st.sampled_from([None, 1]),
+    st.integers(0, len(FIRST)),
 )
 def test_a_run_does_what_as_many_judgements_do(
-    story: list[tuple[Any, int]], budget: int | None
+    story: list[tuple[Any, int]], budget: int | None, first: int
 ) -> None:
     agent = Agent()
     proof = Root(key=Key(0, 1, 0), identity="r", stamp=Stamp(0, 0, 0, "s"), origin=Origin.AUDIT)
@@ -210,7 +225,11 @@ def test_a_run_does_what_as_many_judgements_do(
         slow = Side(Path(made, "slow"), asked=True, budget=budget)
         for side in (fast, slow):
             side.take(0, 1, [proof])
-        for number, (step, line) in enumerate([*((one, 1) for one in FIRST), *story]):
+        begun = [claim for step in FIRST[:first] for claim in agent.claims(step)]
+        for side in (fast, slow):
+            side.take(100, 1, copy.deepcopy(begun))
+        same(fast, slow)
+        for number, (step, line) in enumerate(story):
             if step[0] in ("again", "checkpoint"):
                 for side in (fast, slow):
                     side.again() if step[0] == "again" else side.checkpoint()
