@@ -6,9 +6,10 @@ import os
 from typing import Literal
 
 from fustor_core.errors import FustorError
-from fustor_core.files.fanotify import Fanotify, refusal
+from fustor_core.files.fanotify import Fanotify, groups, refusal
 from fustor_core.files.inotify import Ears, Inotify
 
+GROUPS_MOST = 4  # in a process, by `auto`: what happens on their disk is told to each of them
 Watch = Literal["auto", "fanotify", "inotify", "off"]
 
 
@@ -27,12 +28,16 @@ def ears(watch: Watch, root: bytes) -> Ears | None:
     """
     if watch == "off":
         return None
-    if watch != "fanotify":
-        return _inotify(watch, root, f"`watch: {watch}` is set")
+    if watch == "inotify":
+        return _inotify(watch, root, "`watch: inotify` is set")
+    if watch == "auto" and groups() >= GROUPS_MOST:
+        return _inotify(watch, root, f"this process has {GROUPS_MOST} marks, each hears everybody")
     try:
         return _marked(root)
     except OSError as err:
         why, remedy = refusal(err)
+        if watch == "auto":
+            return _inotify(watch, root, why)
         raise WatchError(
             f"no fanotify mark for {os.fsdecode(root)!r}: {why}",
             remedy=f"{remedy}, or set `watch: auto`",

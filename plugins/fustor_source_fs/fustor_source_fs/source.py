@@ -44,8 +44,8 @@ class FsConfig(TreeOptions):
         default="auto",
         description="`fanotify`: one mark of the root's file system, for which the process needs "
         "CAP_SYS_ADMIN, no watch for each directory; `inotify`: a watch for each directory. "
-        "Either fails where it cannot be had. `auto`: inotify where it can be had, else scans "
-        "alone; `off`: scans alone.",
+        "Either fails where it cannot be had. `auto`: the first of them that can be had, else "
+        "scans alone; `off`: scans alone.",
     )
     scan_nice: int = Field(
         default=0,

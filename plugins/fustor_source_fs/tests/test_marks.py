@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from fustor_source_fs import FsConfig, FsSource, WatchError
-from fustor_source_fs.ears import ears
+from fustor_source_fs.ears import GROUPS_MOST, ears
 from fustor_source_fs.tree import Tree
 
 from fustor_core.claims import Cell, Key, Listing, Owe
 from fustor_core.contracts import Scope
-from fustor_core.files.fanotify import refused
+from fustor_core.files.fanotify import groups, refused
 from fustor_core.files.inotify import (
     Inotify,
     Raw,
@@ -267,6 +267,36 @@ async def test_a_directory_that_leaves_is_forgotten_with_all_below(live: Any, ro
         shutil.rmtree(root / "again")
         await it.settled()
         await it.until(lambda: it.source.coverage()["watched_dirs"] == 1)
+
+
+def test_not_each_of_many_roots_hears_everybody(root: Path) -> None:
+    made: list[Any] = []
+    try:
+        while groups() < GROUPS_MOST:
+            made.append(ears("auto", bytes(root)))
+            assert made[-1].way == "fanotify"
+        made.append(ears("auto", bytes(root)))
+        assert made[-1].way == "inotify"
+        assert "4 marks" in made[-1].why
+        made.append(ears("fanotify", bytes(root)))
+        assert made[-1].way == "fanotify"
+    finally:
+        for each in made:
+            each.close()
+
+
+def test_without_the_right_auto_watches_each_directory(shared: Path, in_child: Any) -> None:
+    async def work() -> str:
+        source = FsSource(FsConfig(root=str(shared)))
+        async with source.watch():
+            assert [claim async for claim in source.scan(Scope())]
+            said = source.coverage()
+            return f"{said['watched_by']} {said['watched_dirs']} {said['watched_why']}"
+
+    assert asyncio.run(work()) == "fanotify 1 "
+    said = in_child(lambda: without(CAP_SYS_ADMIN), lambda: asyncio.run(work()))
+    assert said.startswith("inotify 1 ")
+    assert "CAP_SYS_ADMIN" in said
 
 
 def test_the_words_of_a_refusal_name_a_remedy(root: Path) -> None:
