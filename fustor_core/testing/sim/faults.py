@@ -256,8 +256,8 @@ class Faults:
         mount = self.world.agents[fault.who].mount
         other = Storage(births=True, tick_us=1, skew_us=0, reuse=False)
         other.begin(self.world.clock.now_us)
-        other.root.ino = mount.storage.root.ino
-        other.root.birth = mount.storage.root.birth and 7
+        root = mount.storage.root
+        other.root.numbered(root.ino, root.birth and 7)
         for name in (b"a", b"b", b"x") if fault.number % 2 else ():
             other.create(other.root, name, subfolder=name == b"a")
         mount.root, mount.identity = other.root, "disk-2"

@@ -29,15 +29,20 @@ class Inode:
     )
 
     def __init__(self, uid: int, ino: int, birth: int, row: Row, *, folder: bool) -> None:
-        self.uid, self.ino, self.birth, self.folder = uid, ino, birth, folder
-        self.key = Key(0, ino, birth)
+        self.uid, self.folder = uid, folder
         self.kids: dict[bytes, Inode] | None = {} if folder else None
-        self.value = edge_row(self.key, FOLDER)
+        self.numbered(ino, birth)
         self.becomes(row)
         self.names: dict[tuple[int, bytes], Inode] = {}
         self.change = 0
         self.top = False
         self.writers: set[int] = set()
+
+    def numbered(self, ino: int, birth: int) -> None:
+        """What its file system calls it."""
+        self.ino, self.birth = ino, birth
+        self.key = Key(0, ino, birth)
+        self.value = edge_row(self.key, FOLDER)
 
     def becomes(self, row: Row) -> None:
         """Its attributes are these."""
