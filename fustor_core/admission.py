@@ -27,7 +27,7 @@ from fustor_core.claims import (
     is_dir,
     split_names,
 )
-from fustor_core.clock import OffsetBounds
+from fustor_core.clock import NEVER, OffsetBounds
 from fustor_core.soundness import fault, sorted_fault
 
 NAMED_MOST = 1000
@@ -50,6 +50,7 @@ class Admission:
             quarantined whole. refused: what the reply names.
         root_proven: whether the session's root stands proven after this batch.
         foreign: another storage stands at the session's root, or none, as far as it has told.
+        denied: end of the last look that found so, by the agent's clock.
         alarm: what a person should hear about the root, "" for nothing.
     """
 
@@ -58,6 +59,7 @@ class Admission:
     refused: list[Quarantined]
     root_proven: bool
     foreign: bool = False
+    denied: int = NEVER
     alarm: str = ""
 
 
@@ -70,15 +72,16 @@ def admit(
     root: Key | None,
     root_proven: bool,
     foreign: bool = False,
+    denied: int = NEVER,
 ) -> Admission:
     """Map all stamps and say which claims cannot be taken.
 
     Args:
         bounds: of the session's line. now_us: fusion time of the arrival.
         identity, root: the view's root as first proven, "" and None before.
-        root_proven, foreign: by this session, so far.
+        root_proven, foreign, denied: by this session, so far.
     """
-    out = Admission([], [], [], root_proven, foreign)
+    out = Admission([], [], [], root_proven, foreign, denied)
     for i, claim in enumerate(batch.claims):
         why = _absurd(claim)
         lo, hi = (now_us, now_us) if why else bounds.map(claim.stamp.f, claim.stamp.t, now_us)
@@ -91,13 +94,15 @@ def admit(
             same = claim.identity == (identity or claim.identity) and claim.key == (
                 root or claim.key
             )
-            out.root_proven = claim.present and same
-            out.foreign = not out.root_proven
-            if out.root_proven:
+            if not (claim.present and same):
+                out.root_proven, out.foreign = False, True
+                out.alarm, out.denied = _alarm(claim, identity), max(out.denied, claim.stamp.t)
+                continue
+            if claim.stamp.f >= out.denied:
+                out.root_proven, out.foreign = True, False
                 identity, root = claim.identity, claim.key
-            else:
-                out.alarm = _alarm(claim, identity)
-            continue
+                continue
+            why = "unproven_root"  # a scan's, which stood behind what a later look has found
         why = why or fault(claim)
         if not why and not out.root_proven and _needs_root(claim, foreign=out.foreign):
             why = "unproven_root"

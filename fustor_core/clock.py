@@ -15,6 +15,8 @@ import msgspec
 DRIFT_PPM = 200
 SAMPLES_KEPT = 5
 _FOREVER = 1 << 62
+NEVER = -_FOREVER
+"""Before every instant of every clock."""
 
 
 class SavedClock(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from fustor_core.claims import Ack, Key, Quarantined
-from fustor_core.clock import SavedClock
+from fustor_core.clock import NEVER, SavedClock
 from fustor_core.lines import LineRow
 
 T = TypeVar("T")
@@ -36,6 +36,7 @@ class BatchHead(msgspec.Struct, array_like=True, frozen=True):
         skipped: indexes of claims that were quarantined whole.
         stamps: lo and hi of each claim, two little-endian 64-bit integers.
         refused: what the reply names as quarantined. proven: the session's root, after this batch.
+        denied: end of the last look of the session that found no or another root, by its clock.
     """
 
     session: str
@@ -47,6 +48,7 @@ class BatchHead(msgspec.Struct, array_like=True, frozen=True):
     stamps: bytes
     refused: tuple[Quarantined, ...] = ()
     proven: bool = False
+    denied: int = NEVER
 
 
 class Epoch(msgspec.Struct, array_like=True, frozen=True):
@@ -99,7 +101,7 @@ class SessionRow(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         created_us, active_us: fusion time of its opening and of its last durable batch.
         line: number of its line. acked, reply: the last acknowledged batch, and its reply.
-        proven: its root stands proven.
+        proven: its root stands proven. denied: as in a `BatchHead`.
     """
 
     session: str
@@ -116,6 +118,7 @@ class SessionRow(msgspec.Struct, array_like=True, frozen=True):
     acked: int = 0
     reply: Ack | None = None
     proven: bool = False
+    denied: int = NEVER
 
 
 class Opening(msgspec.Struct, array_like=True, frozen=True):

@@ -261,6 +261,7 @@ class FusionPipeline:
             frames.pack_stamps(taken.stamps),
             tuple(taken.refused),
             taken.root_proven,
+            taken.denied,
         )
         standing.carry_out(standing.sessions.taken(session_id, batch.seq, now))
         try:
@@ -287,8 +288,9 @@ class FusionPipeline:
             root=fold.root,
             root_proven=peer.root_proven,
             foreign=peer.foreign,
+            denied=peer.denied,
         )
-        peer.root_proven, peer.foreign = taken.root_proven, taken.foreign
+        peer.root_proven, peer.foreign, peer.denied = taken.root_proven, taken.foreign, taken.denied
         if taken.alarm and taken.alarm != self._alarm:
             self.on_alarm(taken.alarm)
         self._alarm = taken.alarm or ("" if taken.root_proven else self._alarm)

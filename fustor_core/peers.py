@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from fustor_core.clock import NEVER
 from fustor_core.contracts import Pulse
 from fustor_core.errands import Errands
 from fustor_core.jobs import Able
@@ -37,7 +38,7 @@ class Peer:
     """What fusion remembers of a session beside the session table.
 
     Attributes:
-        foreign: another storage stands at its root.
+        foreign: another storage stands at its root. denied: end of the last look that found so.
         known: it was heard of since this process began.
         told_leader: by the last reply. led: it has beaten as a leader at work since; paused: it has
             beaten as one that is not.
@@ -48,6 +49,7 @@ class Peer:
     line: Line
     root_proven: bool = False
     foreign: bool = False
+    denied: int = NEVER
     known: bool = True
     pulse: Pulse | None = None
     errands: Errands = field(default_factory=Errands)

@@ -102,7 +102,12 @@ class Roll:
         row = self._rows.get(head.session)
         if row is not None and reply.acked > row.acked:
             self._rows[head.session] = msgspec.structs.replace(
-                row, acked=reply.acked, reply=reply, proven=head.proven, active_us=head.arrival_us
+                row,
+                acked=reply.acked,
+                reply=reply,
+                proven=head.proven,
+                denied=head.denied,
+                active_us=head.arrival_us,
             )
 
     def led(self, record: Epoch) -> None:

@@ -93,7 +93,7 @@ class Standing:
         self.sessions.restore(session_of(row, options.view) for row in rows)
         for row in rows:
             line = self.keeping.lines.of(row.line.name)
-            peer = Peer(row.agent, line, row.proven, not row.proven, known=False)
+            peer = Peer(row.agent, line, row.proven, not row.proven, row.denied, known=False)
             self.peers[row.session] = peer
             if row.realtime:
                 self.summons.attend(peer)

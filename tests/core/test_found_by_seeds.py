@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 
-from fustor_core.admission import admit
+from fustor_core.admission import Admission, admit
 from fustor_core.claims import PROTOCOL, Batch, Cell, Key, Origin, Owe, Root, Row, Stamp, edge_row
 from fustor_core.clock import OffsetBounds, PastBounds
 from fustor_core.config.model import Pipe
@@ -48,6 +50,30 @@ def test_what_a_watch_saw_on_another_storage_is_refused() -> None:
     more = {"identity": "right", "root": ROOT, "root_proven": False}
     assert admit(later, bounds, 10, **more, foreign=True).skipped == [0]
     assert admit(later, bounds, 10, **more).skipped == []
+
+
+def test_a_scan_that_stood_behind_what_a_later_look_found_proves_nothing() -> None:
+    """Seed 21761: in one batch the events come first, and then the scan from before them."""
+
+    def root(identity: str, at: int) -> Root:
+        return Root(key=ROOT, identity=identity, stamp=Stamp(at, at + 1, 0, "s"), birth="none")
+
+    def taken(*roots: Root, **held: Any) -> Admission:
+        batch = Batch(PROTOCOL, 1, 0, list(roots))
+        state = {"identity": "right", "root": ROOT, "root_proven": True, **held}
+        return admit(batch, OffsetBounds(exact_us=0), 100, **state)
+
+    late = taken(root("other", 50), root("right", 20))
+    assert (late.root_proven, late.foreign, late.denied) == (False, True, 51)
+    assert late.skipped == [1], "nor has that scan begun"
+    next_one = {"root_proven": False, "foreign": True, "denied": late.denied}
+    assert taken(root("right", 49), **next_one).foreign, "the next batch does not forget it"
+    assert taken(root("right", 51), **next_one).root_proven
+    again = taken(root("right", 60), root("other", 50), root("right", 60))
+    assert again.root_proven, "the newest word holds, whatever stands before it"
+    assert again.skipped == []
+    held = taken(root("right", 20), root_proven=True, denied=51)
+    assert held.root_proven, "an old proof takes nothing away, either"
 
 
 def test_bounds_of_a_boot_that_is_over_are_past() -> None:
