@@ -85,7 +85,7 @@ def measure(
         program.settle()
         bare = program.pss_bytes()
         told, costs, settled = _push(program, tree)
-        report.check(told["refused"] == 0, f"{told['refused']} batches were refused")
+        report.check(told["refused"] == 0, f"a batch was refused: {told['why']}")
         _require_whole(report, program, tree)
         memory = program.pss_bytes() - bare
         disk = program.state_bytes()

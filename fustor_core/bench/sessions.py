@@ -28,7 +28,7 @@ from fustor_core.claims import (
     Batch,
     encode_batch,
 )
-from fustor_core.contracts import Pulse
+from fustor_core.contracts import Grant, Pulse
 
 VIEW = "bench"
 TIMEOUT_S = 6.0  # of a session: short, so that a server that stands still is found out
@@ -37,6 +37,7 @@ FILES = 100  # in each folder
 FOR_EVER = 1 << 30
 OPEN_AT_ONCE = 50
 GONE = 419
+WHY_BYTES = 300  # of a refusal
 MANY = 1000  # so many beat as seldom as agents do by default
 CALM_TIMEOUT_S = 30.0
 CONFIG = f"""version: 1
@@ -83,7 +84,7 @@ def measure(
     report.check(gone == 0, f"{gone} heartbeats came to sessions that had expired")
     report.check(listed == sessions, f"{listed} of {sessions} sessions stand at the end")
     report.check(not odd, f"{len(odd)} heartbeats were refused: {odd[:3]}")
-    report.check(pushed["refused"] == 0, f"{pushed['refused']} batches were refused")
+    report.check(pushed["refused"] == 0, f"a batch was refused: {pushed['why']}")
     report.check(pushed["rows"] > 0, "no row was pushed")
     expected = len(busy) * timeout_s / 3
     report.check(
@@ -176,6 +177,16 @@ async def beat(socket: str, number: int, timeout_s: float) -> None:
     os._exit(0)  # the connections end with the process
 
 
+async def _beat_until(word: asyncio.Future[Any], connection: Connection, grant: Grant) -> None:
+    """Keep a session alive until something is said."""
+    pulse = wire.write_pulse(Pulse(state=70, queue=0, unacked_bytes=0))
+    path = f"{SESSIONS}{grant.session_id}/heartbeat"
+    while not word.done():
+        await asyncio.wait([word], timeout=grant.heartbeat_interval_s)
+        if not word.done():
+            await connection.ask("POST", path, pulse)
+
+
 async def push(socket: str, files: int, per_folder: int, rounds: int) -> None:
     """Pushes a tree as its leader, again and again with other times; prints how many rows.
 
@@ -186,21 +197,24 @@ async def push(socket: str, files: int, per_folder: int, rounds: int) -> None:
     grant = await connection.open(VIEW, "push", timeout_s=TIMEOUT_S, scan=True)
     path = f"{SESSIONS}{grant.session_id}/batches"
     tree = synthetic.Tree(files, per_folder)
-    seen = {"rows": 0, "batches": 0, "refused": 0, "wire_bytes": 0}
+    seen: dict[str, Any] = dict.fromkeys(("rows", "batches", "refused", "wire_bytes"), 0)
+    seen["why"] = ""
     ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read) if not rounds else None
     seq = 0
     for number in range(rounds or FOR_EVER):
         if rounds:  # the server's figures are read between two rounds
             print(json.dumps(seen), flush=True)
-            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+            word = asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+            await _beat_until(word, connection, grant)
         for claims in tree.batches(number, digests=bool(rounds) and number > 0):
             seq += 1
             body = encode_batch(Batch(PROTOCOL, seq, grant.epoch, claims))
-            status, _ = await connection.ask("POST", path, body, MEDIA_TYPE)
+            status, reply = await connection.ask("POST", path, body, MEDIA_TYPE)
             seen["batches"] += 1
             seen["wire_bytes"] += len(body)
             if status != 200:
                 seen["refused"] += 1
+                seen["why"] = f"{status} {reply[:WHY_BYTES].decode(errors='replace')}"
                 break
             seen["rows"] += synthetic.rows_of(claims, per_folder)
             if ended is not None and ended.done():
