@@ -267,7 +267,7 @@ class Reporting(Protocol):
 
     `coverage()` returns {watched_dirs, watch_limit, uncovered: [view path], excluded: [view path]},
     and may say by what it watches (`watched_by`: fanotify, inotify or nothing, "") and why not by
-    something better (`watched_why`).
+    something better (`watched_why`), and what is amiss (`warnings`, with what to do after "; ").
     """
 
     def coverage(self) -> dict[str, Any]: ...

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from fustor_core.claims import Key
 from fustor_core.files import inotify as words
+from fustor_core.files.crowd import OVERRUNS_MOST, Crowd
 from fustor_core.files.inotify import IGNORED, UNMOUNT, Inotify, Raw, parse
 from fustor_core.files.mounting import mounted_at
 
@@ -31,7 +32,7 @@ MERGED = 0x20000000  # of ours: the order of the words in this mask, and around 
 
 _CLOEXEC, _NONBLOCK = 0x1, 0x2
 _DIR_FID, _NAME = 0x400, 0x800
-_ADD, _FILESYSTEM = 0x1, 0x100
+_ADD, _FLUSH, _FILESYSTEM = 0x1, 0x80, 0x100
 _HEARD = words.CREATE | words.DELETE | words.MODIFY | words.ATTRIB | words.CLOSE_WRITE
 _MASK = _HEARD | RENAME | words.ISDIR
 _OWN = words.ATTRIB | words.ISDIR
@@ -60,13 +61,8 @@ _init = getattr(_libc, "fanotify_init", None)
 _mark = getattr(_libc, "fanotify_mark", None)
 _name_to_handle_at = getattr(_libc, "name_to_handle_at", None)
 if _mark is not None:
-    _mark.argtypes = [
-        ctypes.c_int,
-        ctypes.c_uint,
-        ctypes.c_uint64,
-        ctypes.c_int,
-        ctypes.c_char_p,
-    ]
+    _number = ctypes.c_int
+    _mark.argtypes = [_number, ctypes.c_uint, ctypes.c_uint64, _number, ctypes.c_char_p]
 
 
 class Place(NamedTuple):
@@ -85,27 +81,34 @@ class Place(NamedTuple):
 class Fanotify:
     """Marks of file systems; directories in them are known by numbers, as watches are.
 
+    Args:
+        yields: give the marks up when what others do makes the queue run over again and again.
+
     Attributes:
-        way: by which the root is heard: ``fanotify``, or ``inotify`` if it could not be marked.
-        why: it could not.
+        way: by which the root is heard: ``fanotify``, or ``inotify`` if it could not be marked,
+            or its mark was given up. why: that is so.
+        warning: the queue runs over by others, and the marks are kept.
 
     Raises:
         OSError: EPERM without CAP_SYS_ADMIN, EMFILE at the limit of groups, ENOSYS without it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, yields: bool = False) -> None:
         if _init is None or _mark is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
         self._marks: int = _init(_DIR_FID | _NAME | _CLOEXEC | _NONBLOCK, os.O_RDONLY)
         if self._marks < 0:
             raise _error("fanotify_init")
-        self.way, self.why = "fanotify", ""
+        self.way, self.why, self.warning = "fanotify", "", ""
+        self._yields, self._left = yields, False
+        self._crowd = Crowd()
         self._places: dict[bytes, Place] = {}
         self._marked: set[bytes] = set()
         self._owns: set[int] = set()
         self._plus: dict[int, int] = {}  # by the first part of keys; -1: not marked
         self._devices: dict[int, int] = {}  # by st_dev
         self._tops: dict[int, int] = {}  # inotify's watch of a top → its number
+        self._unmounted: set[int] = set()  # tops whose file systems are gone, too
         self._numbers = 0
         self._cookie = 0
         try:
@@ -137,6 +140,8 @@ class Fanotify:
             return known
         plus = self._numbers << _APART
         record, place = _place(fd, stat.st_ino, plus)
+        if record[: _FSID.size] in self._marked:  # a copy of a disk, mounted beside it
+            raise OSError(errno.EOPNOTSUPP, "another file system that is marked has the same id")
         top = self._inotify.add(fd, mask=words.TOP)
         path = b"/proc/self/fd/%d" % fd  # a descriptor by O_PATH is taken in no other way
         if _mark is None or _mark(self._marks, _ADD | _FILESYSTEM, _MASK, _AT_FDCWD, path):
@@ -161,7 +166,7 @@ class Fanotify:
         plus = self._plus.get(key.dev)
         if plus is None:
             try:
-                plus = self.mark(fd)
+                plus = -1 if self._left else self.mark(fd)
             except OSError as err:
                 plus = -1
                 if not key.dev:
@@ -212,7 +217,9 @@ class Fanotify:
                     kept.append(data[start:end])
             elif next(self.events(data[start:end], known), None) is not None:
                 kept.append(data[start:end])
-        return b"".join(kept)
+        left = b"".join(kept)
+        self._crowd.read(size, len(left))
+        return left
 
     def events(self, data: bytes, known: Container[int]) -> Iterator[Raw]:
         """The events in one read that are of known directories, in queue order."""
@@ -272,8 +279,15 @@ class Fanotify:
                 continue
             if mask & (UNMOUNT | IGNORED):
                 yield Raw(top, mask, 0, b"")
+            if mask & UNMOUNT:
+                self._unmounted.add(wd)
             if mask & IGNORED:
+                # Where only the top is gone, its disk may be heard of at other places, too.
+                root = self._plus.get(0) == top >> _APART << _APART
                 self._unmarked(wd, top)
+                if wd not in self._unmounted and not root:
+                    yield Raw(-1, words.Q_OVERFLOW, 0, b"")
+                self._unmounted.discard(wd)
 
     def _unmarked(self, wd: int, top: int) -> None:
         """A file system, or the top in it, is gone; what stands there later is marked anew."""
@@ -283,6 +297,21 @@ class Fanotify:
         self._plus = {part: each for part, each in self._plus.items() if each != plus}
         self._places = {s: each for s, each in self._places.items() if each.plus != plus}
         self._marked = {record[: _FSID.size] for record in self._places}
+
+    def overrun(self, now_us: int) -> bool:
+        """Events were lost; by others again and again: then each directory has a watch instead."""
+        if self._left or not self._crowd.ran_over(now_us):
+            return False
+        told = f"its queue ran over {OVERRUNS_MOST} times by what others do on the same disk"
+        if not self._yields:
+            self.warning = f"{told}; set `watch: inotify`, or raise fs.fanotify.max_queued_events"
+            return False
+        self._left, self.way, self.why = True, "inotify", f"fanotify was left: {told}"
+        assert _mark is not None
+        _mark(self._marks, _FLUSH | _FILESYSTEM, 0, _AT_FDCWD, None)
+        self._places, self._marked, self._tops, self._devices = {}, set(), {}, {}
+        self._plus = {}
+        return True
 
     def close(self) -> None:
         """Give everything back."""
@@ -295,19 +324,14 @@ class Fanotify:
         return f"Fanotify(fd={self.fd}, file_systems={len(self._places)})"
 
 
-def groups() -> int:
-    """How many instances this process has; each hears everything on what it has marked."""
-    number = 0
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            number += os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:[fanotify]"
-        except OSError:
-            continue  # closed meanwhile
-    return number
-
-
 def refusal(err: OSError) -> tuple[str, str]:
     """(why a file system cannot be marked, what to do about it)."""
+    if str(err.strerror).startswith("inotify"):  # of the watch beside the mark
+        limit = "watches" if err.errno == errno.ENOSPC else "instances"
+        if err.errno not in (errno.ENOSPC, errno.EMFILE):
+            return f"its root cannot be watched: {err.strerror}", "give the right to read it"
+        why = f"a mark needs inotify beside it, and this user has too many {limit}"
+        return why, f"raise fs.inotify.max_user_{limit}"
     if err.errno in (errno.EPERM, errno.EACCES):
         return (
             "marking a file system needs the capability CAP_SYS_ADMIN",

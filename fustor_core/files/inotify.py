@@ -42,6 +42,7 @@ TOP = _DELETE_SELF | _ONLYDIR  # only that it is gone, or unmounted, which is to
 LIMIT_FILE = "/proc/sys/fs/inotify/max_user_watches"
 
 READ_BYTES = 1 << 18
+READS_MOST = 32  # at a time; the kernel's queue of usual length is 4 to 20
 HELD_BYTES_MAX = 48 << 20  # of raw events in memory; beyond, evidence is lost and said to be
 WINDOW_MS_MIN = 3.0
 WINDOW_MS_MAX = 8.0
@@ -81,10 +82,12 @@ class Ears(Protocol):
 
     Attributes:
         way: ``inotify`` or ``fanotify``. why: it is not the better one, "" where it is.
+        warning: what is amiss with it, and what to do; "" when nothing is.
     """
 
     way: str
     why: str
+    warning: str
 
     @property
     def fd(self) -> int:
@@ -111,6 +114,13 @@ class Ears(Protocol):
 
     def events(self, data: bytes, known: Container[int]) -> Iterator[Raw]:
         """The events in one read; those of numbers that are not known may be left out."""
+
+    def overrun(self, now_us: int) -> bool:
+        """Events were lost; whether every directory has to be added anew.
+
+        Args:
+            now_us: raw instant.
+        """
 
     def close(self) -> None:
         """Give everything back."""
@@ -148,7 +158,7 @@ class Inotify:
     """
 
     def __init__(self, fd: int = -1, *, why: str = "") -> None:
-        self.way, self.why = "inotify", why
+        self.way, self.why, self.warning = "inotify", why, ""
         self.fd: int = fd if fd >= 0 else _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.fd < 0:
             raise _error("inotify_init1")
@@ -189,6 +199,10 @@ class Inotify:
     def events(self, data: bytes, known: Container[int]) -> Iterator[Raw]:
         """The events in one read, in queue order; those of watches that are not known, too."""
         return parse(data)
+
+    def overrun(self, now_us: int) -> bool:
+        """There is no other way of hearing."""
+        return False
 
     def close(self) -> None:
         """Give the instance and all its watches back."""
@@ -239,19 +253,23 @@ class Reader:
         return taken
 
     def pull(self) -> bool:
-        """Read until the queue is empty, on the caller's thread; whether anything is kept of it."""
+        """Read until the queue is empty, on the caller's thread; whether anything is kept of it.
+
+        Whoever fills it faster than it is read does not keep everybody waiting for its end.
+        """
         came = False
         with self._lock:
-            while True:
+            for _ in range(READS_MOST):
                 asked_us = boottime_us()
                 data = self._ears.read()
                 if not data:
                     self._empty_us = asked_us
-                    return came
+                    break
                 data = self._ears.sift(data, self._known)
                 if data:
                     came = True
                     self._keep(data)
+        return came
 
     def close(self) -> None:
         """End the thread and wait for it."""

@@ -39,7 +39,7 @@ LAYERS = {
     "L3 doings": """
         engine apart problems tracing
         files.exclusion files.options files.inotify files.identity files.mounting
-        files.fanotify files.rooted
+        files.crowd files.fanotify files.rooted
         files.stats files.prompt files.listing files.looking files.members files.marks files
         state.files state.mounts state.locks state.sockets state.home state.archive state
         journal.frames journal.recovery journal.log journal.group journal

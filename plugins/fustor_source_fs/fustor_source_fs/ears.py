@@ -6,7 +6,7 @@ import os
 from typing import Literal
 
 from fustor_core.errors import FustorError
-from fustor_core.files.fanotify import Fanotify, groups, refusal
+from fustor_core.files.fanotify import Fanotify, refusal
 from fustor_core.files.inotify import Ears, Inotify
 
 GROUPS_MOST = 4  # in a process, by `auto`: what happens on their disk is told to each of them
@@ -33,7 +33,7 @@ def ears(watch: Watch, root: bytes) -> Ears | None:
     if watch == "auto" and groups() >= GROUPS_MOST:
         return _inotify(watch, root, f"this process has {GROUPS_MOST} marks, each hears everybody")
     try:
-        return _marked(root)
+        return _marked(root, yields=watch == "auto")
     except OSError as err:
         why, remedy = refusal(err)
         if watch == "auto":
@@ -44,8 +44,19 @@ def ears(watch: Watch, root: bytes) -> Ears | None:
         ) from err
 
 
-def _marked(root: bytes) -> Fanotify:
-    heard = Fanotify()
+def groups() -> int:
+    """How many instances this process has; each hears everything on what it has marked."""
+    number = 0
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            number += os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:[fanotify]"
+        except OSError:
+            continue  # closed meanwhile
+    return number
+
+
+def _marked(root: bytes, *, yields: bool) -> Fanotify:
+    heard = Fanotify(yields=yields)
     try:
         fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

@@ -143,13 +143,21 @@ class Tree:
             node = self.by_key[key] = Node(key, None, name)
             self.seat(node, parent, name)
         node.unread, node.visit = True, self.visits
+        self.aside(key, parent, name)
 
-    def aside(self, key: Key, above: Key, name: bytes) -> None:
-        """A directory below a registered one is left out; its own attributes are shown though."""
-        parent = self.by_key.get(above)
-        wd = self._ears.own(key) if self._ears is not None and parent is not None else NO_WATCH
-        if parent is not None and wd != NO_WATCH:
+    def aside(self, key: Key, parent: Node, name: bytes) -> None:
+        """A directory is left out, or closed to us; its own attributes are heard of though."""
+        wd = self._ears.own(key) if self._ears is not None else NO_WATCH
+        if wd != NO_WATCH:
             self.asides[wd] = parent, name
+
+    def deafen(self) -> None:
+        """Nothing is heard any more of any directory that is not covered anew."""
+        for node in self.by_wd.values():
+            node.wd, node.listed = NO_WATCH, False
+        self.uncovered.update(self.by_wd.values())
+        self.by_wd.clear()
+        self.asides.clear()
 
     def seat(self, node: Node, parent: Node, name: bytes) -> None:
         """`node` stands at (parent, name) now; whatever stood there becomes loose."""

@@ -306,7 +306,9 @@ class Walk:
             reason = "excluded"
             if self._tree is not None:
                 with self._tree.lock:
-                    self._tree.aside(key, parent.key, name)
+                    above = self._tree.by_key.get(parent.key)
+                    if above is not None:
+                        self._tree.aside(key, above, name)
         self._order.left_out(path, reason)
         self._order.found(path, key, None, parent.dev)
         via = (parent.key, name)

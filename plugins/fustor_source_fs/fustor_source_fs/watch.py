@@ -74,6 +74,7 @@ class Watcher:
             "uncovered_dirs": 0,
             "watched_by": ears.way,
             "watched_why": ears.why,
+            "warnings": [],
         }
         self._thread = threading.Thread(target=self._run, name="fustor-watch", daemon=True)
 
@@ -164,6 +165,7 @@ class Watcher:
             "uncovered_dirs": uncovered,
             "watched_by": self._ears.way,
             "watched_why": self._ears.why,
+            "warnings": [self._ears.warning] if self._ears.warning else [],
         }
         return self._said
 
@@ -229,6 +231,8 @@ class Watcher:
                 drain.lost = drain.lost or chunk.lost
                 events = self._ears.events(chunk.data, self.tree.by_wd)
                 fold(self.tree, drain, events, chunk.since_us)
+            if drain.lost and self._ears.overrun(now):
+                self.tree.deafen()
         self._halves = self._due_halves(drain, now)
         self._forget(drain.dropped)
         outcome = self._resolver.resolve(drain, {t for _, t, _ in self._halves.values()})

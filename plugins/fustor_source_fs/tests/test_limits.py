@@ -136,6 +136,31 @@ def test_each_read_knows_since_when_the_queue_was_empty() -> None:
     reader.close()
 
 
+class EndlessQueue:
+    """A queue that is filled faster than it is read, by others."""
+
+    fd = -1
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def read(self) -> bytes:
+        self.reads += 1
+        assert self.reads < 10_000, "read without end: nobody else gets at what was kept"
+        return b"events"
+
+    def sift(self, data: bytes, known: object) -> bytes:
+        return data if self.reads == 1 else b""
+
+
+def test_a_queue_that_is_never_empty_keeps_nobody_waiting() -> None:
+    reader = Reader(EndlessQueue(), lambda: None)  # type: ignore[arg-type]
+    assert reader.pull()
+    assert [chunk.data for chunk in reader.take()] == [b"events"]
+    assert not reader.pull()
+    reader.close()
+
+
 async def test_events_that_came_along_with_a_removal_are_not_left_lying(
     live: Any, root: Path
 ) -> None:

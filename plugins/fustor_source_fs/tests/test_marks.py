@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from fustor_source_fs import FsConfig, FsSource, WatchError
-from fustor_source_fs.ears import GROUPS_MOST, ears
+from fustor_source_fs.ears import GROUPS_MOST, ears, groups
 from fustor_source_fs.tree import Tree
 
 from fustor_core.claims import Cell, Key, Listing, Owe
 from fustor_core.contracts import Scope
-from fustor_core.files.fanotify import groups, refused
+from fustor_core.files.fanotify import refused
 from fustor_core.files.inotify import (
     Inotify,
     Raw,
@@ -49,7 +49,7 @@ def marks(tmp_path: Path) -> None:
 class Numbers:
     """Directories are known by their inode numbers, and nothing is ever heard."""
 
-    way, why, fd = "fanotify", "", -1
+    way, why, warning, fd = "fanotify", "", "", -1
 
     def add(self, fd: int, key: Key) -> int:
         return key.ino
@@ -68,6 +68,9 @@ class Numbers:
 
     def events(self, data: bytes, known: Container[int]) -> Iterator[Raw]:
         return iter(())
+
+    def overrun(self, now_us: int) -> bool:
+        return False
 
     def close(self) -> None:
         pass

@@ -1,0 +1,198 @@
+"""A mark beside others: disks alike, tops that go, rights that are missing, floods."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fustor_core.claims import Owe
+from fustor_core.files.fanotify import refused
+
+DAC = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+_CAPS = 0x20080522, struct.Struct("=IIIIII")
+TMPFS = ("-t", "tmpfs", "none")
+
+
+@pytest.fixture
+def way() -> str:
+    """Only here."""
+    return "fanotify"
+
+
+@pytest.fixture(autouse=True)
+def marks(tmp_path: Path) -> None:
+    """They can be had, or there is nothing to test."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    why, _ = refused(fd)
+    os.close(fd)
+    if why:
+        pytest.skip(f"no fanotify here: {why}")
+
+
+def run(*words: str | Path) -> bool:
+    """Whether a command of the system did it."""
+    return not subprocess.run(words, capture_output=True, check=False).returncode
+
+
+@pytest.fixture
+def mounted() -> Iterator[Callable[..., None]]:
+    """`mounted(path, *words)`: `mount` with these words, on a directory that is made."""
+    places: list[Path] = []
+
+    def mount(at: Path, *words: str | Path) -> None:
+        at.mkdir(exist_ok=True)
+        if not run("mount", *words, at):
+            pytest.skip(f"nothing can be mounted here: {words}")
+        places.append(at)
+
+    yield mount
+    for at in reversed(places):
+        run("umount", at)
+
+
+async def test_two_disks_with_one_id_are_told_apart(
+    live: Any, root: Path, tmp_path: Path, mounted: Any
+) -> None:
+    """A copy of a disk, mounted below the disk itself: both have the same inodes, too."""
+    image, copy = tmp_path / "image", tmp_path / "copy"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    if not run("mkfs.ext4", "-q", image):
+        pytest.skip("no file system can be made in a file here")
+    mounted(root, "-o", "loop", image)
+    (root / "sub").mkdir()
+    (root / "copy").mkdir()
+    assert run("umount", root)
+    shutil.copyfile(image, copy)
+    mounted(root, "-o", "loop", image)
+    mounted(root / "copy", "-o", "loop", copy)
+    assert os.stat(root / "sub").st_ino == os.stat(root / "copy/sub").st_ino
+    async with live(root, cross_filesystems=True) as it:
+        (root / "sub/first").write_bytes(b"x")
+        (root / "copy/sub/second").write_bytes(b"x")
+        await it.settled()
+        assert {c.path for c in it.cells(b"first") if c.value} == {b"/sub"}
+        assert {c.path for c in it.cells(b"second") if c.value} == {b"/copy/sub"}
+        assert it.served == 0
+
+
+async def test_a_top_that_is_removed_takes_no_other_place_of_its_disk_along(
+    live: Any, root: Path, tmp_path: Path, mounted: Any
+) -> None:
+    disk = tmp_path / "disk"
+    mounted(disk, *TMPFS)
+    (disk / "one").mkdir()
+    (disk / "two").mkdir()
+    mounted(root / "a", "--bind", disk / "one")
+    mounted(root / "b", "--bind", disk / "two")
+    async with live(root, cross_filesystems=True) as it:
+        assert it.source.coverage()["watched_dirs"] == 3
+        (root / "b/first").write_bytes(b"x")
+        await it.until(lambda: it.cell(b"first"))
+        (disk / "one").rmdir()
+        assert run("umount", root / "a")  # who held it last
+        await it.until(lambda: b"/" in [owe.path for owe in it.claims if isinstance(owe, Owe)])
+        (root / "b/second").write_bytes(b"x")
+        await it.until(lambda: b"/b/second" in it.fold.tree(it.root_key), serve=True)
+        (root / "b/third").write_bytes(b"x")
+        await it.until(lambda: it.cell(b"third"), serve=True)
+
+
+def flood(folder: Path) -> None:
+    """More changes than the kernel's queue holds: no two of them of one name."""
+    limit = int(Path("/proc/sys/fs/fanotify/max_queued_events").read_text("ascii"))
+    if limit > 200_000:
+        pytest.skip("the queue is too long to be filled here")
+    for i in range(limit + 1):
+        os.mknod(folder / f"{i}")
+
+
+async def test_where_others_flood_the_queue_each_directory_gets_a_watch(
+    live: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fustor_core.files.crowd.OVERRUNS_MOST", 1)
+    (root / "sub").mkdir()
+    (tmp_path / "theirs").mkdir()
+    async with live(root, watch="auto") as it:
+        assert it.source.coverage()["watched_by"] == "fanotify"
+        with it.source._watcher._reader._lock:  # the reader is held up
+            flood(tmp_path / "theirs")
+            (root / "sub/unheard").write_bytes(b"x")
+        await it.until(lambda: it.source.coverage()["watched_by"] == "inotify")
+        assert "others" in it.source.coverage()["watched_why"]
+        assert not it.source.coverage()["warnings"]
+        await it.settled()  # serves the owed scan, which arms all of it
+        assert it.source.coverage()["watched_dirs"] == len(["/", "/sub"])
+        assert not it.source.coverage()["uncovered"]
+        it.forget()
+        (root / "sub/heard").write_bytes(b"x")
+        (root / "new/below").mkdir(parents=True)
+        (root / "new/below/file").write_bytes(b"x")
+        os.rename(root / "sub", root / "moved")
+        await it.settled()
+        assert it.cell(b"heard")
+        assert not [claim for claim in it.claims if isinstance(claim, Owe)]
+        assert not it.source._watcher._ears._places, "no mark is left"
+
+
+async def test_a_mark_that_was_asked_for_is_kept_with_a_warning(
+    live: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fustor_core.files.crowd.OVERRUNS_MOST", 1)
+    (tmp_path / "theirs").mkdir()
+    async with live(root) as it:
+        with it.source._watcher._reader._lock:
+            flood(tmp_path / "theirs")
+        (warning,) = await it.until(lambda: it.source.coverage()["warnings"])
+        assert "set `watch: inotify`" in warning
+        assert it.source.coverage()["watched_by"] == "fanotify"
+        (root / "heard").write_bytes(b"x")
+        await it.settled()
+
+
+def without(*capabilities: int) -> None:
+    """This process gives capabilities up."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    version, caps = _CAPS
+    head = struct.pack("=Ii", version, 0)
+    data = ctypes.create_string_buffer(caps.size)
+    if libc.capget(head, data):
+        raise OSError(ctypes.get_errno(), "capget")
+    values = list(caps.unpack(data.raw))
+    for capability in capabilities:
+        word, bit = divmod(capability, 32)
+        values[word * 3] &= ~(1 << bit)
+    if libc.capset(head, caps.pack(*values)):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def test_a_directory_that_becomes_readable_is_entered(
+    shared: Path, in_child: Any, live: Any
+) -> None:
+    """Who may mark need not have the right to read everything."""
+    folder = shared / "closed"
+    folder.mkdir()
+    (folder / "file").write_bytes(b"x")
+
+    async def work() -> str:
+        async with live(shared) as it:
+            os.chmod(folder, 0o755)
+            await it.until(lambda: b"/closed/file" in it.fold.tree(it.root_key))
+            (folder / "more").write_bytes(b"x")
+            await it.until(lambda: it.cell(b"more"))
+        return "done"
+
+    asyncio.run(work())  # nothing is imported late in the child
+    (folder / "more").unlink()
+    os.chmod(folder, 0)
+    said = in_child(lambda: without(*DAC), lambda: asyncio.run(work()))
+    assert said == "done"
