@@ -3,12 +3,14 @@
 A system call of Python gives up the interpreter's lock, and has it back only when whoever computes
 meanwhile lets go, which takes 5 ms. Of a name that has just changed a local file system answers in
 one or two µs, so a watch that looks at a hundred names beside a busy event loop spent its time
-waiting for the lock. Storage that may hang is never looked at like that, nor is another mount.
+waiting for the lock. Storage that may hang is never looked at like that, nor is another mount; and
+a directory that is not in memory is opened by a call that gives the lock up.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 
@@ -22,6 +24,7 @@ _FLAGS = 0x100 | 0x800 | 0x1000 | 0x4000
 _WANTED = 0x7FF | 0x800  # the basic ones, birth
 _OPENAT2 = 437  # on all architectures
 _HOW = struct.pack("=QQQ", _PLACE, 0, 0x01)  # RESOLVE_NO_XDEV: no mount is entered on the way
+_HOW_CACHED = struct.pack("=QQQ", _PLACE, 0, 0x01 | 0x20)  # nor is a disk waited for (Linux 5.12)
 _HOW_BYTES = ctypes.c_size_t(len(_HOW))
 # links, uid, gid, mode; inode, size; ctime and mtime: seconds and nanoseconds
 _COLUMNS = struct.Struct("=16xIIIH2xQQ48xqI4xqI")
@@ -31,6 +34,7 @@ _I64 = (1 << 63) - 1
 _libc = ctypes.PyDLL(None, use_errno=True)  # keeps the lock
 _statx = getattr(_libc, "statx", None)
 _syscall, _close = _libc.syscall, _libc.close
+_syscall_away = ctypes.CDLL(None, use_errno=True).syscall  # gives it up
 
 
 class Looks(Prober):
@@ -50,7 +54,9 @@ class Looks(Prober):
     def open(self, path: bytes, place: int) -> int:
         """A directory by O_PATH, as `Prober.open`; by `prompt`, no other mount is entered."""
         if self.prompt:
-            fd: int = _syscall(_OPENAT2, place, path, _HOW, _HOW_BYTES)
+            fd: int = _syscall(_OPENAT2, place, path, _HOW_CACHED, _HOW_BYTES)
+            if fd < 0 and ctypes.get_errno() in (errno.EAGAIN, errno.EINVAL):
+                fd = _syscall_away(_OPENAT2, place, path, _HOW, _HOW_BYTES)
             if fd >= 0:
                 return fd
             self.prompt = False  # a mount on the way, or an old kernel: this one in the other way

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fustor_core.files import prompt
 from fustor_core.files.identity import Prober
 from fustor_core.files.listing import row_of
 from fustor_core.files.prompt import Looks
@@ -78,4 +81,45 @@ def test_another_mount_is_entered_by_calls_that_give_the_interpreter_up(looks: L
     assert not looks.prompt
     assert os.fstat(fd).st_ino == os.stat("/proc").st_ino
     looks.close(fd)
+    os.close(top)
+
+
+def run(*words: str | Path) -> bool:
+    """Whether a command of the system did it."""
+    return not subprocess.run(words, capture_output=True, check=False).returncode
+
+
+@pytest.fixture
+def cold(tmp_path: Path) -> Iterator[Path]:
+    """The directory of a disk that was mounted just now; of what is in it nothing is in memory."""
+    image, place = tmp_path / "image", tmp_path / "disk"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    if not (run("mkfs.ext4", "-q", image) and run("mount", "-o", "loop", image, place)):
+        pytest.skip("no disk can be made of a file here")
+    (place / "a" / "b").mkdir(parents=True)
+    run("umount", place)
+    run("mount", "-o", "loop", image, place)
+    yield place
+    run("umount", place)
+
+
+def test_a_disk_is_waited_for_without_the_interpreter(
+    cold: Path, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[bytes] = []
+    away = prompt._syscall_away
+
+    def recorded(number: int, place: int, path: bytes, *how: Any) -> int:
+        waited.append(path)
+        opened: int = away(number, place, path, *how)
+        return opened
+
+    monkeypatch.setattr(prompt, "_syscall_away", recorded)
+    top = os.open(cold, os.O_PATH)
+    for path in (b"a", b"a/b", b"a/b"):
+        looks.close(looks.open(path, top))
+        assert looks.prompt
+    assert waited == [b"a", b"a/b"], "the last one was in memory"
     os.close(top)

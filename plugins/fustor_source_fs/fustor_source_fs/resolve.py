@@ -323,6 +323,7 @@ class Resolver:
         self, spot: Spot, node: Node, names: list[bytes], out: Outcome, *, news: bool = False
     ) -> None:
         """Look at files that no event spoke of; `news`: say only what was not seen before."""
+        self._looks.prompt = False  # they did not just change: the disk may have to be waited for
         for name in names:
             self._unfound.pop((node, name), None)
             try:

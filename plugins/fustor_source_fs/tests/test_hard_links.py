@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fustor_source_fs.links import NAMES_MAX, RECHECK_US, Links
 from fustor_source_fs.tree import Node
 
 from fustor_core.claims import Key, Listing, Origin, Row, Stamp, pack_rows
+from fustor_core.files.prompt import Looks
 
 
 async def test_a_second_name_is_told_of_the_first(live: Any, root: Path) -> None:
@@ -42,6 +44,32 @@ async def test_names_known_from_the_scan(live: Any, root: Path) -> None:
         (root / "new").write_bytes(b"y")
         os.rename(root / "new", root / "b/3")  # replaces a name: its file loses a link
         await it.settled()
+
+
+async def test_names_that_did_not_change_may_need_the_disk(
+    live: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are looked at by calls that give the interpreter up."""
+    kept: set[bytes] = set()
+    row = Looks.row
+
+    def recorded(self: Looks, fd: int, name: bytes) -> bytes | None:
+        if self.prompt:
+            kept.add(name)
+        return row(self, fd, name)
+
+    (root / "a").mkdir()
+    (root / "a/one").write_bytes(b"x")
+    os.link(root / "a/one", root / "two")
+    async with live(root) as it:
+        if not it.source._proof.storage.prompt:
+            pytest.skip("all names of this file system are looked at so")
+        monkeypatch.setattr(Looks, "row", recorded)
+        os.truncate(root / "a/one", 5)
+        await it.settled()
+        assert it.cell(b"two")
+        assert b"one" in kept
+        assert b"two" not in kept
 
 
 async def test_a_name_that_goes_with_its_directory(live: Any, root: Path) -> None:
