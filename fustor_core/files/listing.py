@@ -244,11 +244,13 @@ class Lister:
         entry that could not be had or 0)."""
         names, blob = _sorted(spot.fd)
         test = self.exclusion.within(spot.path)
-        if len(names) <= SLICE and test is None:
-            rows = self._looks().rows(spot.fd, names) if names else b""
-            if rows is not None and 1 not in rows[_TYPE_AT::ROW_BYTES].translate(_IS_DIR):
-                return blob, rows, [], 0
-        kept, rows, sights, code = self._entries(spot.fd, names)
+        first: bytes | None = None
+        if len(names) <= SLICE:
+            first = self._looks().rows(spot.fd, names) if names else b""
+            plain = first is not None and 1 not in first[_TYPE_AT::ROW_BYTES].translate(_IS_DIR)
+            if first is not None and plain and test is None:
+                return blob, first, [], 0
+        kept, rows, sights, code = self._entries(spot.fd, names, first)
         kept, rows, kids, odd = self._edges(spot, kept, rows, sights, test)
         return b"\0".join(kept), rows, kids, code or odd
 
@@ -259,10 +261,10 @@ class Lister:
         return self._stats
 
     def _entries(
-        self, fd: int, names: list[bytes]
+        self, fd: int, names: list[bytes], first: bytes | None
     ) -> tuple[list[bytes], bytes, dict[bytes, Sight], int]:
         """(the names that are there, their rows, what was seen of directories, errno of an entry
-        that could not be had or 0)."""
+        that could not be had or 0); `first`: the rows, where the last look was at all of them."""
         code = 0
         parts: list[bytes] = []
         kept: list[bytes] = []
@@ -270,7 +272,7 @@ class Lister:
         for start in range(0, len(names), SLICE):
             stats = self._looks()
             part = names if len(names) <= SLICE else names[start : start + SLICE]
-            rows = stats.rows(fd, part)
+            rows = stats.rows(fd, part) if first is None else first
             if rows is None:
                 part, rows, odd = _one_by_one(fd, part)
                 code = code or odd

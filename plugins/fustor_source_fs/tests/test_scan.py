@@ -7,7 +7,7 @@ import resource
 import socket
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from fustor_core.files.exclusion import Exclusion
 from fustor_core.files.identity import Prober
 from fustor_core.files.listing import Lister, row_of
 from fustor_core.files.rooted import RootProof
+from fustor_core.files.stats import Stats
 from fustor_core.soundness import fault
 
 ROW = 48
@@ -297,6 +298,28 @@ def test_a_chain_that_was_moved_away_meanwhile_is_not_walked_on(root: Path) -> N
     assert b"/n/n/n/side" in unread
     assert {told[path].reason for path in unread} == {"not_yet"}
     assert told[deepest[:-2] + b"/side"].complete, "the last few are open still"
+
+
+async def test_each_name_is_looked_at_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[bytes] = []
+    rows = Stats.rows
+
+    def recorded(self: Stats, fd: int, names: Sequence[bytes]) -> bytes | None:
+        looked.extend(names)
+        return rows(self, fd, names)
+
+    for name in ("plain", "mixed/below", "left/out"):
+        (root / name).mkdir(parents=True)
+    for name in ("plain/f", "mixed/f", "left/f", "left/g.tmp"):
+        (root / name).touch()
+    monkeypatch.setattr(Stats, "rows", recorded)
+    listings = await scan(root, exclude=["*.tmp"])
+    assert [claim.complete for claim in listings] == [True] * 6
+    names = [b"plain", b"mixed", b"left", b"below", b"out", b"f", b"f", b"f", b"g.tmp"]
+    assert sorted(looked) == sorted(names)
+    looked.clear()
+    await scan(root)
+    assert sorted(looked) == sorted(names)
 
 
 async def test_a_large_directory_is_one_listing(root: Path) -> None:
