@@ -87,7 +87,7 @@ class Fanotify:
     Attributes:
         way: by which the root is heard: ``fanotify``, or ``inotify`` if it could not be marked,
             or its mark was given up. why: that is so.
-        warning: the queue runs over by others, and the marks are kept.
+        warning: the marks that are wanted are of no good, or cannot be had.
 
     Raises:
         OSError: EPERM without CAP_SYS_ADMIN, EMFILE at the limit of groups, ENOSYS without it.
@@ -170,7 +170,8 @@ class Fanotify:
             except OSError as err:
                 plus = -1
                 if not key.dev:
-                    self.way, self.why = "inotify", refusal(err)[0]
+                    (self.why, remedy), self.way = refusal(err), "inotify"
+                    self.warning = "" if self._yields else f"no mark: {self.why}; {remedy}"
             self._plus[key.dev] = plus
         if plus > 0:
             return key.ino + plus

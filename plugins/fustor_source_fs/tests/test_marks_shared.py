@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fustor_source_fs import FsConfig, FsSource
 
 from fustor_core.claims import Owe
+from fustor_core.contracts import Scope
 from fustor_core.files.fanotify import refusal, refused
 
+CAP_SYS_ADMIN = 21
 DAC = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
 _CAPS = 0x20080522, struct.Struct("=IIIIII")
 TMPFS = ("-t", "tmpfs", "none")
@@ -254,6 +257,24 @@ def without(*capabilities: int) -> None:
         values[word * 3] &= ~(1 << bit)
     if libc.capset(head, caps.pack(*values)):
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def test_a_mark_that_turns_out_to_be_refused_is_warned_of(shared: Path, in_child: Any) -> None:
+    async def work(watch: Any) -> str:
+        source = FsSource(FsConfig(root=str(shared / "late"), watch=watch))
+        async with source.watch():  # there is nothing yet that could be refused
+            (shared / "late").mkdir()
+            assert [claim async for claim in source.scan(Scope())]
+            said = source.coverage()
+        (shared / "late").rmdir()
+        return f"{said['watched_by']} {said['warnings']}"
+
+    assert asyncio.run(work("fanotify")) == "fanotify []"
+    said = in_child(lambda: without(CAP_SYS_ADMIN), lambda: asyncio.run(work("fanotify")))
+    assert said.startswith("inotify")
+    assert "CAP_SYS_ADMIN" in said
+    said = in_child(lambda: without(CAP_SYS_ADMIN), lambda: asyncio.run(work("auto")))
+    assert said == "inotify []"
 
 
 def test_a_directory_that_becomes_readable_is_entered(
