@@ -34,6 +34,7 @@ from fustor_core.claims import (
     Silence,
     Stamp,
     Still,
+    edge_key,
     edge_row,
     is_dir,
 )
@@ -309,9 +310,8 @@ class Fold:
         parent, name = claim.via
         known = self.view.known(parent)
         held = known.get(name) if known is not None else None
-        edge = edge_row(claim.dir)
         value = held.value if held is not None else None
-        if value is not None and is_dir(value) and value[:32] == edge[:32]:
+        if value is not None and is_dir(value) and edge_key(value) == claim.dir:
             return
         if held is not None and order(held.seen, facts.seen) <= 0:
             return
@@ -319,7 +319,7 @@ class Fold:
         cell = Cell(
             dir=parent,
             name=name,
-            value=edge,
+            value=edge_row(claim.dir),
             stamp=Stamp(stat.f, stat.t, 0, "s"),
             origin=claim.origin,
             path=claim.path,

@@ -28,7 +28,7 @@ def image(view: Any) -> dict[Any, Any]:
     return {
         key: (
             at.base,
-            at.blobs(),
+            at.glance().blobs(),  # which leaves a directory as it is
             sorted((name, at.get(name)) for name in at.own),
             (at.parent.key, at.name) if at.parent is not None else None,
             at.owed,

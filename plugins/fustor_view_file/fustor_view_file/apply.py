@@ -43,7 +43,6 @@ class Registers:
         self.links, self.firsts = HardLinks(self.tree), Firsts(self.tree)
         self.sightings = Sightings()
         self.alarms: list[str] = []
-        self.wall_ns = 0
         self.whole = self.scanning = False
 
     @property
@@ -72,7 +71,6 @@ class Registers:
                 return
             directory = tree.node(verdict.key)
         self.teller.origin = verdict.origin
-        self.teller.now_us, self.teller.wall_ns = tree.now_us, self.wall_ns
         tree.dirty.add(verdict.key)
         self.scanning = self.scanning or verdict.origin in WHOLE
         listed = directory.heard

@@ -156,13 +156,21 @@ class ColdStore:
         except (Damaged, msgspec.DecodeError, sqlite3.DatabaseError):
             return []
 
-    def looks(self) -> list[tuple[int, bytes]]:
-        """(number, record) of the runs that were kept, oldest first; raises `Damaged`."""
+    def looks(self) -> Iterator[tuple[int, bytes | None]]:
+        """(number, record) of the runs that were kept, oldest first; None for a damaged one.
+
+        Raises:
+            Damaged: the rest cannot be read.
+        """
         try:
             rows = self._db.execute("SELECT number, record FROM look ORDER BY number").fetchall()
         except sqlite3.DatabaseError as err:
             raise Damaged(str(err)) from err
-        return [(number, unseal(record)) for number, record in rows]
+        for number, record in rows:
+            try:
+                yield number, unseal(record)
+            except Damaged:
+                yield number, None
 
     def load(self, place: int) -> Pack:
         """The pack of a directory; raises `Damaged`."""

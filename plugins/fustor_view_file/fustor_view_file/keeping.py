@@ -203,6 +203,7 @@ class Keeper:
         tree, budget = self.registers.tree, self.registers.tree.budget
         late: list[tuple[Directory, Key | None]] = []
         damaged, known = 0, dict[Key, int]()
+        self._looks.last = looks  # whatever can be read of them: records know of such numbers
         try:
             for place, record in self.cold.index():
                 if record is None:
@@ -221,7 +222,10 @@ class Keeper:
                     late.append((directory, record.parent))
                 if record.claims is not None:
                     tree.restore_claims(record.key, set(record.claims), record.waiting)
-            self._looks.restore(looks, self.cold.looks(), known)
+            if runs := self._looks.restore(self.cold.looks(), known):
+                self.lost.append(
+                    f"{runs} runs of unchanged listings were damaged; older ones count"
+                )
         except Damaged as err:
             self.lost.append(f"the index of the state ends early: {err}")
         if damaged:

@@ -6,7 +6,7 @@ those that are kept tell of each directory twice, they are made anew from what t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -69,15 +69,21 @@ class KeptLooks:
         for (stamp, origin), (keys, digests) in runs.items():
             self._add(image, Look(stamp, origin, b"".join(keys), b"".join(digests)))
 
-    def restore(self, last: int, rows: list[tuple[int, bytes]], known: Mapping[Key, int]) -> None:
+    def restore(self, rows: Iterable[tuple[int, bytes | None]], known: Mapping[Key, int]) -> int:
         """Bring what was read of the directories up to date.
 
         Args:
-            last: see `last`. rows: as they were kept. known: of which a directory's record knows,
-                where it knows of any.
+            rows: as they were kept. known: of which a directory's record knows, where it knows of
+                any.
+
+        Returns:
+            how many were damaged: what they tell of has the stamp of an earlier look.
         """
-        self.last = last
+        damaged = 0
         for number, raw in rows:
+            if raw is None:
+                damaged += 1
+                continue
             look = _decode(raw)
             stamp, digests = look.stamp, look.sums
             self._told += len(look.keys) // KEY.size
@@ -88,6 +94,7 @@ class KeptLooks:
                     digest = digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES]
                     directory.face = stamp + face[STAMP_BYTES:FACE_BYTES] + digest
                     directory.origin = look.origin
+        return damaged
 
 
 def _joined(looks: list[Look]) -> Iterator[Look]:

@@ -8,7 +8,7 @@ in the cold store stays as it is; the run itself is kept there (`Look`).
 from __future__ import annotations
 
 from fustor_core.arbitration import order
-from fustor_core.claims import KEY, STILL_BYTES, Still
+from fustor_core.claims import KEY, STILL_BYTES, Origin, Still
 from fustor_core.registers import Seen
 from fustor_view_file.faces import FACE_BYTES, STAMP_BYTES, base_in, stamp_of
 from fustor_view_file.records import Look
@@ -22,7 +22,7 @@ def take(tree: Tree, claim: Still, at: int, end: int, seen: Seen) -> int:
         The place of that one, or `end`.
     """
     stamp = stamp_of(seen)
-    if stamp is None:
+    if stamp is None or claim.origin is Origin.REALTIME:  # that would say who saw the attributes
         return at
     keys, sums = claim.keys[at * KEY.size : end * KEY.size], claim.sums
     contested = {place[0] for places in tree.contested().values() for place in places}

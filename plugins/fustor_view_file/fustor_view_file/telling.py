@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fustor_core.claims import Key, is_dir, unpack_row
+from fustor_core.claims import Key, Origin, is_dir, unpack_row
 from fustor_core.contracts import Write
 from fustor_core.registers import Register, Seen
 from fustor_view_file.directory import Directory
@@ -18,18 +18,20 @@ class Teller:
 
     Attributes:
         ready: the first whole look is over; before, nothing is told one by one.
-        origin: of the verdict that is being applied.
+        origin: of the verdict that is being applied. now_us, wall_ns: when the batch came.
     """
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self.ready = False
-        self.origin = "snapshot"
-        self.now_us = 0
-        self.wall_ns = 0
+        self.begin(0, 0)
         self._lost: dict[Key, bytes] = {}
         self._halves: dict[int, bytes] = {}
         self._prefixes: dict[Directory, bytes] = {}  # of this batch; b"" for what is not shown
+
+    def begin(self, now_us: int, wall_ns: int) -> None:
+        """A batch begins: what is told must not depend on what another process had told before."""
+        self.origin, self.now_us, self.wall_ns = str(Origin.SNAPSHOT), now_us, wall_ns
 
     def end_batch(self) -> None:
         """Halves that found no other half are deletions after all."""

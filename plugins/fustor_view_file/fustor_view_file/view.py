@@ -83,7 +83,7 @@ class FileView:
     def begin(self, moment: Moment) -> None:
         """A batch begins; it came at this moment."""
         self.registers.tree.now_us = moment.now_us
-        self.registers.wall_ns = moment.wall_ns
+        self.registers.teller.begin(moment.now_us, moment.wall_ns)
         self.registers.sightings.begin(moment.by, moment.audit, moment.now_us, moment.wall_ns)
 
     def known(self, key: Key) -> Known | None:
@@ -123,7 +123,10 @@ class FileView:
     def still(self, claim: Still, at: int, end: int, seen: Seen) -> int:
         """Note which directories were looked at and are as they were."""
         self.registers.scanning = self.registers.scanning or claim.origin in WHOLE
-        return take(self.registers.tree, claim, at, end, seen)
+        taken = take(self.registers.tree, claim, at, end, seen)
+        if taken > at:
+            self.registers.teller.origin = claim.origin
+        return taken
 
     def plain(self, listings: Sequence[Listing], before_ns: int) -> Sequence[Plain | None]:
         """What each of these listings adds up to, where they are plain."""
@@ -135,6 +138,7 @@ class FileView:
         if registers.ready or not registers.firsts.take(listing, seen, found):
             return False
         registers.scanning = registers.scanning or listing.origin in WHOLE
+        registers.teller.origin = listing.origin
         return True
 
     def summed(self) -> None:

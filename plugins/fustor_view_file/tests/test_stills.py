@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import copy
+import sqlite3
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from fustor_arbitrator_fs import FSArbitrator
-from fustor_view_file import FileView
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fustor_core.claims import (
-    PROTOCOL,
-    Batch,
     Cell,
     Claim,
     Key,
@@ -24,75 +21,16 @@ from fustor_core.claims import (
     Origin,
     Owe,
     Root,
-    Row,
     Stamp,
     Still,
 )
-from fustor_core.contracts import Moment
-from fustor_core.fold import Fold
-from fustor_core.frames import BatchHead, pack_stamps
 from fustor_core.stills import Stills, fits, listing_at, silence_of
-from fustor_core.testing.sim.replaying import Asked, difference, image
+from fustor_core.testing.sim.replaying import difference, image
 
+from .sides import Side, own, same
 from .world import check, edge, file
 
-WALL_NS = 2_000_000 * 10**9
 INOS = (1, 2, 3, 4)
-
-
-def own(ino: int, at: int) -> bytes:
-    return Row(4096, at, at, ino, 0o040755, nlink=2).pack()
-
-
-class Side:
-    """A view that is told batches, by one way of judging."""
-
-    def __init__(self, folder: Path, *, asked: bool, budget: int | None) -> None:
-        self.folder, self.budget, self.asked = folder, budget, asked
-        self.lsn = 0
-        folder.mkdir()
-        self.begin()
-
-    def begin(self) -> None:
-        arbitrator: Any = FSArbitrator(FSArbitrator.Config())
-        self.view = FileView(FileView.Config(memory_budget=self.budget))
-        self.fold = Fold(self.view, Asked(arbitrator) if self.asked else arbitrator)
-        self.view.open(self.folder, "v")
-
-    def take(self, now_us: int, line: int, claims: list[Claim]) -> None:
-        self.lsn += 1
-        stamps = pack_stamps([(c.stamp.f, c.stamp.t) for c in claims])
-        head = BatchHead("s", "a", line, now_us, WALL_NS, [], stamps, proven=True)
-        moment = Moment(now_us, WALL_NS, WALL_NS, now_us, False, 1)
-        for _ in self.fold.batch(head, Batch(PROTOCOL, self.lsn, 1, claims), moment):
-            pass
-
-    def checkpoint(self) -> None:
-        for step in self.view.checkpoint(self.lsn, b""):
-            work = step
-        work()
-
-    def again(self) -> None:
-        """The process ends and another one begins."""
-        self.checkpoint()
-        self.view.close()
-        self.begin()
-
-
-def same(a: Side, b: Side) -> None:
-    one, other = a.view.registers, b.view.registers
-    assert not difference(image(a.view), image(b.view))
-    assert {k: (d.origin, d.reason) for k, d in one.tree.dirs.items()} == {
-        k: (d.origin, d.reason) for k, d in other.tree.dirs.items()
-    }
-    assert {k: list(d.count) for k, d in one.tree.dirs.items()} == {
-        k: list(d.count) for k, d in other.tree.dirs.items()
-    }
-    assert one.tree.contested() == other.tree.contested()
-    assert one.tree.asked == other.tree.asked
-    assert len(one.links) == len(other.links)
-    assert [c.path for c in one.feed.all()] == [c.path for c in other.feed.all()]
-    assert a.fold.judged["same"] == b.fold.judged["same"]
 
 
 stamps = st.tuples(st.integers(0, 400), st.integers(0, 60))
@@ -286,8 +224,41 @@ def test_runs_are_made_anew_before_they_are_too_many(tmp_path: Path, monkeypatch
         assert not difference(before, image(side.view))
     keeper = side.view._keeper
     assert keeper is not None
-    told = [msgspec.msgpack.decode(raw) for _, raw in keeper.cold.looks()]
+    told = [msgspec.msgpack.decode(raw) for _, raw in keeper.cold.looks() if raw is not None]
     assert sum(len(one[2]) // 24 for one in told) <= 3 * len(INOS)
+    side.view.close()
+
+
+def test_a_run_that_was_damaged_takes_no_other_along(tmp_path: Path) -> None:
+    """Later runs have other numbers than those that records know of."""
+    agent = Agent()
+    side = Side(tmp_path / "v", asked=False, budget=None)
+    proof = Root(key=Key(0, 1, 0), identity="r", stamp=Stamp(0, 0, 0, "s"), origin=Origin.AUDIT)
+    side.take(0, 1, [proof])
+    for step in FIRST:
+        side.take(10, 1, agent.claims(step))
+    side.checkpoint()
+    for number in (1, 2):
+        side.take(
+            200 * number,
+            1,
+            agent.runs([1, 2, 3], Stamp(100 * number, 100 * number + 9, 100 * number, "l")),
+        )
+        side.checkpoint()
+    side.take(500, 1, agent.claims(("list", 2, (400, 1), {b"a": file(12)}, 1)))
+    side.checkpoint()
+    side.view.close()
+    with sqlite3.connect(tmp_path / "v" / "packs.sqlite") as db:
+        db.execute("UPDATE look SET record=x'0001020304' WHERE number=1")
+    db.close()
+    side.begin()
+    assert [word for word in side.view.damage() if "1 runs" in word]
+    dirs = side.view.registers.tree.dirs
+    assert {ino: dirs[Key(0, ino, 0)].base.f for ino in (1, 2, 3)} == {1: 200, 2: 400, 3: 200}
+    side.take(700, 1, agent.runs([1, 2, 3], Stamp(600, 609, 600, "l")))
+    side.again()
+    dirs = side.view.registers.tree.dirs
+    assert {dirs[Key(0, ino, 0)].base.f for ino in (1, 2, 3)} == {600}
     side.view.close()
 
 

@@ -99,7 +99,7 @@ def check(view: FileView) -> None:
     """Every tally equals its recomputation (DESIGN §6: rollups are exact)."""
     tree = view.registers.tree
     for directory in tree.dirs.values():
-        files, others, size, newest, touched = tally.of_pack(directory.pack)
+        files, others, size, newest, touched = tally.of_pack(directory.glance())
         want = [0] * tally.SUMS
         want[tally.FILES], want[tally.OTHERS], want[tally.BYTES] = files, others, size
         want[tally.SUSPECTS] = len(directory.suspects)

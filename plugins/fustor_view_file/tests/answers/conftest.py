@@ -126,7 +126,7 @@ class Grove:
         assert isinstance(claim, Cell | Listing | Owe)
         registers = self.registers
         registers.tree.now_us = self.now_us
-        registers.wall_ns = WALL_NS + self.now_us * 1000
+        registers.teller.begin(self.now_us, WALL_NS + self.now_us * 1000)
         facts = Facts(seen, self.now_us, self.moment().storage_ns)
         known = registers.tree.dirs.get(claim.dir)
         registers.apply(self.arbitrator.judge(known, claim, facts))
