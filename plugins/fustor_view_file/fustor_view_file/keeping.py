@@ -258,6 +258,8 @@ class Keeper:
         directory.set_silent(None)
         directory.owed = None
         directory.drop_marks()
+        for name in list(directory.suspects):
+            directory.set_suspect(name, None)
         directory.reason, directory.blind, directory.frozen = "io_error", None, None
         self._broken[directory.key] = directory
         self._mend()

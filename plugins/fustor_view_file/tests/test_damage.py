@@ -74,3 +74,15 @@ def test_what_was_damaged_is_unknown_and_not_absent(path: bytes, tmp_path: Path)
     assert page.document is not None
     assert page.document["existence"] == "unknown"
     assert page.document["quality"]["complete"] is False
+
+
+def test_what_was_damaged_is_not_suspect_and_counts_as_none(tmp_path: Path) -> None:
+    young = file(12, 5, mtime_s=1_999_999)
+    world = damaged(tmp_path, listing(1, {b"d": edge(2)}), listing(2, {b"b": young}))
+    directory = world.view.registers.tree.dirs[Key(0, 2, 0)]
+    assert directory.suspects
+    assert len(directory.pack) == 0
+    check(world.view)
+    world.tell(cell(2, b"b", None))
+    world.tell(listing(2, {b"b": young}))
+    assert list(directory.suspects) == [b"b"]
