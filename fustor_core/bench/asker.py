@@ -22,6 +22,7 @@ class BadStatus(FustorError):
 
 # What a connection raises when the server is not there, or breaks off.
 Broken = (OSError, http.client.HTTPException)
+_IDLE = (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected)
 
 
 class Reply(NamedTuple):
@@ -124,9 +125,13 @@ class Asker:
     ) -> http.client.HTTPResponse:
         query = "&".join(f"{name}={quote(value)}" for name, value in (params or {}).items())
         address = f"{self._place}/{place.lstrip('/')}" + (f"?{query}" if query else "")
-        try:
-            self._connection.request("GET", address, headers=dict(headers or {}))
-            return self._connection.getresponse()
-        except Broken:
-            self._connection.close()  # the next question opens another
-            raise
+        kept = self._connection.sock is not None
+        while True:
+            try:
+                self._connection.request("GET", address, headers=dict(headers or {}))
+                return self._connection.getresponse()
+            except Broken as error:
+                self._connection.close()  # the next question opens another
+                if not (kept and isinstance(error, _IDLE)):
+                    raise
+                kept = False  # nobody asked for so long that the server closed it

@@ -65,3 +65,15 @@ def test_it_asks_again_where_nobody_answered(tmp_path: Path) -> None:
                 one.get("stat")
         with server(tmp_path / "s", answer):
             assert one.get("stat").json() == {}
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_anew(tmp_path: Path) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    with Asker(str(tmp_path / "s")) as one:
+        with server(tmp_path / "s", answer):
+            assert one.get("stat").json() == {}
+        (tmp_path / "s").unlink()
+        with server(tmp_path / "s", answer):
+            assert one.get("stat").json() == {}
+        with pytest.raises(Broken):
+            one.get("stat")  # it is closed, and the next one is, too
