@@ -354,6 +354,8 @@ class Tree:
         """Find the hidden registers again, once all seats are back."""
         for key, claims in self._contested.items():
             at = self.dirs[key]
+            if at is self.root:  # sits nowhere, whoever names it: see `seat`
+                continue
             seat = (at.parent.key, at.name) if at.parent is not None else None
             hidden = {place for place in claims if place != seat}
             if hidden:

@@ -127,6 +127,7 @@ ALL = ("still", list(INOS), (100, 5))
 CONFIRMED = [(("event", 3, (50, 0), b"a", file(12)), 1), (ALL, 1)]
 CONTESTED = [(("list", 2, (50, 1), {b"a": edge(4), b"b": edge(3)}, 2), 1)]
 CONTESTED += [(("still", [ino], (100 * ino, 5)), 1) for ino in (1, 2, 1)]
+IN_ITSELF = [(("list", 1, (0, 1), {}, 2), 1), (("again",), 1)]  # the root, told to hang in itself
 HOT = [(("list", 4, (50, 1), {b"a": file(13, 5, mtime_s=1_999_999)}, 1), 1)]
 HOT += [(("still", [4], (100, 5)), 1), (("still", [4], (40_000_000, 5)), 1)]
 FIRSTS = (
@@ -146,6 +147,7 @@ FIRSTS = (
 @example([(step, 1) for step in FIRSTS[4]], None, 1)
 @example(CONFIRMED, None, 4)
 @example(CONTESTED, None, 4)
+@example(IN_ITSELF, None, 0)
 @example(HOT, None, 4)
 @example(HOT, 1, 4)
 @given(
