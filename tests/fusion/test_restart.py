@@ -59,11 +59,15 @@ async def test_a_watch_on_another_storage_is_no_better_after_a_restart(party: Pa
     async with party.running():
         one, two = await party.agent(), await party.agent("b")
         await one.send(*one.tree())
+        before = two.root()
+        party.clock.tick(1000)
         await two.send(two.root("another disk"))
         party.kill()
     async with party.running():
         await two.send(two.event(b"a", None), two.event(b"strange", file()))
         assert party.paths() == {"/a", "/d", "/d/b"}
+        await two.send(before, two.event(b"stranger", file()))
+        assert party.paths() == {"/a", "/d", "/d/b"}, "that proof is from before (seed 21761)"
         await two.send(two.root(), two.event(b"new", file()))
         assert party.paths() == {"/a", "/d", "/d/b", "/new"}
 
