@@ -29,8 +29,9 @@ from fustor_core.claims import (
     unpack_row,
 )
 from fustor_core.contracts import Scope
-from fustor_core.files.fanotify import refused
 from fustor_core.files.listing import row_of
+
+from .mounts import need_marks, run
 
 DEADLINE_S = 20.0
 ROW_BYTES = 48
@@ -261,15 +262,27 @@ def _shown(row: bytes | None) -> Row | bytes | None:
     return unpack_row(row) if row is not None and len(row) == ROW_BYTES else row
 
 
+@pytest.fixture
+def mounted() -> Iterator[Callable[..., None]]:
+    """`mounted(path, *words)`: `mount` with these words, on a directory that is made."""
+    places: list[Path] = []
+
+    def mount(at: Path, *words: str | Path) -> None:
+        at.mkdir(exist_ok=True)
+        if not run("mount", *words, at):
+            pytest.skip(f"nothing can be mounted here: {words}")
+        places.append(at)
+
+    yield mount
+    for at in reversed(places):
+        run("umount", at)
+
+
 @pytest.fixture(params=["inotify", "fanotify"])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """How changes are heard of."""
     if request.param == "fanotify":
-        fd = os.open(tmp_path, os.O_RDONLY)
-        why, _ = refused(fd)
-        os.close(fd)
-        if why:
-            pytest.skip(f"no fanotify here: {why}")
+        need_marks(tmp_path)
     return str(request.param)
 
 

@@ -8,8 +8,7 @@ import errno
 import os
 import shutil
 import struct
-import subprocess
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ from fustor_core.files.inotify import (
     Raw,
 )
 
+from .mounts import TMPFS, need_marks, run
+
 CAP_SYS_ADMIN = 21
 _CAPS = 0x20080522, struct.Struct("=IIIIII")
 
@@ -39,11 +40,7 @@ def way() -> str:
 @pytest.fixture(autouse=True)
 def marks(tmp_path: Path) -> None:
     """They can be had, or there is nothing to test."""
-    fd = os.open(tmp_path, os.O_RDONLY)
-    why, _ = refused(fd)
-    os.close(fd)
-    if why:
-        pytest.skip(f"no fanotify here: {why}")
+    need_marks(tmp_path)
 
 
 class Numbers:
@@ -114,30 +111,6 @@ async def test_state_that_is_kept_below_the_root_makes_no_claims(live: Any, root
         (root / "end").write_bytes(b"x")
         await it.until(lambda: it.cell(b"end"))
         assert {claim.name for claim in it.claims if isinstance(claim, Cell)} <= {b"", b"end"}
-
-
-def run(*words: str | Path) -> bool:
-    """Whether a command of the system did it."""
-    return not subprocess.run(words, capture_output=True, check=False).returncode
-
-
-@pytest.fixture
-def mounted() -> Iterator[Callable[..., None]]:
-    """`mounted(path, *words)`: `mount` with these words, on a directory that is made."""
-    places: list[Path] = []
-
-    def mount(at: Path, *words: str | Path) -> None:
-        at.mkdir(exist_ok=True)
-        if not run("mount", *words, at):
-            pytest.skip(f"nothing can be mounted here: {words}")
-        places.append(at)
-
-    yield mount
-    for at in reversed(places):
-        run("umount", at)
-
-
-TMPFS = ("-t", "tmpfs", "none")
 
 
 async def test_a_file_system_below_the_root_has_its_own_mark(

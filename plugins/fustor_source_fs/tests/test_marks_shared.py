@@ -8,8 +8,6 @@ import errno
 import os
 import shutil
 import struct
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,13 @@ from fustor_source_fs import FsConfig, FsSource
 
 from fustor_core.claims import Owe
 from fustor_core.contracts import Scope
-from fustor_core.files.fanotify import refusal, refused
+from fustor_core.files.fanotify import refusal
+
+from .mounts import TMPFS, need_marks, run
 
 CAP_SYS_ADMIN = 21
 DAC = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
 _CAPS = 0x20080522, struct.Struct("=IIIIII")
-TMPFS = ("-t", "tmpfs", "none")
 
 
 @pytest.fixture
@@ -35,32 +34,7 @@ def way() -> str:
 @pytest.fixture(autouse=True)
 def marks(tmp_path: Path) -> None:
     """They can be had, or there is nothing to test."""
-    fd = os.open(tmp_path, os.O_RDONLY)
-    why, _ = refused(fd)
-    os.close(fd)
-    if why:
-        pytest.skip(f"no fanotify here: {why}")
-
-
-def run(*words: str | Path) -> bool:
-    """Whether a command of the system did it."""
-    return not subprocess.run(words, capture_output=True, check=False).returncode
-
-
-@pytest.fixture
-def mounted() -> Iterator[Callable[..., None]]:
-    """`mounted(path, *words)`: `mount` with these words, on a directory that is made."""
-    places: list[Path] = []
-
-    def mount(at: Path, *words: str | Path) -> None:
-        at.mkdir(exist_ok=True)
-        if not run("mount", *words, at):
-            pytest.skip(f"nothing can be mounted here: {words}")
-        places.append(at)
-
-    yield mount
-    for at in reversed(places):
-        run("umount", at)
+    need_marks(tmp_path)
 
 
 async def test_two_disks_with_one_id_are_told_apart(
