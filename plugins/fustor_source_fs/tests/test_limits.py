@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import os
 import select
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from fustor_core.claims import Owe
 from fustor_core.contracts import Scope, boottime_us
 from fustor_core.files import inotify as kernel
 from fustor_core.files.inotify import Inotify, Reader, parse
+
+from .deaf import Numbers
 
 CLONE_NEWUSER = 0x10000000
 
@@ -121,7 +124,7 @@ class SlowQueue:
         select.select([], [], [], 0.002)
         return self.reads.pop(0)
 
-    def sift(self, data: bytes, known: object) -> bytes:
+    def sift(self, data: bytes, known: Container[int]) -> bytes:
         return data
 
 
@@ -136,10 +139,8 @@ def test_each_read_knows_since_when_the_queue_was_empty() -> None:
     reader.close()
 
 
-class EndlessQueue:
+class EndlessQueue(Numbers):
     """A queue that is filled faster than it is read, by others."""
-
-    fd = -1
 
     def __init__(self) -> None:
         self.reads = 0
@@ -149,12 +150,12 @@ class EndlessQueue:
         assert self.reads < 10_000, "read without end: nobody else gets at what was kept"
         return b"events"
 
-    def sift(self, data: bytes, known: object) -> bytes:
+    def sift(self, data: bytes, known: Container[int]) -> bytes:
         return data if self.reads == 1 else b""
 
 
 def test_a_queue_that_is_never_empty_keeps_nobody_waiting() -> None:
-    reader = Reader(EndlessQueue(), lambda: None)  # type: ignore[arg-type]
+    reader = Reader(EndlessQueue(), lambda: None)
     assert reader.pull()
     assert [chunk.data for chunk in reader.take()] == [b"events"]
     assert not reader.pull()

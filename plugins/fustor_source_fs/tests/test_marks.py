@@ -8,7 +8,6 @@ import errno
 import os
 import shutil
 import struct
-from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ from fustor_core.contracts import Scope
 from fustor_core.files.fanotify import refused
 from fustor_core.files.inotify import (
     Inotify,
-    Raw,
 )
 
+from .deaf import Numbers
 from .mounts import TMPFS, need_marks, run
 
 CAP_SYS_ADMIN = 21
@@ -41,36 +40,6 @@ def way() -> str:
 def marks(tmp_path: Path) -> None:
     """They can be had, or there is nothing to test."""
     need_marks(tmp_path)
-
-
-class Numbers:
-    """Directories are known by their inode numbers, and nothing is ever heard."""
-
-    way, why, warning, fd = "fanotify", "", "", -1
-
-    def add(self, fd: int, key: Key) -> int:
-        return key.ino
-
-    def own(self, key: Key) -> int:
-        return key.ino
-
-    def remove(self, wd: int) -> None:
-        pass
-
-    def read(self) -> bytes:
-        return b""
-
-    def sift(self, data: bytes, known: Container[int]) -> bytes:
-        return data
-
-    def events(self, data: bytes, known: Container[int]) -> Iterator[Raw]:
-        return iter(())
-
-    def overrun(self, now_us: int) -> bool:
-        return False
-
-    def close(self) -> None:
-        pass
 
 
 def test_the_number_of_a_directory_goes_to_who_has_its_inode_now() -> None:
