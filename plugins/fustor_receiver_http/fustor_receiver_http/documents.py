@@ -64,20 +64,20 @@ def _pieces(document: Any) -> Iterator[bytes]:
 
 
 async def body_of(request: Request, model: type[M]) -> M:
-    """The body of a request; an empty one is the model's defaults.
+    """The body of a request; none, not a byte of it, is the model's defaults.
 
     Raises:
         Answered: 413 too large, 415 no JSON, 400 not what the model says.
     """
     content = await _content(request)
-    if content.strip():
+    if content:
         kind = request.headers.get("Content-Type", JSON).partition(";")[0].strip().lower()
         if kind != JSON or "Content-Encoding" in request.headers:
             raise Answered(
                 "unsupported-media", f"a body is plain {JSON} here", fields={"supported": [JSON]}
             )
     try:
-        return model.model_validate_json(content if content.strip() else b"{}", strict=True)
+        return model.model_validate_json(content or b"{}", strict=True)
     except ValidationError as error:
         known = [field.alias or name for name, field in model.model_fields.items()]
         raise invalid(error.errors(), known) from error

@@ -161,6 +161,8 @@ REFUSED: list[tuple[str, bytes, str, int, str]] = [
     ("/views/v/scan", b" " * BODY_BYTES_MAX + b"{}", "application/json", 413, "too-large"),
     ("/views/v/confirm", b'{"root": "r"}', "application/json", 400, "malformed"),
     ("/views/v/confirm", b'{"root": "/", "root_b64": "Lw"}', "application/json", 400, "malformed"),
+    ("/stop", b"\x0c", "application/json", 400, "malformed"),
+    ("/stop", b" \r\n", "application/json", 400, "malformed"),
     ("/stop", b'{"role": "king"}', "application/json", 400, "malformed"),
     ("/pipes/p/pause", b'{"x": 1}', "application/json", 400, "malformed"),
     ("/keys", b'{"scopes": ["king"]}', "application/json", 400, "malformed"),
