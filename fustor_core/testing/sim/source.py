@@ -132,7 +132,8 @@ class SimSource:
         if found is None:
             return
         above, name, _ = found
-        stack = [(above, self._known(above), name, path.rstrip(b"/") or b"/")]
+        seat = self._known(above) if name else None  # the root stands in nothing
+        stack = [(above, seat, name, path.rstrip(b"/") or b"/")]
         while stack:
             above, entry, name, at = stack.pop()
             await self.eyes.answers()

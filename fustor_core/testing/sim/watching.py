@@ -77,7 +77,8 @@ class Registry:
         for below in list(self.kids(entry)):
             dropped += self.drop(below)
         entry.gone = True
-        self.entries.pop(entry.inode.uid, None)
+        if self.entries.get(entry.inode.uid) is entry:
+            del self.entries[entry.inode.uid]
         return dropped
 
     def saw(self, entry: Entry, name: bytes, row: bytes | None) -> list[tuple[Entry, bytes]]:
@@ -125,9 +126,8 @@ class Watch:
         """A directory was opened: watch it, and note where it is."""
         entry = self.registry.entries.get(inode.uid)
         if entry is None:
-            entry = self.registry.entries[inode.uid] = Entry(inode, above, name)
-        entry.above, entry.name = above, name
-        self._loose.pop(inode.uid, None)
+            entry = self.registry.entries[inode.uid] = Entry(inode, None, name)
+        self._sit(entry, above, name, self.eyes.now_us())
         try:
             self.inotify.add(inode)
         except OSError:
@@ -217,11 +217,20 @@ class Watch:
             start = halves.pop(one.cookie)
             child = self.registry.entries.get(start.pair)
             if child is not None:
-                child.above, child.name = touch.entry, one.name
-                self._loose.pop(start.pair, None)
+                self._sit(child, touch.entry, one.name, now)
                 touch.pair = start.pair
         elif one.word == "delete" and kid is not None:
             self._unseat(kid, now)
+
+    def _sit(self, entry: Entry, above: Entry | None, name: bytes, now: int) -> None:
+        """A directory stands there now, also when `above` was last seen below it."""
+        between = above
+        while between is not None and between.above is not entry:
+            between = between.above
+        if between is not None:  # a move not heard of yet took `above` out of there
+            self._unseat(between, now)
+        entry.above, entry.name = above, name
+        self._loose.pop(entry.inode.uid, None)
 
     def _unseat(self, kid: Entry, now: int) -> None:
         kid.above = None
@@ -319,8 +328,7 @@ class Watch:
         there = self.registry.entries.get(inode.uid)
         fresh = there is None or not there.listed
         if there is not None and (there.above is not entry or there.name != name):
-            there.above, there.name = entry, name
-            self._loose.pop(inode.uid, None)
+            self._sit(there, entry, name, self.eyes.now_us())
             if there.listed:
                 self.enter.append((entry, name, False))
         came = touch.words & {"create", "to"}
