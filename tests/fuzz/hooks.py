@@ -12,6 +12,7 @@ from fustor_core.claims import (
     MEDIA_TYPE,
     PROTOCOL,
     SILENCE,
+    STILL_BYTES,
     Batch,
     Calm,
     Cell,
@@ -24,6 +25,7 @@ from fustor_core.claims import (
     Same,
     Silence,
     Stamp,
+    Still,
     encode_batch,
     pack_rows,
 )
@@ -62,11 +64,22 @@ def _calm(draw: st.DrawFn) -> Calm:
     return draw(st.builds(Calm, **more))
 
 
+@st.composite
+def _still(draw: st.DrawFn) -> Still:
+    """Some have a sum for each directory, some have not."""
+    keys = b"".join(KEY.pack(0, ino, 0) for ino in draw(st.lists(SMALL, max_size=4)))
+    sums = draw(st.sampled_from([b"\0", b"\1", b"\2"])) * STILL_BYTES * (len(keys) // KEY.size)
+    more = {"keys": st.just(keys) | BYTES, "sums": st.just(sums) | BYTES}
+    more |= {name: COMMON[name] for name in ("stamp", "origin", "path")}
+    return draw(st.builds(Still, **more))
+
+
 CLAIMS = st.one_of(
     st.builds(Cell, **COMMON, name=NAMES, value=st.none() | ROWS),
     _listings(),
     st.builds(Same, **COMMON, silence=SILENCES),
     _calm(),
+    _still(),
     st.builds(Owe, **COMMON, deep=st.booleans(), reason=TEXT, errno=st.integers(0, 200)),
     st.builds(Root, key=KEYS, identity=TEXT, stamp=STAMPS, origin=ORIGINS, present=st.booleans()),
 )

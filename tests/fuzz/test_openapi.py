@@ -112,7 +112,9 @@ def test_no_reply_is_a_fault_of_ours(
     served: Served, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     examples = str(request.config.getoption("--examples"))
-    fuzz(served, tmp_path, "--exclude-path", STOP, "--max-examples", examples)
+    same = request.config.getoption("--same")
+    again = [] if same is None else ["--seed", str(same)]
+    fuzz(served, tmp_path, "--exclude-path", STOP, "--max-examples", examples, *again)
     assert served.process.poll() is None
     headers = {"Authorization": f"Bearer {served.key}"}
     told = httpx.get(f"{served.url}/api/v1/views/tree/du", headers=headers).json()
