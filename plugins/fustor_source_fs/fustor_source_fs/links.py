@@ -2,17 +2,17 @@
 
 The kernel tells the directory of the name that was used, nobody else. So the names with more than
 one link are kept by inode; when a look at one of them shows another row than was last seen, the
-others are looked at too. Of every directory the low halves of its inode numbers are
-kept, four bytes a file: enough to find the first name of a file that just got its second one.
+others are looked at too. Of every directory it is kept which inode numbers it may have (inodes.py):
+enough to find the first name of a file that just got its second one.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Collection, Iterable
 
 from fustor_core.claims import ROW, ROW_BYTES, Listing, Origin, split_names
+from fustor_source_fs.inodes import Wanted, column, packed
 from fustor_source_fs.tree import Node
 
 NAMES_MAX = 200_000
@@ -20,7 +20,6 @@ WANTED_MAX = 200_000
 SEARCHED_AT_ONCE = 5_000
 RECHECK_US = 1_000_000
 _SLACK_BYTES = 4096
-_LOW = 0xFFFF_FFFF
 _WHOLE = frozenset({Origin.SNAPSHOT, Origin.AUDIT})  # the other names are met in the same scan
 
 Inode = tuple[int, int]  # first part of the directory's key, inode number
@@ -52,14 +51,16 @@ class Links:
         self._met: set[Inode] = set()  # the same, found by a scan that still goes on
         self._searched: dict[Inode, int] = {}  # link count at which all was tried
         self._doubtful: set[Place] = set()
-        self._grown: dict[Node, int] = {}  # where names were added: bytes that were read at once
+        self._grown: dict[Node, bytearray] = {}  # inode numbers that came since a listing
         self._count = 0
 
     def listed(self, node: Node, listing: Listing) -> None:
         """A directory was read: its rows are what is there now."""
         rows = listing.rows
         columns = memoryview(rows).cast("I") if rows else memoryview(b"")
-        inos, counts = columns[6::12].tobytes(), columns[11::12].tobytes()
+        inos, counts = packed(columns[6::12].tobytes()), columns[11::12].tobytes()
+        if self._grown:
+            self._grown.pop(node, None)
         linked = bool(counts.strip(b"\0\1") or counts[1::4].strip(b"\0"))
         if not linked and not node.linked:
             node.inos = inos
@@ -92,12 +93,14 @@ class Links:
             if before is not None and (before != ino or nlink < 2):
                 self._forget(node, name)
             if new and nlink:
-                if isinstance(node.inos, bytes):
-                    self._grown[node] = len(node.inos)
-                    node.inos = bytearray(node.inos)
-                node.inos += (ino & _LOW).to_bytes(4, "little")
+                self._grown.setdefault(node, bytearray()).extend(column((ino,)))
             if row is not None and nlink > 1:
                 self._meet(node, name, ino, row, later=False)
+
+    @property
+    def size_bytes(self) -> int:
+        """What inode numbers take that came since their directories were listed."""
+        return sum(map(len, list(self._grown.values())))
 
     def names(self, node: Node) -> Collection[bytes]:
         """Names in a directory that are known to have more than one link."""
@@ -138,11 +141,11 @@ class Links:
         """Where the missing names may be.
 
         Returns:
-            Directories with the codes of wanted inodes that were met there, and names of those
+            Directories with the wanted inodes that may have names there, and names of those
             inodes that are known, to be looked at again: a link may have gone unseen.
         """
         places: set[Place] = set()
-        lows: set[int] = set()
+        inos: set[int] = set()
         with self._lock:
             due = [i for i, at in self._wanted.items() if at <= now_us][:SEARCHED_AT_ONCE]
             for inode in due:
@@ -150,7 +153,7 @@ class Links:
                 file = self._files.get(inode)
                 if file is None or len(file.places) >= file.nlink:
                     continue
-                lows.add(code(inode[1]))
+                inos.add(inode[1])
                 places |= file.places
                 if first:
                     self._wanted[inode] = now_us + RECHECK_US
@@ -158,22 +161,20 @@ class Links:
                     if len(self._searched) > WANTED_MAX:
                         self._searched.clear()
                     self._searched[inode] = file.nlink
-        found = []
-        for node in nodes if lows else ():
-            inos = node.inos
-            if inos:
-                view = memoryview(inos).cast("I")
-                if not lows.isdisjoint(view):
-                    found.append((node, lows.intersection(view)))
+        found, wanted = [], Wanted(inos)
+        for node in nodes if wanted else ():
+            here = wanted.within(node.inos, bytes(self._grown.get(node, b"")))
+            if here:
+                found.append((node, here))
         return found, places
 
     def crowded(self, node: Node) -> bool:
         """Whether so many new names came that the inode numbers should be read afresh."""
-        return len(node.inos) > 2 * self._grown.get(node, len(node.inos)) + _SLACK_BYTES
+        return len(self._grown.get(node, b"")) > len(node.inos) + _SLACK_BYTES
 
     def refresh(self, node: Node, inos: Iterable[int]) -> None:
         """The inode numbers of a directory, read afresh."""
-        node.inos = b"".join((ino & _LOW).to_bytes(4, "little") for ino in inos)
+        node.inos = packed(column(inos))
         self._grown.pop(node, None)
 
     def dropped(self, nodes: Iterable[Node]) -> None:
@@ -232,8 +233,3 @@ class Links:
 
     def __repr__(self) -> str:
         return f"Links(names={self._count}, wanted={len(self._wanted)})"
-
-
-def code(ino: int) -> int:
-    """The low half of an inode number as it is met in `Node.inos` on this machine."""
-    return int.from_bytes((ino & _LOW).to_bytes(4, "little"), sys.byteorder)

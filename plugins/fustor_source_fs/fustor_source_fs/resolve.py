@@ -23,7 +23,7 @@ from fustor_core.files.rooted import RootProof
 from fustor_source_fs.agenda import WatchClaim, owe
 from fustor_source_fs.events import Drain, Move, Touch
 from fustor_source_fs.finding import Finder
-from fustor_source_fs.links import Links, Place, code
+from fustor_source_fs.links import Links, Place
 from fustor_source_fs.tree import Node, Tree
 
 HOLD_US = 40_000  # how long a directory may be elsewhere before its events are given up
@@ -148,11 +148,11 @@ class Resolver:
             return []
         out = Outcome()
         with self._root() as root:
-            for node, codes in found:
+            for node, inos in found:
                 with self._at(root, node) as spot:
                     if spot is not None:
                         known = self._links.names(node)
-                        names = [name for name, ino in _inos(spot.fd) if code(ino) in codes]
+                        names = [name for name, ino in _inos(spot.fd) if ino in inos]
                         self._look_at(spot, node, [n for n in names if n not in known], out)
             self._others(root, places, out)
             self._others(root, again - places, out, news=True)

@@ -30,7 +30,7 @@ class Node:
         visit: number of the last scan that came by.
         reading: names that were looked at since its listing began, None when nobody is reading.
         listed: its listing was made, or is being made by whoever registered it.
-        inos: low halves of the inode numbers of its entries, to find hard links (links.py).
+        inos: which inode numbers its entries may have, to find hard links (inodes.py).
         linked: names in it that have more than one link, with their inode number.
     """
 
@@ -60,7 +60,7 @@ class Node:
         self.visit = 0
         self.reading: set[bytes] | None = None
         self.listed = False
-        self.inos: bytes | bytearray = b""
+        self.inos = b""
         self.linked: dict[bytes, int] | None = None
 
     def kid(self, name: bytes) -> Node | None:
