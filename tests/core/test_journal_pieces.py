@@ -127,3 +127,35 @@ def test_a_write_that_fails_between_two_pieces(
         assert found == (KEPT + LAST)[: len(found)]
         assert len(found) == len(KEPT + LAST) or code == errno.EIO
         assert found[: len(KEPT)] == KEPT
+
+
+def test_large_frames_leave_memory_when_they_are_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    def durable(fd: int) -> None:
+        os.fdatasync(fd)
+        told.append(("durable", 0, 0))
+
+    def let_go(fd: int, offset: int, length: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_DONTNEED
+        told.append(("let go", offset, offset + length))
+        raise OSError(errno.EINVAL, "not here")  # is no reason to stop
+
+    monkeypatch.setattr(os, "posix_fadvise", let_go)
+    with Journal.open(tmp_path, fdatasync=durable) as journal:
+        journal.append(1, b"small")
+        journal.sync()
+        assert {what for what, _, _ in told} == {"durable"}
+        for number in range(3):
+            before = journal.size_bytes
+            told.clear()
+            journal.append(1, (b"head %d" % number, BODY))
+            journal.sync()
+            assert [what for what, _, _ in told] == ["durable", "let go"]
+            _, start, end = told[1]
+            page = os.sysconf("SC_PAGE_SIZE")
+            assert start == before // page * page
+            assert end == journal.size_bytes // page * page, "the last page stays"
+        assert len(frames(journal)) == 4
