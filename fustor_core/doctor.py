@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fustor_core.errors import ConfigError, PluginError
+from fustor_core.files.compiled import Compiled, compiled
 from fustor_core.files.fanotify import refused
 from fustor_core.files.mounting import caching, mounted_at
 from fustor_core.open_files import most
@@ -66,6 +67,7 @@ def examine(home: Path, *, directories: int | None = None, inotify: Path = INOTI
         python(),
         earlier_system(),
         *plugins(Registry()),
+        looks(compiled()),
         *state_directory(home),
         marks(),
         *watch_limits(inotify, directories),
@@ -110,6 +112,17 @@ def plugins(registry: Registry) -> Iterator[Check]:
             yield Check(f"{kind} {name}", False, told, "installed and importable", error.remedy)
         else:
             yield Check(f"{kind} {name}", True, found, "installed and importable")
+
+
+def looks(found: Compiled) -> Check:
+    """Whether directories are read by compiled code; what is not there is no fault."""
+    return Check(
+        "compiled looks",
+        not found.fault,
+        found.told,
+        "not needed; one package that fits this program",
+        "install the one of this program's version again, or uninstall it",
+    )
 
 
 def state_directory(home: Path) -> Iterator[Check]:

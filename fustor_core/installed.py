@@ -67,6 +67,10 @@ class Installed:
         self._stamp, self._until_s = stamp, now_s + HELD_S_MAX
 
 
+INSTALLED = Installed()
+"""One for the process: what is installed is the same for all."""
+
+
 def _owner(distribution: Distribution) -> tuple[str, str]:
     named = distribution.metadata
     return named["Name"] or "", named["Version"] or ""

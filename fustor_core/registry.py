@@ -23,7 +23,7 @@ from stevedore.extension import ExtensionManager
 
 from fustor_core import hookspecs
 from fustor_core.errors import ConfigError, PluginError
-from fustor_core.installed import Installed
+from fustor_core.installed import INSTALLED
 
 KINDS = ("source", "sink", "arbitrator", "view", "receiver")
 HOOK = "hook"
@@ -123,7 +123,7 @@ class Registry:
         return found
 
     def _version(self, kind: str, name: str) -> str:
-        return ", ".join(_installed.owner(entry)[1] for entry in _entry_points(kind, name))
+        return ", ".join(INSTALLED.owner(entry)[1] for entry in _entry_points(kind, name))
 
     def load_hooks(self) -> list[Plugin]:
         """Imports the plugins of the group ``fustor.hooks``; they are told from now on.
@@ -202,7 +202,7 @@ class Registry:
 
     def _describe(self, kind: str, entry: EntryPoint, namesakes: list[EntryPoint]) -> Plugin:
         reason = self._failures.get((kind, entry.name), "") or _unusable(kind, namesakes)
-        distribution, version = _installed.owner(entry)
+        distribution, version = INSTALLED.owner(entry)
         told = self._told.has_plugin(_told_name(kind, entry.name))
         loaded = (kind, entry.name) in self._drivers or told
         return Plugin(
@@ -254,9 +254,6 @@ class _ByName(DriverManager[Any]):
         return _entry_points(_kind(self.namespace))
 
 
-_installed = Installed()  # one for the process: what is installed is the same for all
-
-
 def _group(kind: str) -> str:
     return f"fustor.{kind}s"
 
@@ -266,7 +263,7 @@ def _kind(group: str) -> str:
 
 
 def _entry_points(kind: str, name: str | None = None) -> list[EntryPoint]:
-    return [entry for entry in _installed.entries(_group(kind)) if name in (None, entry.name)]
+    return [entry for entry in INSTALLED.entries(_group(kind)) if name in (None, entry.name)]
 
 
 def _told_name(kind: str, name: str) -> str:
@@ -274,7 +271,7 @@ def _told_name(kind: str, name: str) -> str:
 
 
 def _owners(entries: list[EntryPoint]) -> str:
-    return " and ".join(_installed.owner(entry)[0] or entry.value for entry in entries)
+    return " and ".join(INSTALLED.owner(entry)[0] or entry.value for entry in entries)
 
 
 def _unusable(kind: str, entries: list[EntryPoint]) -> str:

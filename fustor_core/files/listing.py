@@ -7,7 +7,6 @@ import operator
 import os
 import stat
 import struct
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -22,9 +21,11 @@ from fustor_core.claims import (
     Stamp,
     edge_row,
 )
+from fustor_core.files.compiled import compiled
 from fustor_core.files.exclusion import Exclusion, NameTest
 from fustor_core.files.identity import Prober, Sight, Spot
 from fustor_core.files.mounting import Caching
+from fustor_core.files.names import in_order
 from fustor_core.files.rooted import RootProof
 from fustor_core.files.stats import MOST, Stats
 
@@ -40,7 +41,6 @@ _columns = operator.attrgetter(
     "st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_mode", "st_uid", "st_gid", "st_nlink"
 )
 _pack = ROW.pack
-_ENCODING = sys.getfilesystemencoding()
 _TYPE_AT = 33  # of a row; the map makes directories 1 and all else 0
 _IS_DIR = bytes(1 if high & 0xF0 == 0x40 else 0 for high in range(256))
 
@@ -118,6 +118,7 @@ class Lister:
         self.stopped = stopped
         self._proof = proof
         self._stats: Stats | None = None  # not for who looks at single names only
+        self._compiled = compiled().read
 
     @property
     def cache_bound_us(self) -> int:
@@ -242,8 +243,16 @@ class Lister:
     def _members(self, spot: Spot) -> tuple[bytes, bytes, list[Kid], int]:
         """(names as one blob, rows and edges in their order, what is behind these, errno of an
         entry that could not be had or 0)."""
-        names, blob = _sorted(spot.fd)
         test = self.exclusion.within(spot.path)
+        found = self._compiled(spot.fd, self.stopped) if self._compiled is not None else None
+        if found is not None:
+            blob, rows, seen = found
+            if not blob or (test is None and not seen):
+                return blob, rows, [], 0
+            sights = {name: Sight(*fields) for name, fields in seen.items()}
+            kept, rows, kids, odd = self._edges(spot, blob.split(b"\0"), rows, sights, test)
+            return b"\0".join(kept), rows, kids, odd
+        names, blob = in_order(spot.fd)
         first: bytes | None = None
         if len(names) <= SLICE:
             first = self._looks().rows(spot.fd, names) if names else b""
@@ -336,35 +345,6 @@ class Lister:
 
     def __repr__(self) -> str:
         return f"Lister(birth={self.prober.birth!r}, cross={self.cross})"
-
-
-def entries(fd: int) -> list[bytes]:
-    """Names in the directory open on `fd`, as bytes, unsorted.
-
-    Raises:
-        OSError: as readdir.
-    """
-    names = os.listdir(fd)  # by descriptor it gives text only: back to bytes in one go
-    return "\0".join(names).encode(_ENCODING, "surrogateescape").split(b"\0") if names else []
-
-
-def _sorted(fd: int) -> tuple[list[bytes], bytes]:
-    """(names in the directory open on `fd` in the order of their bytes, the same as one blob).
-
-    Raises:
-        OSError: as readdir.
-    """
-    found = os.listdir(fd)
-    if not found:
-        return [], b""
-    found.sort()  # texts are compared faster than bytes; of ASCII the order is the same
-    text = "\0".join(found)
-    blob = text.encode(_ENCODING, "surrogateescape")
-    names = blob.split(b"\0")
-    if text.isascii():
-        return names, blob
-    names.sort()
-    return names, b"\0".join(names)
 
 
 def kind_of(key: Key) -> str:

@@ -37,13 +37,13 @@ LAYERS = {
         state_runs.projection state_runs.chronicle state_runs.replaying
     """,
     "L3 doings": """
-        engine apart problems tracing
+        engine apart problems tracing installed
         files.exclusion files.options files.inotify files.identity files.mounting
-        files.crowd files.fanotify files.rooted
+        files.crowd files.fanotify files.rooted files.names files.compiled
         files.stats files.prompt files.listing files.looking files.members files.marks files
         state.files state.mounts state.locks state.sockets state.home state.archive state
         journal.frames journal.recovery journal.log journal.group journal
-        lane client open_files installed registry jobs waiting outbox errands watch_lists orders
+        lane client open_files registry jobs waiting outbox errands watch_lists orders
         peers documents sights quarantine replay upkeep chores keeping
         logs acts.reading acts.book acts.clerk acts
         summons standing fusion_pipe key_files key_store vouchers

@@ -14,8 +14,9 @@ from fustor_core.contracts import boottime_us
 from fustor_core.files.exclusion import NameTest
 from fustor_core.files.identity import Spot
 from fustor_core.files.inotify import Inotify
-from fustor_core.files.listing import GONE, OPEN, Kid, Lister, entries, reason_of, row_of
+from fustor_core.files.listing import GONE, OPEN, Kid, Lister, reason_of, row_of
 from fustor_core.files.looking import fresh_row, is_file, revalidated
+from fustor_core.files.names import entries
 from fustor_source_nfs.frames import Child, Found, Read
 from fustor_source_nfs.way import Way, failed
 
