@@ -83,8 +83,10 @@ def admit(
     """
     out = Admission([], [], [], root_proven, foreign, denied)
     for i, claim in enumerate(batch.claims):
+        stamp = claim.stamp
+        late = stamp.f < out.denied  # looked at before it was found to be another root, or none
         why = _absurd(claim)
-        lo, hi = (now_us, now_us) if why else bounds.map(claim.stamp.f, claim.stamp.t, now_us)
+        lo, hi = (now_us, now_us) if why else bounds.map(stamp.f, stamp.t, now_us)
         if lo > now_us + AHEAD_US:
             why, lo, hi = "stamp lies in the future", now_us, now_us
         if not -STAMP_MOST < lo <= hi:
@@ -96,15 +98,15 @@ def admit(
             )
             if not (claim.present and same):
                 out.root_proven, out.foreign = False, True
-                out.alarm, out.denied = _alarm(claim, identity), max(out.denied, claim.stamp.t)
+                out.alarm, out.denied = _alarm(claim, identity), max(out.denied, stamp.t)
                 continue
-            if claim.stamp.f >= out.denied:
+            if not late:
                 out.root_proven, out.foreign = True, False
                 identity, root = claim.identity, claim.key
                 continue
             why = "unproven_root"  # a scan's, which stood behind what a later look has found
         why = why or fault(claim)
-        if not why and not out.root_proven and _needs_root(claim, foreign=out.foreign):
+        if not why and _unproven(claim, out, late=late):
             why = "unproven_root"
         if not why and isinstance(claim, Listing) and claim.names:
             why = sorted_fault(claim.names)
@@ -160,13 +162,14 @@ def _bad(row: bytes) -> bool:
     return row[7] >= 0x80 and not is_dir(row)
 
 
-def _needs_root(claim: Claim, *, foreign: bool) -> bool:
+def _unproven(claim: Claim, out: Admission, *, late: bool) -> bool:
     """What a watch has seen was seen below the root that it stands on; is that another storage, or
     gone, nothing of it counts: a watch that is armed anew meanwhile may stand on another one whose
-    keys are the same as here. What is owed may always be owed."""
-    if claim.origin is not Origin.REALTIME:
+    keys are the same as here. Nor does what comes late, from when it was so. What is owed may
+    always be owed."""
+    if not out.root_proven and claim.origin is not Origin.REALTIME:
         return True
-    return foreign and not isinstance(claim, Owe)
+    return (late or out.foreign) and not isinstance(claim, Owe)
 
 
 def _name(out: Admission, one: Quarantined) -> None:

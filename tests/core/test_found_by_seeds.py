@@ -8,7 +8,19 @@ import anyio
 import pytest
 
 from fustor_core.admission import Admission, admit
-from fustor_core.claims import PROTOCOL, Batch, Cell, Key, Origin, Owe, Root, Row, Stamp, edge_row
+from fustor_core.claims import (
+    PROTOCOL,
+    Batch,
+    Cell,
+    Key,
+    Listing,
+    Origin,
+    Owe,
+    Root,
+    Row,
+    Stamp,
+    edge_row,
+)
 from fustor_core.clock import OffsetBounds, PastBounds
 from fustor_core.config.model import Pipe
 from fustor_core.errors import StateError, Unreachable
@@ -74,6 +86,20 @@ def test_a_scan_that_stood_behind_what_a_later_look_found_proves_nothing() -> No
     assert again.skipped == []
     held = taken(root("right", 20), root_proven=True, denied=51)
     assert held.root_proven, "an old proof takes nothing away, either"
+
+
+@pytest.mark.parametrize("origin", [Origin.SENTINEL, Origin.REALTIME])
+def test_what_was_seen_before_a_denial_does_not_count_after_it(origin: Origin) -> None:
+    """Seed 39182: a look at another disk with the same keys came when the right one was back."""
+    stamps = {at: Stamp(at, at + 1, 0, "s") for at in (20, 51)}
+    cells = [Cell(dir=ROOT, name=b"a", value=None, stamp=s, origin=origin) for s in stamps.values()]
+    lists = [Listing(dir=ROOT, names=b"", rows=b"", stamp=stamps[20], origin=origin)]
+    owed = [Owe(dir=ROOT, deep=True, reason="unproven", stamp=stamps[20], origin=origin)]
+    batch = Batch(PROTOCOL, 3, 0, [*cells, *lists, *owed])
+    held = {"identity": "right", "root": ROOT, "root_proven": True}
+    taken = admit(batch, OffsetBounds(exact_us=0), 100, **held, denied=51)
+    assert taken.skipped == [0, 2], "neither the old look nor the old listing"
+    assert admit(batch, OffsetBounds(exact_us=0), 100, **held).skipped == []
 
 
 def test_bounds_of_a_boot_that_is_over_are_past() -> None:
