@@ -10,12 +10,15 @@ import os
 from array import array
 from typing import NamedTuple
 
+import zstandard
+
 from fustor_core.claims import KEY, SILENCE, Key, Silence
 from fustor_core.recall import Recall
 
 DIRECTORIES = 512  # in a block
 PATH_BYTES_MOST = 3000  # the kernel takes 4096; one that is longer, and there is no book
 BYTES_MOST = 256 << 20
+LEVEL = 1  # of zstd
 _NO_SILENCE = bytes(SILENCE.size)  # of an inode 0: never equal to that of a directory
 
 
@@ -24,7 +27,8 @@ class Block(NamedTuple):
 
     Attributes:
         top: view path of a directory that all of them are in, b"" for the root.
-        paths: of each below `top`, joined by NUL. keys, silences: as in a claim of many.
+        paths: of each below `top`, joined by NUL and compressed, which is an eighth of them.
+        keys, silences: as in a claim of many.
         marks: what `Members.mark` said of each, 0 when it was not asked.
         dev: st_dev. exact: whether their keys have births.
     """
@@ -44,7 +48,7 @@ class Block(NamedTuple):
 
     def names(self) -> list[bytes]:
         """Paths below `top`, ``.`` for the root itself."""
-        return self.paths.split(b"\0")
+        return zstandard.decompress(self.paths).split(b"\0")
 
     def view_path(self, name: bytes) -> bytes:
         """The view path of one of `names`."""
@@ -173,7 +177,7 @@ class Writer:
         top = (os.path.dirname(top) if top == first else top).rstrip(b"/")
         block = Block(
             top,
-            b"\0".join(path[len(top) + 1 :] or b"." for path in paths),
+            zstandard.compress(b"\0".join(path[len(top) + 1 :] or b"." for path in paths), LEVEL),
             b"".join(self._keys),
             b"".join(self._silences),
             self._marks,

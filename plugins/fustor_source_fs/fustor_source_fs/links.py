@@ -9,7 +9,7 @@ enough to find the first name of a file that just got its second one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from fustor_core.claims import ROW, ROW_BYTES, Listing, Origin, split_names
 from fustor_source_fs.inodes import Wanted, column, packed
@@ -22,6 +22,7 @@ RECHECK_US = 1_000_000
 _SLACK_BYTES = 4096
 _WHOLE = frozenset({Origin.SNAPSHOT, Origin.AUDIT})  # the other names are met in the same scan
 
+_NONE: Mapping[bytes, int] = {}
 Inode = tuple[int, int]  # first part of the directory's key, inode number
 Place = tuple[Node, bytes]
 
@@ -48,6 +49,7 @@ class Links:
         self._lock = threading.Lock()
         self._files: dict[Inode, File] = {}
         self._wanted: dict[Inode, int] = {}  # not all names known; raw instant of the next search
+        self._linked: dict[Node, dict[bytes, int]] = {}  # names with more than one link → inode
         self._met: set[Inode] = set()  # the same, found by a scan that still goes on
         self._searched: dict[Inode, int] = {}  # link count at which all was tried
         self._doubtful: set[Place] = set()
@@ -62,13 +64,13 @@ class Links:
         if self._grown:
             self._grown.pop(node, None)
         linked = bool(counts.strip(b"\0\1") or counts[1::4].strip(b"\0"))
-        if not linked and not node.linked:
+        if not linked and node not in self._linked:
             node.inos = inos
             return
         with self._lock:
             node.inos = inos
             later = listing.origin in _WHOLE
-            before = set(node.linked or ())
+            before = set(self._linked.get(node, ()))
             for at, name in enumerate(split_names(listing.names)) if linked else ():
                 row = rows[at * ROW_BYTES : (at + 1) * ROW_BYTES]
                 _, _, _, ino, _, _, _, nlink = ROW.unpack(row)
@@ -89,7 +91,7 @@ class Links:
         if row is not None:
             _, _, _, ino, _, _, _, nlink = ROW.unpack(row)
         with self._lock:
-            before = node.linked.get(name) if node.linked else None
+            before = self._linked.get(node, _NONE).get(name)
             if before is not None and (before != ino or nlink < 2):
                 self._forget(node, name)
             if new and nlink:
@@ -104,7 +106,7 @@ class Links:
 
     def names(self, node: Node) -> Collection[bytes]:
         """Names in a directory that are known to have more than one link."""
-        return node.linked or ()
+        return self._linked.get(node, ())
 
     def doubtful(self) -> set[Place]:
         """Names whose rows may have changed by another name; each is said once."""
@@ -181,7 +183,7 @@ class Links:
         """These directories left the registry; other names of their files are put in doubt."""
         with self._lock:
             for node in nodes:
-                for name in list(node.linked or ()):
+                for name in list(self._linked.get(node, ())):
                     self._forget(node, name)
                 node.inos = b""
                 self._grown.pop(node, None)
@@ -189,15 +191,13 @@ class Links:
     def _meet(self, node: Node, name: bytes, ino: int, row: bytes, *, later: bool) -> None:
         if node.gone or (self._count >= NAMES_MAX and name not in self.names(node)):
             return
-        if node.linked is None:
-            node.linked = {}
-        if node.linked.get(name, ino) != ino:
+        if self._linked.get(node, _NONE).get(name, ino) != ino:
             self._forget(node, name)
-            node.linked = node.linked or {}
+        linked = self._linked.setdefault(node, {})
         inode = (node.key.dev, ino)
         file = self._files.setdefault(inode, File())
-        if name not in node.linked:
-            node.linked[name] = ino
+        if name not in linked:
+            linked[name] = ino
             file.places.add((node, name))
             self._count += 1
         if file.seen != row:
@@ -217,10 +217,12 @@ class Links:
 
     def _forget(self, node: Node, name: bytes) -> None:
         """Take one name out; the names that are left of that inode are in doubt."""
-        if node.linked is None or name not in node.linked:
+        linked = self._linked.get(node, {})
+        if name not in linked:
             return
-        inode = (node.key.dev, node.linked.pop(name))
-        node.linked = node.linked or None
+        inode = (node.key.dev, linked.pop(name))
+        if not linked:
+            del self._linked[node]
         self._count -= 1
         file = self._files.get(inode)
         if file is None:

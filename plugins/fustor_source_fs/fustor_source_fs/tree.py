@@ -12,60 +12,62 @@ import errno
 import threading
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from fustor_core.claims import Key
 from fustor_core.files.inotify import Ears
 
 NO_WATCH = -1
+FEW = 16  # child directories that are found by going through them
+_GONE = -1  # for the number of a scan
 
 
-class Node:
+class Node(msgspec.Struct, eq=False, gc=False):
     """One directory that is watched, or that should be.
+
+    There are as many as the tree has, so it is small, and the collector of cycles does not look at
+    it: a parent and its children refer to each other until they are dropped.
 
     Attributes:
         wd: the kernel's watch, NO_WATCH when none could be had.
         parent, name: its seat; `parent` is None for the root and for a loose directory.
-        kids: child directories by name, None when there are none.
+        kids: child directories, by name when they are many.
         unread: it could not be opened; tried again when its mode changes.
-        gone: it left the registry; whoever still holds it drops it.
         visit: number of the last scan that came by.
         reading: names that were looked at since its listing began, None when nobody is reading.
         listed: its listing was made, or is being made by whoever registered it.
         inos: which inode numbers its entries may have, to find hard links (inodes.py).
-        linked: names in it that have more than one link, with their inode number.
     """
 
-    __slots__ = (
-        "gone",
-        "inos",
-        "key",
-        "kids",
-        "linked",
-        "listed",
-        "name",
-        "parent",
-        "reading",
-        "unread",
-        "visit",
-        "wd",
-    )
+    key: Key
+    parent: Node | None
+    name: bytes
+    wd: int = NO_WATCH
+    kids: tuple[Node, ...] | dict[bytes, Node] = ()
+    visit: int = 0
+    reading: set[bytes] | None = None
+    inos: bytes = b""
+    unread: bool = False
+    listed: bool = False
 
-    def __init__(self, key: Key, parent: Node | None, name: bytes) -> None:
-        self.key = key
-        self.wd = NO_WATCH
-        self.parent = parent
-        self.name = name
-        self.kids: dict[bytes, Node] | None = None
-        self.unread = False
-        self.gone = False
-        self.visit = 0
-        self.reading: set[bytes] | None = None
-        self.listed = False
-        self.inos = b""
-        self.linked: dict[bytes, int] | None = None
+    @property
+    def gone(self) -> bool:
+        """It left the registry; whoever still holds it drops it."""
+        return self.visit == _GONE
 
     def kid(self, name: bytes) -> Node | None:
         """The registered child directory of that name."""
-        return self.kids.get(name) if self.kids else None
+        kids = self.kids
+        if isinstance(kids, dict):
+            return kids.get(name)
+        for each in kids:
+            if each.name == name:
+                return each
+        return None
+
+    def end(self) -> None:
+        """It leaves the registry, and so does what is below it."""
+        self.visit, self.kids = _GONE, ()
 
     def __repr__(self) -> str:
         return f"Node({self.name!r}, wd={self.wd}, ino={self.key.ino})"
@@ -178,9 +180,12 @@ class Tree:
         if occupant is not None and occupant is not node:
             self.unseat(occupant)
         node.parent, node.name = parent, name
-        if parent.kids is None:
-            parent.kids = {}
-        parent.kids[name] = node
+        kids = parent.kids
+        if isinstance(kids, dict):
+            kids[name] = node
+        elif occupant is not node:
+            kids = (*kids, node)
+            parent.kids = kids if len(kids) <= FEW else {each.name: each for each in kids}
 
     def unseat(self, node: Node) -> None:
         """`node` is not where it was; it is loose until its new place is seen."""
@@ -198,7 +203,7 @@ class Tree:
                 del self.by_key[each.key]
             self.uncovered.discard(each)
             self.loose.discard(each)
-            each.gone, each.kids = True, None
+            each.end()
         if node is self.root:
             self.root = None
         return dropped
@@ -208,6 +213,14 @@ class Tree:
         self.by_wd.pop(node.wd, None)
         node.wd = NO_WATCH
         return self.drop(node)
+
+    def clear(self) -> None:
+        """Forget everything; the watches are given back otherwise."""
+        for node in self.by_key.values():
+            node.end()
+        self.root = None
+        for part in (self.by_key, self.by_wd, self.asides, self.uncovered, self.loose):
+            part.clear()
 
     def path(self, node: Node) -> bytes | None:
         """View path at which `node` was last seen; None when it or something above is loose."""
@@ -244,10 +257,11 @@ class Tree:
 
     def _leave(self, node: Node) -> None:
         parent = node.parent
-        if parent is not None and parent.kids is not None and parent.kids.get(node.name) is node:
-            del parent.kids[node.name]
-            if not parent.kids:
-                parent.kids = None
+        if parent is not None and parent.kid(node.name) is node:
+            if isinstance(parent.kids, dict):
+                del parent.kids[node.name]
+            else:
+                parent.kids = tuple(each for each in parent.kids if each is not node)
         node.parent = None
 
     def __repr__(self) -> str:
@@ -263,5 +277,5 @@ def subtree(node: Node) -> Iterator[Node]:
     while stack:
         each = stack.pop()
         yield each
-        if each.kids:
-            stack.extend(each.kids.values())
+        kids = each.kids
+        stack.extend(kids.values() if isinstance(kids, dict) else kids)

@@ -108,6 +108,8 @@ class Watcher:
         if self._thread.is_alive():
             self._thread.join(JOIN_S)
         self._ears.close()
+        with self.tree.lock:
+            self.tree.clear()
 
     def cover(self, path: bytes) -> None:
         """Watch and list what is new along a view path, and below it."""
