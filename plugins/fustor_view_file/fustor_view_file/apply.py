@@ -11,7 +11,7 @@ from fustor_view_file import tally
 from fustor_view_file.budget import Budget
 from fustor_view_file.directory import Directory
 from fustor_view_file.feed import Feed
-from fustor_view_file.firsts import Firsts
+from fustor_view_file.firsts import Firsts, share
 from fustor_view_file.guard import Guard
 from fustor_view_file.holding import WHOLE, hold, thaw, weight, where_frozen
 from fustor_view_file.links import HardLinks
@@ -86,6 +86,7 @@ class Registers:
         if verdict.base is not None:
             directory.look(verdict.base, verdict.origin)
         if first:
+            share(tree, directory, verdict.key, verdict.via)
             self._first(directory, verdict)
         else:
             for write in verdict.writes:
@@ -346,7 +347,8 @@ class Registers:
         if verdict.owe is not None:
             stamp, deep, reason, errno = verdict.owe
             if reason in LEFT_OUT:
-                directory.left_out, directory.reason, directory.owed = True, reason, None
+                directory.left_out, directory.owed = True, None
+                directory.because(reason, directory.errno, deep=directory.deep)
             else:
                 quiet = verdict.rule in QUIET
                 tree.owe(directory, stamp, deep=deep, reason=reason, errno=errno, quiet=quiet)

@@ -14,19 +14,11 @@ from fustor_core.claims import Key, Origin, Silence
 from fustor_core.registers import Register, Seen
 from fustor_view_file import tally
 from fustor_view_file.faces import FACE_BYTES, base_in, face_of, row_in, silent_in
+from fustor_view_file.odds import NO_FACTS, NO_ODDS, WELL, WHYS, Facts, Mark, Odds
 from fustor_view_file.pack import Pack
 from fustor_view_file.unseen import Unseen
 
 WEIGHED = 16  # of many alike
-
-
-class Mark(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What an own cell keeps: the value lies in the pack, or nowhere for a tombstone."""
-
-    seen: Seen
-    debt: bool
-    rt: bool
-    origin: Origin
 
 
 class Away(Protocol):
@@ -47,6 +39,7 @@ class Away(Protocol):
 
 _NONE: Mapping[bytes, int] = {}
 _NO_MARKS: Mapping[bytes, Mark] = {}
+_GAP, _LEFT, _LEFT_OUT = 1, 2, 4
 
 
 class Directory(msgspec.Struct, eq=False, gc=False):
@@ -58,12 +51,8 @@ class Directory(msgspec.Struct, eq=False, gc=False):
     Attributes:
         key: identity. parent, name: its seat; parent None for the root and for loose directories.
         origin: of the last accepted listing.
-        owed, deep, reason, errno: the listing that is owed, and why.
+        owed: the stamp later than which a listing is owed.
         count: recursive tally (see `fustor_view_file.tally`).
-        blind: names whose value only scans have seen → number of the scan that found it first
-            (`Sightings`). frozen: name → fusion µs since when its
-            removal waits. left_out: left out by choice (`excluded`, `other_device`).
-        gap, left: what it adds itself to the counts of gaps and of what is left out.
         place: row id in the cold store, 0 when it was never written.
         used: the pack was touched since this was last set to False.
         held: the pack, where it is while it is not at hand, or None when it is empty.
@@ -79,40 +68,31 @@ class Directory(msgspec.Struct, eq=False, gc=False):
     place: int = 0
     origin: Origin = Origin.SNAPSHOT
     owed: Seen | None = None
-    deep: bool = False
-    reason: str = ""
-    errno: int = 0
-    left_out: bool = False
-    gap: int = 1
-    left: int = 0
-    blind: Mapping[bytes, int] | None = None
-    frozen: dict[bytes, int] | None = None
-    _own: dict[bytes, Mark] | None = None
-    _suspects: dict[bytes, int] | None = None
     face: bytes | None = None
-    _base: Seen | None = None
-    _attrs: Register | None = None
-    _silent: Silence | None = None
+    _why: tuple[bool, str, int] = WELL
+    _gaps: int = _GAP
+    _facts: Facts = NO_FACTS
+    _odds: Odds = NO_ODDS
 
     # ---- what an arbitrator sees (contracts.Known)
 
     @property
     def base(self) -> Seen | None:
         """Stamp of the last accepted listing; None = never listed."""
-        return base_in(self.face) if self.face is not None else self._base
+        return base_in(self.face) if self.face is not None else self._facts.base
 
     @property
     def attrs(self) -> Register | None:
         """Its own attributes."""
         face = self.face
         if face is None:
-            return self._attrs
+            return self._facts.attrs
         return Register(row_in(face), base_in(face), False, False, self.origin)
 
     @property
     def silent(self) -> Silence | None:
         """Membership key of its last listing, None when that was racy or told none."""
-        return silent_in(self.face) if self.face is not None else self._silent
+        return silent_in(self.face) if self.face is not None else self._facts.silent
 
     @property
     def pack(self) -> Pack:
@@ -145,19 +125,84 @@ class Directory(msgspec.Struct, eq=False, gc=False):
     @property
     def own(self) -> Mapping[bytes, Mark]:
         """Names whose register overrides the base."""
-        return self._own if self._own is not None else _NO_MARKS
+        own = self._odds.own
+        return own if own is not None else _NO_MARKS
 
     @property
     def suspects(self) -> Mapping[bytes, int]:
         """Name → fusion µs of the look that made it suspect."""
-        return self._suspects if self._suspects is not None else _NONE
+        suspects = self._odds.suspects
+        return suspects if suspects is not None else _NONE
+
+    @property
+    def blind(self) -> Mapping[bytes, int] | None:
+        """Names whose value only scans have seen → number of the scan that found it first."""
+        return self._odds.blind
+
+    @blind.setter
+    def blind(self, blind: Mapping[bytes, int] | None) -> None:
+        odds = self._odds
+        self._keep(odds.own, odds.suspects, blind, odds.frozen)
+
+    @property
+    def frozen(self) -> dict[bytes, int] | None:
+        """Name → fusion µs since when its removal waits."""
+        return self._odds.frozen
+
+    @frozen.setter
+    def frozen(self, frozen: dict[bytes, int] | None) -> None:
+        odds = self._odds
+        self._keep(odds.own, odds.suspects, odds.blind, frozen)
+
+    @property
+    def deep(self) -> bool:
+        """Whether what is owed is owed of all below it, too."""
+        return self._why[0]
+
+    @property
+    def reason(self) -> str:
+        """Why a listing is owed, or it is left out."""
+        return self._why[1]
+
+    @property
+    def errno(self) -> int:
+        """Of the last try to list it."""
+        return self._why[2]
+
+    @property
+    def left_out(self) -> bool:
+        """Left out by choice (`excluded`, `other_device`)."""
+        return bool(self._gaps & _LEFT_OUT)
+
+    @left_out.setter
+    def left_out(self, left_out: bool) -> None:
+        self._gaps = self._gaps & ~_LEFT_OUT | (_LEFT_OUT if left_out else 0)
+
+    @property
+    def gap(self) -> int:
+        """What it adds itself to the count of gaps."""
+        return self._gaps & _GAP
+
+    @gap.setter
+    def gap(self, gap: int) -> None:
+        self._gaps = self._gaps & ~_GAP | (_GAP if gap else 0)
+
+    @property
+    def left(self) -> int:
+        """What it adds itself to the count of what is left out."""
+        return 1 if self._gaps & _LEFT else 0
+
+    @left.setter
+    def left(self, left: int) -> None:
+        self._gaps = self._gaps & ~_LEFT | (_LEFT if left else 0)
 
     def get(self, name: bytes) -> Register | None:
         """The register of a name; None = unknown."""
-        if self._own is None and not self.heard:
+        if self._odds.own is None and not self.heard:
             return None
         pack = self.pack  # before all else: one that is damaged takes base and marks with it
-        mark = self._own.get(name) if self._own is not None else None
+        own = self._odds.own
+        mark = own.get(name) if own is not None else None
         if mark is not None:
             return Register(pack.get(name), mark.seen, mark.debt, mark.rt, mark.origin)
         base = self.base
@@ -185,43 +230,66 @@ class Directory(msgspec.Struct, eq=False, gc=False):
 
     def look(self, base: Seen | None, origin: Origin) -> None:
         """A listing was accepted; None: what was listed is lost."""
-        self._open()
-        self._base, self.origin = base, origin
+        facts = self._open()
+        self._facts, self.origin = Facts(base, facts.attrs, facts.silent), origin
+
+    def because(self, reason: str = "", errno: int = 0, *, deep: bool = False) -> None:
+        """Why a listing is owed, or it is left out; nothing when neither is so."""
+        why = (deep, reason, errno)
+        self._why = WHYS.get(why, why)
 
     def set_attrs(self, attrs: Register | None) -> None:
         """Set its own attributes."""
-        self._open()
-        self._attrs = attrs
+        facts = self._open()
+        self._facts = Facts(facts.base, attrs, facts.silent)
 
     def set_silent(self, silent: Silence | None) -> None:
         """Set the membership key."""
-        self._open()
-        self._silent = silent
+        facts = self._open()
+        self._facts = Facts(facts.base, facts.attrs, silent)
 
-    def _open(self) -> None:
+    def _open(self) -> Facts:
         if self.face is not None:
-            self._base, self._attrs, self._silent = self.base, self.attrs, self.silent
-            self.face = None
+            self._facts, self.face = Facts(self.base, self.attrs, self.silent), None
+        return self._facts
 
     def close(self) -> None:
         """Keep stamp, attributes and membership key in little room, when they agree."""
-        base, attrs = self._base, self._attrs
+        facts = self._facts
+        base, attrs = facts.base, facts.attrs
         if base is not None and attrs is not None and attrs.origin is self.origin:
-            self.face = face_of(base, attrs, self._silent)
+            self.face = face_of(base, attrs, facts.silent)
             if self.face is not None:
-                self._base = self._attrs = self._silent = None
+                self._facts = NO_FACTS
+
+    def _keep(
+        self,
+        own: dict[bytes, Mark] | None,
+        suspects: dict[bytes, int] | None,
+        blind: Mapping[bytes, int] | None,
+        frozen: dict[bytes, int] | None,
+    ) -> None:
+        if own is None and suspects is None and blind is None and frozen is None:
+            self._odds = NO_ODDS
+        else:
+            self._odds = Odds(own, suspects, blind, frozen)
 
     def set_mark(self, name: bytes, register: Register) -> None:
         """Let a register override the base."""
-        if self._own is None:
-            self._own = {}
+        odds = self._odds
+        own = odds.own
+        if own is None:
+            own = {}
+            self._keep(own, odds.suspects, odds.blind, odds.frozen)
             if self.face is not None:
                 self.face = self.face[:FACE_BYTES]  # the entries are those of its digest no more
-        self._own[name] = Mark(register.seen, register.debt, register.rt, register.origin)
+        own[name] = Mark(register.seen, register.debt, register.rt, register.origin)
 
     def drop_marks(self) -> None:
         """Nothing overrides the base any more."""
-        self._own = None
+        odds = self._odds
+        if odds.own is not None:
+            self._keep(None, odds.suspects, odds.blind, odds.frozen)
 
     def set_blind(self, name: bytes, number: int | None) -> None:
         """Only a scan saw the value of a name, that of this number; None: somebody did."""
@@ -235,35 +303,40 @@ class Directory(msgspec.Struct, eq=False, gc=False):
 
     def set_suspect(self, name: bytes, since_us: int | None) -> None:
         """Mark a name suspect since then, or no longer (None)."""
+        odds = self._odds
+        suspects = odds.suspects
         if since_us is None:
-            if self._suspects is not None:
-                self._suspects.pop(name, None)
-                self._suspects = self._suspects or None
+            if suspects is not None:
+                suspects.pop(name, None)
+                if not suspects:
+                    self._keep(odds.own, None, odds.blind, odds.frozen)
             return
-        if self._suspects is None:
-            self._suspects = {}
-        self._suspects[name] = since_us
+        if suspects is None:
+            suspects = {}
+            self._keep(odds.own, suspects, odds.blind, odds.frozen)
+        suspects[name] = since_us
 
     # ---- what it is
 
     @property
     def heard(self) -> bool:
         """Whether it was ever listed."""
-        return self.face is not None or self._base is not None
+        return self.face is not None or self._facts.base is not None
 
     @property
     def listed(self) -> bool:
         """Whether it has a whole listing that nothing owes again."""
-        return self.owed is None and (self.face is not None or self._base is not None)
+        return self.owed is None and (self.face is not None or self._facts.base is not None)
 
     def index_bytes(self) -> int:
         """About how many bytes it takes without its pack."""
         size = sys.getsizeof
-        facts = (self.key, *self.key, self.name, self.count, self.face, self._base, self._attrs)
+        seen = self._facts
+        facts = (self.key, *self.key, self.name, self.count, self.face, seen.base, seen.attrs)
         weight = size(self) + sum(size(fact) for fact in facts if fact is not None)
         if isinstance(self.blind, Unseen):
             weight += size(self.blind)
-        for sparse in (self._own, self._suspects, self.blind, self.frozen):
+        for sparse in (self._odds.own, self._odds.suspects, self.blind, self.frozen):
             if isinstance(sparse, dict):
                 few = list(islice(sparse, WEIGHED))
                 weight += size(sparse) + sum(map(size, few)) * len(sparse) // max(1, len(few))
@@ -274,7 +347,8 @@ class Directory(msgspec.Struct, eq=False, gc=False):
     @property
     def disputed(self) -> bool:
         """Whether its own attributes are."""
-        return self._attrs is not None and self._attrs.debt  # in little room it is not
+        attrs = self._facts.attrs
+        return attrs is not None and attrs.debt  # in little room it is not
 
     def is_below(self, other: Directory) -> bool:
         """Whether `other` is this directory or above it."""

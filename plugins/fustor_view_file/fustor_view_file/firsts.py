@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fustor_core.arbitration import order
-from fustor_core.claims import ROW_BYTES, Listing, Origin
+from fustor_core.claims import ROW_BYTES, Key, Listing, Origin
 from fustor_core.registers import Seen
 from fustor_core.stills import fits
 from fustor_view_file.directory import Directory
@@ -98,11 +98,12 @@ class Firsts:
         if owed is not None:
             if order(owed, seen) <= 0:
                 return False
-            directory.owed, directory.deep = None, False
-            directory.reason, directory.errno = "", 0
+            directory.owed = None
+            directory.because()
         directory.held, directory.used = Pack(listing.names, listing.rows), True
         directory.origin = listing.origin
         directory.face = b"%b%c%b" % (stamp, listing.silence is not None, own)
+        share(tree, directory, listing.dir, listing.via)
         tree.dirty.add(directory.key)
         tree.budget.met(directory)
         self._count(directory, seen, found, own)
@@ -143,6 +144,18 @@ class Firsts:
                 if value != NEVER:
                     sums.grow(parent, index, value)
         self._above.clear()
+
+
+def share(tree: Tree, directory: Directory, key: Key, via: tuple[Key, bytes] | None) -> None:
+    """Keep the key and the name of a first listing for the equal ones of the edge.
+
+    An agent of this process has the same objects.
+    """
+    if directory.key is not key:
+        del tree.dirs[directory.key]
+        directory.key, tree.dirs[key] = key, directory
+    if via is not None and via[1] == directory.name:
+        directory.name = via[1]
 
 
 def _untouched(directory: Directory) -> bool:

@@ -260,7 +260,8 @@ class Keeper:
         directory.drop_marks()
         for name in list(directory.suspects):
             directory.set_suspect(name, None)
-        directory.reason, directory.blind, directory.frozen = "io_error", None, None
+        directory.blind = directory.frozen = None
+        directory.because("io_error", directory.errno, deep=directory.deep)
         self._broken[directory.key] = directory
         self._mend()
         return empty

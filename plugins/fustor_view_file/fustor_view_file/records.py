@@ -8,7 +8,8 @@ import msgspec
 
 from fustor_core.claims import Key, Origin, Silence
 from fustor_core.registers import Register, Seen
-from fustor_view_file.directory import Directory, Mark
+from fustor_view_file.directory import Directory
+from fustor_view_file.odds import Mark
 from fustor_view_file.sealed import Damaged, seal, unseal
 from fustor_view_file.unseen import Unseen
 
@@ -130,7 +131,8 @@ def directory_of(record: Record) -> Directory:
         d.look(record.base, record.origin)
         d.set_silent(record.silent)
         d.set_attrs(record.attrs)
-    d.owed, d.deep, d.reason, d.errno = record.owed, record.deep, record.reason, record.errno
+    d.owed = record.owed
+    d.because(record.reason, record.errno, deep=record.deep)
     d.left_out, d.gap, d.left = record.left_out, record.gap, record.left
     for name, since in record.suspects.items():
         d.set_suspect(name, since)

@@ -65,7 +65,7 @@ class Tree:
         found = self.dirs.get(key)
         if found is None:
             found = self.dirs[key] = Directory(key)
-            found.reason = "not_yet"
+            found.because("not_yet")
             self.gone[key] = self.now_us
         self.dirty.add(key)
         return found
@@ -174,7 +174,8 @@ class Tree:
         if key in self.dirs or self.waiting:
             return False
         child = self.dirs[key] = Directory(key)
-        child.parent, child.name, child.owed, child.reason = parent, name, seen, "not_yet"
+        child.parent, child.name, child.owed = parent, name, seen
+        child.because("not_yet")
         self.dirty.add(key)
         self._reseated(child, None)
         return True
@@ -323,9 +324,8 @@ class Tree:
                             met.add(child.key)
                             stack.append(child)
                 continue
-            at.deep = at.deep or deep
             at.owed = _later_of(at.owed, stamp)
-            at.reason, at.errno = reason or "not_yet", errno
+            at.because(reason or "not_yet", errno, deep=at.deep or deep)
             if not quiet:
                 self.asked[at.key] = deep or self.asked.get(at.key, False)
             self.sums.set_gap(at)
@@ -335,8 +335,8 @@ class Tree:
         owed = directory.owed
         if owed is None or order(owed, listing) <= 0:
             return
-        deep, directory.owed, directory.deep = directory.deep, None, False
-        directory.reason, directory.errno = "", 0
+        deep, directory.owed = directory.deep, None
+        directory.because()
         if deep:
             for child in list(self.children(directory)):
                 if child.heard or child.own:  # else nothing below is known: all is owed
