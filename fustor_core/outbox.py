@@ -53,7 +53,7 @@ class Limits:
 
 
 BUSY_CLAIMS = 8  # a batch with so many realtime claims widens the window
-TURN_ROWS = 1000  # a scan lets the other tasks run after so many rows
+TURN_ROWS, TURN_CLAIMS = 10_000, 128  # a scan lets the other tasks run after so many
 _WHOLE = frozenset({Origin.SNAPSHOT, Origin.AUDIT})
 WIRE_LEAST = 4096  # batches get no smaller, however many are refused as too large
 
@@ -83,7 +83,7 @@ class Outbox:
         self._passed_over = False  # scan claims waited while a batch of events went
         self._rows, self._wire_bytes = limits.rows, limits.wire_bytes
         self._unacked: Batch | None = None
-        self._unacked_bytes = self._seq = self._turn_rows = 0
+        self._unacked_bytes = self._seq = self._turn_rows = self._turn_claims = 0
         self._window_s = limits.window_s[0]
         self._since_s = self._formed_s = self._took_s = 0.0
         self._hurry = False
@@ -155,21 +155,30 @@ class Outbox:
 
     async def put(self, claim: Claim) -> None:
         """A claim of a scan; waits while the queue is full."""
-        limits = self.limits
-        while (
-            self._scans.rows >= limits.rows * limits.scan_batches
-            or self._scans.bytes >= limits.wire_bytes * limits.scan_batches
-        ):
-            self._room = _unset(self._room)
-            self._wake.set()
-            await self._room.wait()
+        await self.put_all((claim,))
+
+    async def put_all(self, claims: Iterable[Claim]) -> None:
+        """Claims of a scan, asked for one by one; waits while the queue is full."""
+        rows_most = self.limits.rows * self.limits.scan_batches
+        bytes_most = self.limits.wire_bytes * self.limits.scan_batches
         first = not self.queued
-        self._learn(claim)
-        self._turn_rows += self._scans.push(claim)
-        self._arrived(first=first)
-        if self._turn_rows >= TURN_ROWS:
-            self._turn_rows = 0
-            await anyio.lowlevel.checkpoint()
+        try:
+            for claim in claims:
+                while self._scans.rows >= rows_most or self._scans.bytes >= bytes_most:
+                    self._arrived(first=first)
+                    self._room = _unset(self._room)
+                    await self._room.wait()
+                    first = not self.queued
+                self._learn(claim)
+                self._turn_rows += self._scans.push(claim)
+                self._turn_claims += 1
+                if self._turn_rows >= TURN_ROWS or self._turn_claims >= TURN_CLAIMS:
+                    self._turn_rows = self._turn_claims = 0
+                    self._arrived(first=first)
+                    await anyio.lowlevel.checkpoint()
+                    first = not self.queued
+        finally:
+            self._arrived(first=first)
 
     async def flushed(self) -> None:
         """Wait until no scan claim is queued or on its way."""
@@ -192,13 +201,14 @@ class Outbox:
         return bool(self._scans.claims) or any(map(_scanned, (*sent, *self._rest.claims)))
 
     def _learn(self, claim: Claim) -> None:
-        if isinstance(claim, Root):
-            self.root = claim.key if claim.present else self.root
-        elif claim.path == b"/" and isinstance(claim, Listing):
-            self.root = claim.dir
+        if type(claim) is Listing:
+            if claim.path == b"/":
+                self.root = claim.dir
+        elif type(claim) is Root and claim.present:
+            self.root = claim.key
 
     def _arrived(self, *, first: bool) -> None:
-        if first:
+        if first and self.queued:
             self._since_s = anyio.current_time()
         if first or self._events.claims or self._full():
             self._wake.set()
@@ -241,23 +251,21 @@ class Outbox:
             queues = (self._scans, self._events)
         self._passed_over = False
         for queue in queues:
-            taken = 0
-            while queue.claims:
-                more_rows, more = queue.sizes[0]
-                over = rows + more_rows > self._rows or size + more > self._wire_bytes
-                if over and claims:
-                    break
-                claims.append(queue.pop())
-                rows, size, taken = rows + more_rows, size + more, taken + 1
-            if queue is self._events:
-                self._adapt(taken)
-            elif queue is self._scans:
+            room = self._rows - rows, self._wire_bytes - size
+            taken, more_rows, more = queue.take(*room, least=0 if claims else 1)
+            rows, size = rows + more_rows, size + more
+            if queue is self._scans:
+                claims += taken
                 self._passed_over = bool(queue.claims) and not taken
+                continue
+            claims += last_words(taken)
+            if queue is self._events:
+                self._adapt(len(taken))
         self._hurry = False
         self._since_s = anyio.current_time() - self.limits.scan_window_s if self.queued else 0.0
         self._room.set()
         self._seq += 1
-        self._unacked = Batch(PROTOCOL, self._seq, self.epoch, last_words(claims))
+        self._unacked = Batch(PROTOCOL, self._seq, self.epoch, claims)
         self._unacked_bytes, self._formed_s = size, anyio.current_time()
         return self._unacked
 
@@ -335,18 +343,11 @@ class Outbox:
         self._seq = 0
         self.drop_scans()
         self._rows, self._wire_bytes = self.limits.rows, self.limits.wire_bytes
-        cells: dict[tuple[Key, bytes], Cell] = {}
-        rest: list[Claim] = []
         refused, self._rest = self._rest.claims, Queue()
-        for claim in (*(batch.claims if batch is not None else ()), *refused):
-            if isinstance(claim, Cell):
-                cells.pop((claim.dir, claim.name), None)
-                cells[claim.dir, claim.name] = claim
-            else:
-                rest.append(claim)
+        cells, rest = owing.parted((*(batch.claims if batch is not None else ()), *refused))
         self.owe(rest, "not_yet")
         self._scans_over.set()
-        return list(cells.values())
+        return cells
 
     def owe(self, claims: Iterable[Claim], reason: str) -> None:
         """These claims are no longer evidence: their directories are owed a deep listing."""

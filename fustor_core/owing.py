@@ -31,6 +31,19 @@ def places(claims: Iterable[Claim]) -> dict[Key, bool]:
     return found
 
 
+def parted(claims: Iterable[Claim]) -> tuple[list[Cell], list[Claim]]:
+    """The last cell about each name, and what is no cell."""
+    cells: dict[tuple[Key, bytes], Cell] = {}
+    rest: list[Claim] = []
+    for claim in claims:
+        if isinstance(claim, Cell):
+            cells.pop((claim.dir, claim.name), None)
+            cells[claim.dir, claim.name] = claim
+        else:
+            rest.append(claim)
+    return list(cells.values()), rest
+
+
 def owed(claims: Iterable[Claim], root: Key | None, reason: str, now_us: int) -> list[Owe]:
     """One obligation for each directory that the claims are about.
 

@@ -7,8 +7,8 @@ outbox. A source that fails raises `OSError` or `FustorError`; then a scan was n
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, suppress
 
 import anyio
 import msgspec
@@ -18,26 +18,21 @@ from fustor_core.claims import (
     CLOSED,
     WHOLE,
     WRITING,
-    Calm,
     Cell,
     Claim,
-    Key,
     Listing,
     Origin,
     Owe,
     Root,
     Stamp,
-    digest_of,
     path_key,
 )
 from fustor_core.contracts import Resumable, Scope, Source
 from fustor_core.errors import FustorError
 from fustor_core.orders import Listable
 from fustor_core.post import Post
-from fustor_core.queues import rows_of
-from fustor_core.recall import Recall
 from fustor_core.rounds import TIERS
-from fustor_core.stills import Stills, fits
+from fustor_core.scanning import chunks, scan
 from fustor_core.waiting import sleep_until, within
 
 ROOT_LOOK_S = 2.0
@@ -184,69 +179,10 @@ async def _whole(post: Post, scope: Scope, *, owe: bool) -> None:
         )
     scope.recall = post.recall
     scope.begin()
-    await _scan(post, scope)
+    await scan(post, scope)
     over = msgspec.structs.replace(await prove(post), course=WHOLE)
     await outbox.put(msgspec.structs.replace(over, origin=origin) if whole else over)
     await outbox.flushed()
-
-
-async def _scan(post: Post, scope: Scope) -> Key | None:
-    """One scan into the outbox; the key of the directory at its top, None when none was read."""
-    top: Key | None = None
-    stills = Stills()
-    claims = post.source.scan(scope)
-    with post.at_work() as work:
-        work.path = scope.path
-        try:
-            async for claim in claims:
-                top = top or claim.dir
-                work.path = claim.path
-                work.directories += claim.count if isinstance(claim, Calm) else 1
-                work.entries += rows_of(claim)
-                work.sends = True
-                for ready in _gathered(post.recall, stills, claim):
-                    await post.outbox.put(ready)
-                work.sends, work.progress_us = False, post.now_us()
-            await _end(post, stills)
-        except (OSError, FustorError):  # what was looked at until then was looked at
-            await _end(post, stills)
-            raise
-        finally:
-            if isinstance(claims, AsyncGenerator):
-                await claims.aclose()
-        seconds = (post.now_us() - work.started_us) / 1e6
-        post.tallies.scanned(scope.origin.value, seconds, work.entries)
-    return top
-
-
-async def _end(post: Post, stills: Stills) -> None:
-    if (still := stills.end()) is not None:
-        await post.outbox.put(still)
-
-
-def _gathered(recall: Recall, stills: Stills, claim: Claim) -> list[Claim]:
-    """What can be sent now, in order; a listing of an audit that was sent like this before waits.
-
-    It goes with those of its kind that follow it at once.
-    """
-    known = fit = False
-    if isinstance(claim, Listing):
-        known = claim.origin is Origin.AUDIT and claim.complete and not claim.weak
-        known = known and recall.unchanged(claim)
-        recall.note(claim)
-        fit = known and fits(claim)
-        if fit and stills.takes(claim):
-            stills.add(claim)
-            return []
-    still = stills.end()
-    ready: list[Claim] = [still] if still is not None else []
-    if isinstance(claim, Listing) and fit:
-        stills.add(claim)
-        return ready
-    if isinstance(claim, Listing) and known and claim.rows:
-        digest = digest_of(claim.names, claim.rows)
-        claim = msgspec.structs.replace(claim, names=b"", rows=b"", digest=digest)
-    return [*ready, claim]
 
 
 async def arm(post: Post) -> None:
@@ -259,13 +195,10 @@ async def arm(post: Post) -> None:
         OSError, FustorError: the walk was not whole.
     """
     async with post.turn:
-        claims = post.source.scan(Scope(origin=Origin.ON_DEMAND, now_us=post.now_us))
-        try:
-            async for _ in claims:
+        scope = Scope(origin=Origin.ON_DEMAND, now_us=post.now_us)
+        async with aclosing(chunks(post.source, scope)) as found:
+            async for _ in found:
                 pass
-        finally:
-            if isinstance(claims, AsyncGenerator):
-                await claims.aclose()
 
 
 async def message(post: Post, seen: AsyncIterator[Sequence[Cell | Listing | Owe]]) -> None:
@@ -338,7 +271,7 @@ async def _list(post: Post, wanted: Listable, origin: Origin) -> None:
     """List a directory; when another one or none stands there, look at the way to it."""
     async with post.beside():
         scope = Scope(wanted.path, recursive=wanted.deep, origin=origin, now_us=post.now_us)
-        top = await _scan(post, scope)
+        top = await scan(post, scope)
     if wanted.path != b"/" and (top is None or (wanted.key is not None and top != wanted.key)):
         await _look(post, [wanted.path], origin)
 

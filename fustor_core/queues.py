@@ -49,6 +49,15 @@ def wire_bytes(claim: Claim) -> int:
     return CLAIM_BYTES + (len(claim.identity) if isinstance(claim, Root) else len(claim.path))
 
 
+def sizes_of(claim: Claim) -> tuple[int, int]:
+    """How many rows a claim counts for, and about how many bytes it is on the wire."""
+    if type(claim) is Listing:  # nearly all that a scan tells
+        rows = len(claim.rows)
+        wire = CLAIM_BYTES + len(claim.names) + rows + len(claim.path)
+        return rows // ROW_BYTES or 1, wire
+    return rows_of(claim), wire_bytes(claim)
+
+
 class Queue:
     """Claims with their rows and bytes."""
 
@@ -66,9 +75,10 @@ class Queue:
 
     def push(self, claim: Claim) -> int:
         """Put at the end; the claim's rows."""
-        rows, wire = rows_of(claim), wire_bytes(claim)
+        sizes = sizes_of(claim)
         self.claims.append(claim)
-        self.sizes.append((rows, wire))
+        self.sizes.append(sizes)
+        rows, wire = sizes
         self.rows += rows
         self.bytes += wire
         return rows
@@ -79,12 +89,30 @@ class Queue:
         self.claims.rotate(1)
         self.sizes.rotate(1)
 
-    def pop(self) -> Claim:
-        """Take the first one out."""
-        rows, wire = self.sizes.popleft()
-        self.rows -= rows
-        self.bytes -= wire
-        return self.claims.popleft()
+    def take(self, rows: int, wire: int, *, least: int) -> tuple[list[Claim], int, int]:
+        """Take the first ones out, no more than have so many rows and bytes on the wire.
+
+        Args:
+            least: so many are taken in any case.
+
+        Returns:
+            They, their rows, and their bytes.
+        """
+        taken: list[Claim] = []
+        took_rows = took = 0
+        claims, sizes = self.claims, self.sizes
+        while sizes:
+            more_rows, more = sizes[0]
+            over = took_rows + more_rows > rows or took + more > wire
+            if over and len(taken) >= least:
+                break
+            del sizes[0]
+            taken.append(claims.popleft())
+            took_rows += more_rows
+            took += more
+        self.rows -= took_rows
+        self.bytes -= took
+        return taken, took_rows, took
 
     @property
     def memory_bytes(self) -> int:

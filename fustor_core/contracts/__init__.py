@@ -42,6 +42,7 @@ from fustor_core.contracts.sink import (
 )
 from fustor_core.contracts.source import (
     Bearing,
+    Chunked,
     Covering,
     Looking,
     Overlapping,
@@ -86,6 +87,7 @@ __all__ = [
     "Attached",
     "Bearing",
     "Caller",
+    "Chunked",
     "Command",
     "Covering",
     "Durable",

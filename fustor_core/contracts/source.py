@@ -208,6 +208,16 @@ class Overlapping(Protocol):
 
 
 @runtime_checkable
+class Chunked(Protocol):
+    """A source that reads faster than its claims can be taken one by one.
+
+    `chunks` yields what `scan` yields, in the same order and as soon, in lists.
+    """
+
+    def chunks(self, scope: Scope) -> AsyncIterator[Sequence[Listing | Same | Calm | Cell]]: ...
+
+
+@runtime_checkable
 class Covering(Protocol):
     """A watching source that can be told of directories that other hosts created.
 

@@ -22,6 +22,7 @@ from fustor_core.claims import (
 )
 from fustor_core.contracts import (
     Bearing,
+    Chunked,
     Covering,
     Looking,
     Overlapping,
@@ -239,6 +240,16 @@ async def _first_of(claims: AsyncGenerator[Any, None]) -> AsyncIterator[Any]:
         return
 
 
+async def check_chunks(case: Case) -> None:
+    """A source that has its claims in lists yields the same as one by one."""
+    source = case.source()
+    if not isinstance(source, Chunked):
+        return
+    alone = [claim.dir for claim in await scanned(case.source(), Scope())]
+    found = [claim.dir async for claims in source.chunks(Scope()) for claim in claims]
+    kept("`chunks` yields in lists what `scan` does", found == alone, found)
+
+
 async def check_births(case: Case) -> None:
     """Keys are made as the view makes them."""
     source = case.source()
@@ -356,6 +367,7 @@ CHECKS = (
     check_missing,
     check_identity,
     check_overlap,
+    check_chunks,
     check_births,
     check_watch,
     check_seen,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace as replaced
 from typing import Any
@@ -230,6 +230,13 @@ class Upside(MemorySource):
 _BACKWARD = bytes.maketrans(b"abcdefgh", b"hgfedcba")
 
 
+class Shuffled(MemorySource):
+    """In lists, the other way round."""
+
+    async def chunks(self, scope: Scope) -> AsyncGenerator[list[Listing | Same], None]:
+        yield [claim async for claim in self.scan(scope)][::-1]
+
+
 class Vague(MemorySource):
     def coverage(self) -> dict[str, Any]:
         return {"watched_dirs": 1}
@@ -255,6 +262,7 @@ BROKEN = [
     (Fickle, "check_identity", "same before and after"),
     (Absent, "check_identity", "present"),
     (Crossed, "check_overlap", "beside another one"),
+    (Shuffled, "check_chunks", "what `scan` does"),
     (Restless, "check_births", "changes nothing"),
     (Obliging, "check_births", "is refused"),
     (watching(None), "check_watch", "never ends by itself"),

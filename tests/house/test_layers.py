@@ -47,8 +47,8 @@ LAYERS = {
         peers documents sights quarantine replay upkeep chores keeping
         logs acts.reading acts.book acts.clerk acts
         summons standing fusion_pipe key_files key_store vouchers
-        fusion post phases audits trouble spool remains link stage courier heart lookout pipe_words
-        opening pipeline berth reporting driven
+        fusion post scanning phases audits trouble spool remains link stage courier heart lookout
+        pipe_words opening pipeline berth reporting driven
         state_runs.sealing state_runs.scribe state_runs.folders state_runs.hook_files
         state_runs.hooking state_runs.ledger state_runs.access state_runs.hearsay
         state_runs.job_steps state_runs.journal

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
-from fustor_core.claims import Key, Listing, Silence
-from fustor_core.contracts import Scope, boottime_us
+from fustor_core.claims import ROW_BYTES, Key, Listing, Silence
+from fustor_core.contracts import Scope
 from fustor_core.errors import FustorError
 from fustor_core.files.identity import Spot
 from fustor_core.files.listing import Lister, Stopped
@@ -22,7 +23,7 @@ from fustor_source_fs.walk import Order, Walk, WalkClaim
 from fustor_source_fs.watch import Watcher
 
 CHUNK_ROWS = 10_000
-CHUNK_US = 50_000
+CHUNK_S = 0.05
 ROOM_ROWS = 60_000  # read ahead of the pipe; then the scan waits
 CLAIM_WEIGHT = 4  # of the row budget, beside the rows
 JOIN_S = 5.0
@@ -145,16 +146,16 @@ class Scan:
     def _hand_over(self, claims: Iterator[WalkClaim]) -> bool:
         """Pass on in chunks, the first ones soon; False when nobody takes them any more."""
         chunk: list[WalkClaim] = []
-        weight, until_us = 0, boottime_us() + CHUNK_US
+        weight, until = 0, time.monotonic() + CHUNK_S
         for claim in claims:
             chunk.append(claim)
             weight += CLAIM_WEIGHT
-            if claim.__class__ is Listing:
-                weight += len(claim.rows) // 48
-            if weight >= CHUNK_ROWS or boottime_us() >= until_us:
+            if type(claim) is Listing:
+                weight += len(claim.rows) // ROW_BYTES
+            if weight >= CHUNK_ROWS or time.monotonic() >= until:
                 if not self.chunks.put(chunk, weight):
                     return False
-                chunk, weight, until_us = [], 0, boottime_us() + CHUNK_US
+                chunk, weight, until = [], 0, time.monotonic() + CHUNK_S
         return not chunk or self.chunks.put(chunk, weight)
 
     def __repr__(self) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -92,6 +92,13 @@ class FsSource:
         self._book: Book | None = None  # of the last whole scan
 
     async def scan(self, scope: Scope) -> AsyncIterator[WalkClaim]:
+        """As `chunks`, one by one."""
+        async with aclosing(self.chunks(scope)) as chunks:
+            async for chunk in chunks:
+                for claim in chunk:
+                    yield claim
+
+    async def chunks(self, scope: Scope) -> AsyncGenerator[list[WalkClaim], None]:
         """Each directory of the scope once, parents first; names that vanished meanwhile as cells.
 
         Raises:
@@ -117,8 +124,7 @@ class FsSource:
         scan.start()
         try:
             while (chunk := await scan.chunks.get()) is not None:
-                for claim in chunk:
-                    yield claim
+                yield chunk
             if scope.path == b"/" and scope.recursive and scope.recall is not None:
                 self._book = scan.book or (self._book if scope.after else None)
         finally:
