@@ -12,7 +12,8 @@ nox.options.error_on_external_run = True
 
 PLUGINS = sorted(path.as_posix() for path in Path("plugins").glob("*") if path.is_dir())
 EXTRAS = {"plugins/fustor_sink_file": "[parquet]"}
-EXAMPLES = ["contrib/fustor_source_rooms"]
+NATIVE = "contrib/fustor_native"
+EXAMPLES = ["contrib/fustor_source_rooms", NATIVE]
 # What the tests of a plugin use beside the core; no package imports a neighbour (a test proves it).
 TESTED_WITH = {
     "plugins/fustor_view_file": ["./plugins/fustor_arbitrator_fs"],
@@ -70,6 +71,14 @@ def alone(session: nox.Session, plugin: str) -> None:
     """One plugin with the core only: none leans on a neighbour."""
     session.install(".[test]", f"./{plugin}", *TESTED_WITH.get(plugin, []))
     session.run("pytest", "-q", f"{plugin}/tests")
+
+
+@nox.session
+def native(session: nox.Session) -> None:
+    """The tests of who reads directories, with those read by compiled code; needs a C compiler."""
+    _install(session, f"./{NATIVE}")
+    session.run("pytest", "-q", "-m", "long or not long", f"{NATIVE}/tests")
+    session.run("pytest", "-q", "plugins/fustor_source_fs", "tests/core/test_compiled.py")
 
 
 @nox.session
