@@ -354,10 +354,10 @@ class Fold:
         if isinstance(claim, Root | Many):
             return
         told = verdict_of(verdict.rule)
-        if verdict.scan and not verdict.writes:
-            self.judged["same" if told == "accepted" else told] += 1
-            return  # what a scan merely confirmed shows in the register's own stamp
-        self.judged[told] += 1
+        confirmed = verdict.scan and not verdict.writes
+        self.judged["same" if confirmed and told == "accepted" else told] += 1
+        if confirmed or (verdict.scan and verdict.rule == "first"):
+            return  # this shows in the register's own stamp
         self.evidence.extend(evidence_of(claim, verdict, head, seq))
 
     def confirm(self, record: Confirm) -> list[dict[str, Any]]:
