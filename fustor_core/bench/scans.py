@@ -17,6 +17,7 @@ from fustor_core.bench.gauges import Cost
 from fustor_core.bench.ingest import first_right
 from fustor_core.bench.program import Program
 from fustor_core.bench.report import Figure, Goal, Report
+from fustor_core.files.compiled import compiled
 
 NAME = "bench"
 READY = "scan → view ready, by CPU time"
@@ -126,6 +127,7 @@ def scan(
     Returns:
         The last program, still running, with the whole tree in its view.
     """
+    report.note(f"compiled looks: {compiled().told}")
     scans = Scans(corpus, folder, report, pin)
     program = scans.turn()
     for _ in range(repeats - 1):
