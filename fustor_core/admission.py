@@ -28,7 +28,7 @@ from fustor_core.claims import (
     split_names,
 )
 from fustor_core.clock import NEVER, OffsetBounds
-from fustor_core.soundness import fault, sorted_fault
+from fustor_core.soundness import KINDS, fault, sorted_fault, stores
 
 NAMED_MOST = 1000
 """Quarantined claims and rows that a reply names; all of them leave their directory owed."""
@@ -83,15 +83,17 @@ def admit(
     """
     out = Admission([], [], [], root_proven, foreign, denied)
     for i, claim in enumerate(batch.claims):
-        stamp = claim.stamp
+        faultless = isinstance(claim, Listing) and _faultless(claim)
+        why, stamp = "" if faultless else _absurd(claim), claim.stamp
         late = stamp.f < out.denied  # looked at before it was found to be another root, or none
-        why = _absurd(claim)
         lo, hi = (now_us, now_us) if why else bounds.map(stamp.f, stamp.t, now_us)
         if lo > now_us + AHEAD_US:
             why, lo, hi = "stamp lies in the future", now_us, now_us
         if not -STAMP_MOST < lo <= hi:
             lo, hi = max(-STAMP_MOST, min(lo, hi)), max(-STAMP_MOST, hi)
         out.stamps.append((lo, hi))
+        if faultless and not why and not _unproven(claim, out, late=late):
+            continue
         if isinstance(claim, Root) and not why:
             same = claim.identity == (identity or claim.identity) and claim.key == (
                 root or claim.key
@@ -156,6 +158,20 @@ def usable(key: Key) -> bool:
     """Whether a key fits the columns of an edge, which is how parents name it."""
     dev, ino, birth = key
     return -_I63 <= dev < _I63 and 0 <= ino <= _U64 and -_I63 <= birth < _I63
+
+
+def _faultless(claim: Listing) -> bool:
+    """Whether none of the checks finds anything, as of most listings: all of them at once."""
+    stamp, own, via = claim.stamp, claim.own, claim.via
+    if not (-STAMP_MOST < stamp.f <= stamp.t < STAMP_MOST and -STAMP_MOST < stamp.at < STAMP_MOST):
+        return False
+    if claim.reason or claim.weak or claim.digest is not None or stamp.kind not in KINDS:
+        return False
+    if not usable(claim.dir) or (own is not None and len(own) != ROW_BYTES):
+        return False
+    if via is not None and not (usable(via[0]) and _is_name(via[1])):
+        return False
+    return stores(claim.names, claim.rows)
 
 
 def _bad(row: bytes) -> bool:

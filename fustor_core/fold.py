@@ -7,7 +7,7 @@ questions between two slices; replay runs it through.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -116,9 +116,11 @@ class Fold:
         self.begin(replace(moment, by=head.agent, audit=self.audits.count + 1))
         skipped = frozenset(head.skipped)
         stamps = unpack_stamps(head.stamps)
-        bulk, rows = self._bulk, 0
+        bulk, rows, until = self._bulk, 0, 0
         bulk.begin(batch, skipped.union(aside), head.arrival_us, moment.storage_ns)
         for i, claim in enumerate(batch.claims):
+            if i < until:  # taken already
+                continue
             self.at = i
             if skipped and i in skipped:
                 self._quarantine(claim, head)
@@ -127,19 +129,14 @@ class Fold:
                 continue
             if not isinstance(claim, Listing):
                 bulk.end()
-            stamp = claim.stamp
-            lo, hi = stamps[2 * i], stamps[2 * i + 1]
-            seen = Seen(lo, hi, head.line, stamp.f, stamp.t, stamp.at, stamp.kind)
-            if isinstance(claim, Listing) and not head.refused:
-                self.touched = True
-                if bulk.listed(i, claim, seen):
-                    self.judged["same"] += 1
-                    rows += CLAIM_ROWS
-                    if rows >= SLICE_ROWS:
-                        rows = 0
-                        bulk.end()
-                        yield done
-                    continue
+            elif not head.refused and (taken := self._listed(i, rows, stamps, head.line)):
+                until, rows = i + taken, rows + CLAIM_ROWS * taken
+                if rows >= SLICE_ROWS:
+                    rows = 0
+                    bulk.end()
+                    yield done
+                continue
+            seen = seen_of(claim.stamp, stamps[2 * i], stamps[2 * i + 1], head.line)
             facts = Facts(seen, head.arrival_us, moment.storage_ns)
             if isinstance(claim, Root):
                 self._root(claim, seen, head.session)
@@ -166,6 +163,17 @@ class Fold:
             self.lag.sample(head.wall_ns, ctime_ns)
         done.owed, done.changes, done.over = applied.owed, applied.changes, True
         yield done
+
+    def _listed(self, at: int, rows: int, stamps: Sequence[int], line: int) -> int:
+        """Listings from this place on that need no judgement, in what is left of a slice."""
+        bulk, self.touched = self._bulk, True
+        try:
+            taken = bulk.listed(at, max(1, (SLICE_ROWS - rows) // CLAIM_ROWS), stamps, line)
+        finally:
+            self.at = bulk.at
+        if taken:
+            self.judged["same"] += taken
+        return taken
 
     def _judged(
         self,

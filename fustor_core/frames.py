@@ -6,6 +6,7 @@ Stamps are mapped to fusion time once, on arrival, and stand in the frame; repla
 from __future__ import annotations
 
 from array import array
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
@@ -263,10 +264,7 @@ def decode(frame: bytes | memoryview, kind: type[T]) -> T:
 
 def pack_stamps(pairs: list[tuple[int, int]]) -> bytes:
     """lo, hi of each claim."""
-    flat = array("q")
-    for pair in pairs:
-        flat.extend(pair)
-    return flat.tobytes()
+    return array("q", chain.from_iterable(pairs)).tobytes()
 
 
 def unpack_stamps(stamps: bytes) -> array[int]:

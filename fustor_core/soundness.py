@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import islice
 from operator import lt
 
 from fustor_core.claims import (
@@ -38,12 +40,13 @@ def fault(claim: Claim) -> str:
         return why
     if claim.__class__ is not Root:
         stamp = claim.stamp
-        if stamp.f > stamp.t or stamp.kind not in _KINDS:
+        if stamp.f > stamp.t or stamp.kind not in KINDS:
             return "stamp ends before it begins, or is of an unknown kind"
     return ""
 
 
-_KINDS = frozenset("ewlks")
+KINDS = frozenset("ewlks")
+"""Of stamps."""
 
 
 def _listing_fault(claim: Listing) -> str:
@@ -74,10 +77,32 @@ def _many_fault(claim: Calm | Still) -> str:
 
 def sorted_fault(names: bytes) -> str:
     """Why a names blob that is about to be stored cannot be: unsorted, repeated or odd names."""
+    return _order_fault(names, split_names(names))
+
+
+def stores(names: bytes, rows: bytes) -> bool:
+    """Whether nothing at all is wrong with the blobs of a listing, as with most of them."""
     parts = split_names(names)
-    if not all(map(lt, parts, parts[1:])):  # in C
+    return (
+        len(rows) == len(parts) * ROW_BYTES
+        and b"/" not in names
+        and rows[7::ROW_BYTES].isascii()  # highest byte of each size
+        and not _order_fault(names, parts)
+    )
+
+
+def _order_fault(names: bytes, parts: list[bytes]) -> str:
+    if not parts:
+        return ""
+    if not all(map(lt, parts, islice(parts, 1, None))):  # in C
         return "names are not byte-sorted or not unique"
-    if parts and (not parts[0] or b"." in parts[:3] or b".." in parts[:4]):
+    first = parts[0]
+    if not first or (first <= b".." and any(_has(parts, odd) for odd in (b".", b".."))):
         return "empty name, . or .."
     fits = len(names) <= NAME_BYTES_MAX or max(map(len, parts)) <= NAME_BYTES_MAX
     return "" if fits else "name too long"
+
+
+def _has(parts: list[bytes], name: bytes) -> bool:
+    at = bisect_left(parts, name)
+    return at < len(parts) and parts[at] == name

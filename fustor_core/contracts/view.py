@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -209,15 +209,17 @@ class Recognising(Protocol):
     to the state what the judgements of as many listings do.
 
     `plain` says of each listing what its rows add up to, None where they are more than entries that
-    count and are older than `before_ns`. With that `first` takes the first listing of a directory,
-    or does nothing and says so. What directories above count is right when `summed` was called.
+    count and are older than `before_ns`. `first` takes the first listings of directories up to one
+    of which more is to be decided, and says how many it has taken. It is given each with what
+    `plain` said of it and the fusion interval of its stamp, all of one line. What directories above
+    count is right when `summed` was called.
     """
 
     def still(self, claim: Still, at: int, end: int, seen: Seen) -> int: ...
 
     def plain(self, listings: Sequence[Listing], before_ns: int) -> Sequence[Any]: ...
 
-    def first(self, listing: Listing, seen: Seen, plain: Any) -> bool: ...
+    def first(self, run: Iterable[tuple[Listing, Any, int, int]], line: int) -> int: ...
 
     def summed(self) -> None: ...
 

@@ -8,7 +8,7 @@ import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from random import Random
@@ -21,7 +21,7 @@ from fustor_core.claims import Key, Listing, Still
 from fustor_core.contracts import Applied, Arbitrator, Query, Verdict, View
 from fustor_core.fold import Fold
 from fustor_core.machine import Move
-from fustor_core.registers import Seen
+from fustor_core.registers import Seen, seen_of
 from fustor_core.registry import Registry
 from fustor_core.testing.sim.agent import Agent
 from fustor_core.testing.sim.bounds import Removals, entries
@@ -226,10 +226,11 @@ class World:
                 checker.stood(claim, at, taken, seen)
                 return taken
 
-            def first(self, listing: Listing, seen: Seen, found: Any) -> bool:
-                taken: bool = super().first(listing, seen, found)
-                if taken:
-                    checker.came(listing, seen)
+            def first(self, run: Iterable[tuple[Listing, Any, int, int]], line: int) -> int:
+                run = list(run)
+                taken: int = super().first(run, line)
+                for listing, _, lo, hi in run[:taken]:
+                    checker.came(listing, seen_of(listing.stamp, lo, hi, line))
                 return taken
 
             def forget(self, keys: Sequence[Key]) -> None:

@@ -328,6 +328,17 @@ class Directory(msgspec.Struct, eq=False, gc=False):
         """Whether it has a whole listing that nothing owes again."""
         return self.owed is None and (self.face is not None or self._facts.base is not None)
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was ever told of it but where it hangs."""
+        return (
+            self.face is None
+            and self.held is None
+            and self._facts is NO_FACTS
+            and self._odds is NO_ODDS
+            and self._gaps == _GAP
+        )
+
     def index_bytes(self) -> int:
         """About how many bytes it takes without its pack."""
         size = sys.getsizeof

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 
-from fustor_core.claims import ROW_BYTES, Silence
+from fustor_core.claims import ROW_BYTES, Silence, Stamp
 from fustor_core.registers import Register, Seen
 
 _FACE = struct.Struct("<qqqqqqc?48s")
@@ -46,6 +46,20 @@ def stamp_of(base: Seen) -> bytes | None:
     lo, hi, line, f, t, at = base.lo, base.hi, base.line, base.f, base.t, base.at
     try:
         return _STAMP.pack(lo, hi, line, f, t, at, base.kind.encode())
+    except struct.error:
+        return None
+
+
+def face_with(stamp: Stamp, lo: int, hi: int, line: int, silent: bool, own: bytes) -> bytes | None:
+    """The face of a listing with these own attributes; None when its stamp is too large for one.
+
+    Args:
+        lo, hi: when that was, in fusion µs. silent: whether `own` makes its membership key.
+    """
+    try:
+        return _FACE.pack(
+            lo, hi, line, stamp.f, stamp.t, stamp.at, stamp.kind.encode(), silent, own
+        )
     except struct.error:
         return None
 

@@ -6,16 +6,16 @@ once for each parent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
 from fustor_core.arbitration import order
 from fustor_core.claims import ROW_BYTES, Key, Listing, Origin
-from fustor_core.registers import Seen
+from fustor_core.registers import seen_of
 from fustor_core.stills import fits
 from fustor_view_file.directory import Directory
-from fustor_view_file.faces import stamp_of
+from fustor_view_file.faces import face_with
 from fustor_view_file.pack import Pack
 from fustor_view_file.tally import (
     BYTES,
@@ -64,15 +64,18 @@ def _columns(packed: list[bytes], before_ns: int) -> list[Plain | None]:
     changed = np.maximum(mtimes, words[:, 2])
     odd = (halves[:, 8] & 0xF000 != 0x8000) | (halves[:, 11] != 1)
     odd |= (sizes.view(np.uint64) > SIZE_MOST) | (changed >= before_ns)
-    columns = zip(
-        np.logical_or.reduceat(odd, starts).tolist(),
-        counts,
-        np.add.reduceat(sizes, starts).tolist(),
-        np.maximum.reduceat(mtimes, starts).tolist(),
-        np.maximum.reduceat(changed, starts).tolist(),
-        strict=True,
+    found: list[Plain | None] = list(
+        zip(
+            counts,
+            np.add.reduceat(sizes, starts).tolist(),
+            np.maximum.reduceat(mtimes, starts).tolist(),
+            np.maximum.reduceat(changed, starts).tolist(),
+            strict=True,
+        )
     )
-    return [None if strange else tally for strange, *tally in columns]  # type: ignore[misc]
+    for at in np.flatnonzero(np.logical_or.reduceat(odd, starts)).tolist():
+        found[at] = None
+    return found
 
 
 class Firsts:
@@ -85,60 +88,88 @@ class Firsts:
     def __repr__(self) -> str:
         return f"<Firsts of {self._tree!r}>"
 
-    def take(self, listing: Listing, seen: Seen, found: Plain) -> bool:
-        """Take the first listing of a directory; False when more is to be decided."""
-        tree, own = self._tree, listing.own
-        directory = tree.dirs.get(listing.dir)
-        stamp = stamp_of(seen)
-        if directory is None or own is None or stamp is None:
-            return False
-        if not _untouched(directory) or not _seated_as_told(directory, listing):
-            return False
-        owed = directory.owed
-        if owed is not None:
-            if order(owed, seen) <= 0:
-                return False
-            directory.owed = None
-            directory.because()
-        directory.held, directory.used = Pack(listing.names, listing.rows), True
-        directory.origin = listing.origin
-        directory.face = b"%b%c%b" % (stamp, listing.silence is not None, own)
-        share(tree, directory, listing.dir, listing.via)
-        tree.dirty.add(directory.key)
-        tree.budget.met(directory)
-        self._count(directory, seen, found, own)
-        return True
+    def take(
+        self, run: Iterable[tuple[Listing, Plain | None, int, int]], line: int
+    ) -> tuple[int, Collection[Origin]]:
+        """Take first listings of directories up to one of which more is to be decided.
 
-    def _count(self, directory: Directory, seen: Seen, found: Plain, own: bytes) -> None:
+        Args:
+            run: each with what `plain` said of it, and the fusion interval of its stamp. line: of
+                all of them.
+
+        Returns:
+            how many were taken, and of which origins, that of the last one last.
+        """
+        tree = self._tree
+        known, met = tree.dirs.get, tree.budget.met
+        keys: list[Key] = []
+        origins: dict[Origin, None] = {}
+        origin = None
+        for listing, found, lo, hi in run:
+            directory, own = known(listing.dir), listing.own
+            if found is None or directory is None or own is None or not _untouched(directory):
+                break
+            if listing.via is not None and not _seated_there(directory, listing.via):
+                break
+            stamp, owed = listing.stamp, directory.owed
+            face = face_with(stamp, lo, hi, line, listing.silence is not None, own)
+            if face is None:
+                break
+            if owed is not None:
+                if order(owed, seen_of(stamp, lo, hi, line)) <= 0:
+                    break
+                directory.owed = None
+                directory.because()
+            directory.held, directory.used = Pack(listing.names, listing.rows), True
+            directory.face = face
+            if listing.origin is not origin:
+                origin = listing.origin
+                origins.pop(origin, None)
+                origins[origin] = None
+            directory.origin = origin
+            share(tree, directory, listing.dir, listing.via)
+            met(directory)
+            keys.append(directory.key)
+            self._count(directory, found, hi if found[0] else NEVER, own)
+        tree.dirty.update(keys)
+        tree.sums.touched.update(keys)
+        return len(keys), origins
+
+    def _count(self, directory: Directory, found: Plain, seen_us: int, own: bytes) -> None:
         files, size, newest, changed = found
-        count, gap = directory.count, directory.gap
+        count, parent = directory.count, directory.parent
+        attributes = newest_of(own)[1]
+        if attributes > changed:
+            changed = attributes
         directory.gap = 0
-        changed = max(changed, newest_of(own)[1])
-        seen_us = seen.hi if files else NEVER
         count[FILES] += files
         count[BYTES] += size
-        count[GAPS] -= gap
-        for index, value in ((NEWEST_NS, newest), (TOUCHED_NS, changed), (CHANGED_US, seen_us)):
-            if STALE != count[index] < value:
-                count[index] = value
-        self._tree.sums.touched.add(directory.key)
-        parent = directory.parent
-        if parent is None:
-            return
-        above = self._above.get(parent)
-        if above is None:
-            self._above[parent] = [files, size, gap, newest, changed, seen_us]
-            return
-        above[0] += files
-        above[1] += size
-        above[2] += gap
-        above[3:] = map(max, above[3:], (newest, changed, seen_us))
+        count[GAPS] -= 1
+        if STALE != count[NEWEST_NS] < newest:
+            count[NEWEST_NS] = newest
+        if STALE != count[TOUCHED_NS] < changed:
+            count[TOUCHED_NS] = changed
+        if STALE != count[CHANGED_US] < seen_us:
+            count[CHANGED_US] = seen_us
+        above = self._above.get(parent) if parent is not None else None
+        if above is not None:
+            above[0] += files
+            above[1] += size
+            above[2] += 1
+            if newest > above[3]:
+                above[3] = newest
+            if changed > above[4]:
+                above[4] = changed
+            if seen_us > above[5]:
+                above[5] = seen_us
+        elif parent is not None:
+            self._above[parent] = [files, size, 1, newest, changed, seen_us]
 
     def settle(self) -> None:
         """What was taken counts above, too."""
         sums = self._tree.sums
-        for parent, (files, size, gaps, newest, changed, seen_us) in self._above.items():
-            deltas = [(FILES, files), (BYTES, size), (GAPS, -gaps)]
+        for parent, (files, size, listed, newest, changed, seen_us) in self._above.items():
+            deltas = [(FILES, files), (BYTES, size), (GAPS, -listed)]
             sums.push(parent, [delta for delta in deltas if delta[1]])
             for index, value in ((NEWEST_NS, newest), (TOUCHED_NS, changed), (CHANGED_US, seen_us)):
                 if value != NEVER:
@@ -160,20 +191,14 @@ def share(tree: Tree, directory: Directory, key: Key, via: tuple[Key, bytes] | N
 
 def _untouched(directory: Directory) -> bool:
     """Whether nothing is known of it but where it hangs."""
-    if directory.heard or directory.held is not None or directory.left_out or directory.left:
-        return False
-    if directory.own or directory.suspects or directory.attrs is not None:
+    if not directory.untouched:
         return False
     parent = directory.parent
     unseen = parent.blind if parent is not None else None
-    return (
-        directory.blind is None
-        and directory.frozen is None
-        and (unseen is None or directory.name not in unseen)
-    )
+    return unseen is None or directory.name not in unseen
 
 
-def _seated_as_told(directory: Directory, listing: Listing) -> bool:
+def _seated_there(directory: Directory, via: tuple[Key, bytes]) -> bool:
     """Whether the edge by which it was opened says nothing new."""
-    via, parent = listing.via, directory.parent
-    return via is None or (parent is not None and (parent.key, directory.name) == via)
+    parent = directory.parent
+    return parent is not None and (parent.key, directory.name) == via

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +132,16 @@ class FileView:
         """What each of these listings adds up to, where they are plain."""
         return [None] * len(listings) if self.registers.ready else plain(listings, before_ns)
 
-    def first(self, listing: Listing, seen: Seen, found: Plain) -> bool:
-        """Take the first listing of a directory, of which `plain` has told."""
+    def first(self, run: Iterable[tuple[Listing, Plain | None, int, int]], line: int) -> int:
+        """Take first listings of directories, of which `plain` has told."""
         registers = self.registers
-        if registers.ready or not registers.firsts.take(listing, seen, found):
-            return False
-        registers.scanning = registers.scanning or listing.origin in WHOLE
-        registers.teller.origin = listing.origin
-        return True
+        if registers.ready:
+            return 0
+        taken, origins = registers.firsts.take(run, line)
+        for origin in origins:
+            registers.scanning = registers.scanning or origin in WHOLE
+            registers.teller.origin = origin
+        return taken
 
     def summed(self) -> None:
         """Bring what is above them up to date."""
