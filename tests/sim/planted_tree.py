@@ -25,6 +25,7 @@ from fustor_core.testing.sim.operations import Operation
 from fustor_core.testing.sim.options import draw
 from fustor_core.testing.sim.source import SimSource
 from fustor_core.testing.sim.storage import Storage
+from fustor_core.testing.sim.world import START_US
 from tests.sim.planted_bugs import Bug, Change, Lists, Worlds, crowded, instead, wrapped
 from tests.sim.planted_order import BUSY, CALM, parent_mtime
 
@@ -38,6 +39,9 @@ SILENT = {**BUSY, "blind": 0.6, "scans": "silent"}
 SILENT_CROWD = crowded(
     "", 0.1, 5.9, kinds="create remove", host=-1, tick_us=1_000_000, hosts=1, scans="silent"
 )
+
+
+_MOVES_US = 4_000_000
 
 
 def nothing(old: Any, *args: Any, **named: Any) -> None:
@@ -69,6 +73,17 @@ def _settles_all(old: Any, tree: Tree, directory: Directory, listing: Any) -> No
 def _tries_once(old: Any, tree: Tree, directory: Directory, seen: Any, *, moved: bool) -> None:
     if directory is not tree.root:
         tree._seat_one(directory, seen, moved=moved)
+
+
+async def _covers_what_was_made(old: Any, source: SimSource, paths: Any) -> None:
+    """No agent lists what another one has moved, which would mend it."""
+    if source.eyes.true_us() < START_US + _MOVES_US:
+        await old(source, paths)
+
+
+async def _sees_nothing(old: Any, *args: Any) -> list[Cell]:
+    """No sentinel looks, which would mend it, too."""
+    return []
 
 
 def _always_moved(old: Any, tree: Tree, directory: Directory, seen: Any, *, moved: bool) -> bool:
@@ -216,7 +231,7 @@ def _cycle(seed: int) -> Lists:
     )
     made = [(0, "mkdir", 0, 0), (0, "mkdir", 0, 2), (0, "mkdir", 4, 1)]
     operations = [Operation(300_000 * (i + 1), *one) for i, one in enumerate(made)]
-    at_us = 4_000_000 + rng.randrange(500_000)
+    at_us = _MOVES_US + rng.randrange(500_000)
     operations.append(Operation(at_us, 0, "rename", 2, 256))
     operations.append(Operation(at_us + rng.randrange(10_000, 200_000), 1, "rename", 0, 2))
     return options, operations, [Fault(3_900_000, "late", 0, 4_000_000, "", 2)]
@@ -286,7 +301,9 @@ SEATS = (
          _tree("adopt", _unowed_child)),
         Worlds("reuse", ALONE, {**TWO, "births": False})),
     Bug("A23", "what a cycle kept from its seat is not tried again", (_tree("seat", _tries_once),),
-        Worlds(lists=_cycle)),
+        Worlds(lists=_cycle),
+        given=(wrapped(SimSource, "cover", _covers_what_was_made),
+         wrapped(SimSource, "look", _sees_nothing))),
     Bug("W6", "silence is told by mtime alone",
         (wrapped(recall, "_silent", _mtime_alone), wrapped(arbitration, "_same", _same_mtime),
          wrapped(Fold, "_calm", _calm_mtime)),
