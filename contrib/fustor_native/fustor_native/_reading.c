@@ -8,6 +8,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -208,7 +209,7 @@ look(struct work *w, size_t at, size_t end)
         struct row *row = &w->rows[at];
         struct stat st;
         int64_t mtime, ctime;
-        if (w->names[at].type != 4) {  /* DT_DIR */
+        if (w->names[at].type != DT_DIR) {
             if (fstatat(w->fd, w->names[at].text, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
                 return -1;
             if (!S_ISDIR(st.st_mode)) {
@@ -233,6 +234,8 @@ look(struct work *w, size_t at, size_t end)
 static int
 list(struct work *w)
 {
+    if (lseek(w->fd, 0, SEEK_SET))
+        return -1;
     int odd = fetch(w);
     if (lseek(w->fd, 0, SEEK_SET))  /* whoever reads it next begins at the beginning */
         return 1;
