@@ -166,7 +166,7 @@ AGENTS = (
         Worlds("reboot late", CALM.replace("reboot", ""), BUSY)),
     Bug("delay", "a message takes no time", (wrapped(OffsetBounds, "request", _no_delay),),
         Worlds("", CALM, BUSY)),
-    Bug("drift", "two clocks go alike", (instead(clock, "_drift", lambda distance_us: 1),),
+    Bug("drift", "two clocks go alike", (instead(clock, "DRIFT_PPM", 0),),
         Worlds("", CALM, {"length_s": 30.0})),
     Bug("W5", "a directory that is as it was has the files that it had",
         (wrapped(Scope, "whole", _never_whole), wrapped(rounds, "intervals", _never_full)),
