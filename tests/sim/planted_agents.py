@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fustor_core import admission, clock, leadership, rounds
+from fustor_core import admission, clock, fold, leadership, rounds
 from fustor_core.claims import Listing, Stamp, is_dir, unpack_row
 from fustor_core.clock import FusionClock, OffsetBounds
 from fustor_core.contracts import Scope
@@ -60,7 +60,7 @@ def _never_full(old: Any, *args: Any, **named: Any) -> dict[str, float]:
     return {tier: seconds for tier, seconds in every.items() if tier != "full"}
 
 
-def _by_mtime(old: Any, fold: Fold, batch: Any, *rest: Any) -> None:
+def _by_mtime(old: Any, batch: Any, *rest: Any) -> Any:
     """The storage's clock is told from mtimes."""
 
     def told(claim: Any) -> Any:
@@ -70,7 +70,7 @@ def _by_mtime(old: Any, fold: Fold, batch: Any, *rest: Any) -> None:
         row = unpack_row(value)
         return replace(claim, value=row._replace(ctime_ns=row.mtime_ns).pack())
 
-    old(fold, replace(batch, claims=[told(claim) for claim in batch.claims]), *rest)
+    return old(replace(batch, claims=[told(claim) for claim in batch.claims]), *rest)
 
 
 def _wall(old: Any, keeping: Keeping) -> int:
@@ -173,8 +173,8 @@ AGENTS = (
         Worlds("", CALM, {"rate": 0.5, "length_s": 30.0, "blind": 0.6, "tick_us": 1})),
     Bug("W10", "scans of a past leader are taken", (wrapped(leadership, "fence", nothing),),
         Worlds(lists=_hanging), given=LEASES),
-    Bug("W12", "the storage's clock is told from mtimes", (wrapped(Fold, "_sample", _by_mtime),),
-        Worlds("times", CALM + " wall", BUSY)),
+    Bug("W12", "the storage's clock is told from mtimes",
+        (wrapped(fold, "fresh_ctimes", _by_mtime),), Worlds("times", CALM + " wall", BUSY)),
     Bug("W13", "fusion goes by its wall clock", (wrapped(Keeping, "now_us", _wall),),
         Worlds("wall", CALM, BUSY)),
     Bug("W22", "events are numbered by the wall clock", (wrapped(Watch, "_stamp", _wall_ordinal),),

@@ -23,6 +23,15 @@ def test_it_is_found(row: str) -> None:
     assert promise, f"not in {tried} seeds"
 
 
+@pytest.mark.parametrize("row", sorted(ROWS))
+def test_what_it_changes_is_there(row: str) -> None:
+    changes = ROWS[row].changes
+    before = [getattr(change.owner, change.name) for change in changes]
+    with ROWS[row].planted():
+        for change, was in zip(changes, before, strict=True):
+            assert getattr(change.owner, change.name) is not was
+
+
 def test_what_was_changed_is_as_it_was() -> None:
     before = arbitration.order
     with Bug("", "", (instead(arbitration, "order", None),)).planted():
