@@ -114,9 +114,13 @@ async def test_the_stamp_is_of_the_look(root: Path) -> None:
 
 
 async def test_a_listing_made_right_after_a_change_has_no_silence_key(root: Path) -> None:
-    (root / "now").write_bytes(b"")
-    (racy,) = await scan(root)
-    assert racy.silence is None
+    for n in range(200):  # on a busy machine the look may begin too late to be racy
+        (root / f"now{n}").write_bytes(b"")
+        (racy,) = await scan(root)
+        if racy.silence is None:
+            break
+    else:
+        pytest.fail("no listing was racy")
     ctime = root.stat().st_ctime_ns
     while True:  # the clock of the file system moves on by itself
         (calm,) = await scan(root)
