@@ -70,6 +70,7 @@ class Checker:
         self._touched: dict[Key, None] = {}
         self._checked: dict[tuple[Key, bytes], tuple[bytes | None, int, int]] = {}
         self._shown: dict[tuple[Key, bytes], int] = {}
+        self._whole: dict[Key, tuple[Any, ...]] = {}
         self.acked: dict[tuple[str, int], None] = {}
         self._leaders: dict[int, str] = {}
         self._last: tuple[BatchHead, Batch, Moment] | None = None
@@ -127,6 +128,8 @@ class Checker:
         self.world.count("state.forgotten", len(keys))
         gone = set(keys)
         self.duties.forgot(keys)
+        for key in keys:
+            self._whole.pop(key, None)
         for place in [place for place in self._shown if place[0] in gone]:
             del self._shown[place]
             self._checked.pop(place, None)
@@ -176,6 +179,7 @@ class Checker:
         self._states(tree)
         self.duties.check()
         self.bounds.step(tree, touched)
+        seated: set[Key] = set()
         for key in touched:
             directory = tree.dirs.get(key)
             if directory is not None:
@@ -183,7 +187,7 @@ class Checker:
                     if tree.visible(directory):
                         self.fail("foreign", f"{directory!r} is of another storage, and shown")
                     continue
-                self._seat(tree, directory)
+                self._seat(tree, directory, seated)
                 if len(directory.pack.parts) > 1:
                     self.world.count("state.split")
                 self._registers(directory)
@@ -242,21 +246,30 @@ class Checker:
         view: Any = pipeline.view if pipeline is not None else None
         return view.registers.tree if view is not None else None
 
-    def _seat(self, tree: Any, directory: Any) -> None:
-        """A seated directory's parent register names it; nothing is above itself."""
-        above, steps = directory, 0
-        while above.parent is not None:
+    def _seat(self, tree: Any, directory: Any, seated: set[Key]) -> None:
+        """A seated directory's parent register names it; nothing is above itself.
+
+        `seated`: those of which this is known in this step, as of all above them.
+        """
+        above, steps, way = directory, 0, []
+        while above.parent is not None and above.key not in seated:
+            way.append(above.key)
             value = above.parent.pack.get(above.name)
             if value is None or not is_dir(value) or edge_key(value) != above.key:
                 self.fail("tree", f"{above!r} sits where its parent shows {value!r}")
             above, steps = above.parent, steps + 1
             if steps > DEEPEST:
                 self.fail("tree", f"{directory!r} is above itself")
+        seated.update(way)
 
     def _registers(self, directory: Any) -> None:
         """Honesty, and no unflagged step back."""
         storage, key, times = self.world.storage, directory.key, self.times
-        names = dict.fromkeys(storage.names(key))
+        ever, marks = storage.names(key), tuple(directory.own.items())
+        whole = (directory.blobs(), directory.base, directory.attrs, marks, len(ever))
+        if self._whole.get(key) == whole:
+            return  # as when all of it was checked
+        names = dict.fromkeys(ever)
         names.update(dict.fromkeys(directory.names()))
         mapped, lo, hi = None, 0, 0
         for name in names:
@@ -283,6 +296,7 @@ class Checker:
                            f" what was shown clean: {storage.story(key, name)}")  # fmt: skip
             first = storage.first_held(key, name, value, lo, hi)
             self._shown[place] = max(first, self._shown.get(place, -1))
+        self._whole[key] = whole
 
     def _dishonest(self, directory: Any, name: bytes, register: Any, lo: int, hi: int) -> None:
         story = self.world.storage.story(directory.key, name)

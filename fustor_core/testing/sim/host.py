@@ -47,6 +47,7 @@ class Machine:
         self.name, self.clock, self.rng = name, clock, rng
         self.drift_ppm, self.wall_skew_us = drift_ppm, wall_skew_us
         self._since_us, self._offset_us = clock.now_us, offset_us
+        self._raw_us, self._read_us = 0, -1
         self.boot = 1
         self.stopped = False
         self._goes_on = anyio.Event()
@@ -57,8 +58,12 @@ class Machine:
 
     def raw_us(self) -> int:
         """CLOCK_BOOTTIME."""
-        passed = self.clock.now_us - self._since_us
-        return self._offset_us + passed + int(passed * self.drift_ppm / 1e6)
+        now_us = self.clock.now_us
+        if now_us != self._read_us:  # it is read many times at one instant
+            passed = now_us - self._since_us
+            self._raw_us = self._offset_us + passed + int(passed * self.drift_ppm / 1e6)
+            self._read_us = now_us
+        return self._raw_us
 
     def true_us(self, raw_us: int) -> float:
         """True time of an instant of this boot's raw clock."""
@@ -71,6 +76,7 @@ class Machine:
     def reboot(self, offset_us: int) -> None:
         """Another boot: the raw clock begins anew."""
         self.boot += 1
+        self._read_us = -1
         self._since_us, self._offset_us = self.clock.now_us, offset_us
 
     @property

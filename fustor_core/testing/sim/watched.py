@@ -21,6 +21,7 @@ class Watched:
 
     def __init__(self, inner: Arbitrator, checker: Checker) -> None:
         self._inner, self._checker = inner, checker
+        self._spares = inner.spares if isinstance(inner, Sparing) else None
 
     def __repr__(self) -> str:
         return f"<Watched {self._inner!r}>"
@@ -33,4 +34,4 @@ class Watched:
 
     def spares(self, facts: Facts) -> int:
         """As the one inside does."""
-        return self._inner.spares(facts) if isinstance(self._inner, Sparing) else 0
+        return self._spares(facts) if self._spares is not None else 0
