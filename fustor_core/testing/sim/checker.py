@@ -70,7 +70,6 @@ class Checker:
         self._touched: dict[Key, None] = {}
         self._checked: dict[tuple[Key, bytes], tuple[bytes | None, int, int]] = {}
         self._shown: dict[tuple[Key, bytes], int] = {}
-        self._whole: dict[Key, tuple[Any, ...]] = {}
         self.acked: dict[tuple[str, int], None] = {}
         self._leaders: dict[int, str] = {}
         self._last: tuple[BatchHead, Batch, Moment] | None = None
@@ -128,8 +127,6 @@ class Checker:
         self.world.count("state.forgotten", len(keys))
         gone = set(keys)
         self.duties.forgot(keys)
-        for key in keys:
-            self._whole.pop(key, None)
         for place in [place for place in self._shown if place[0] in gone]:
             del self._shown[place]
             self._checked.pop(place, None)
@@ -265,11 +262,7 @@ class Checker:
     def _registers(self, directory: Any) -> None:
         """Honesty, and no unflagged step back."""
         storage, key, times = self.world.storage, directory.key, self.times
-        ever, marks = storage.names(key), tuple(directory.own.items())
-        whole = (directory.blobs(), directory.base, directory.attrs, marks, len(ever))
-        if self._whole.get(key) == whole:
-            return  # as when all of it was checked
-        names = dict.fromkeys(ever)
+        names = dict.fromkeys(storage.names(key))
         names.update(dict.fromkeys(directory.names()))
         mapped, lo, hi = None, 0, 0
         for name in names:
@@ -296,7 +289,6 @@ class Checker:
                            f" what was shown clean: {storage.story(key, name)}")  # fmt: skip
             first = storage.first_held(key, name, value, lo, hi)
             self._shown[place] = max(first, self._shown.get(place, -1))
-        self._whole[key] = whole
 
     def _dishonest(self, directory: Any, name: bytes, register: Any, lo: int, hi: int) -> None:
         story = self.world.storage.story(directory.key, name)
