@@ -143,16 +143,19 @@ class Prober:
         """(key of a child directory, whether it lies on another mount), by what was seen."""
         crossing = sight.mount_root or sight.dev != spot.dev
         part = mount_part(spot.below(name)) if crossing else spot.key.dev
-        return Key(part, sight.ino, self.birth_of(sight, spot.fd, name)), crossing
+        btime = self.birth == "btime"
+        birth = sight.birth_ns or 0 if btime else self.birth_of(sight, spot.fd, name)
+        return Key(part, sight.ino, birth), crossing
 
     def opened(self, parent: Spot, name: bytes, fd: int) -> tuple[Spot, bool]:
         """(the spot of a child directory that is open on `fd`, whether a mount begins there)."""
-        sight = self.sight(fd)
-        crossing = sight.mount_root or sight.dev != parent.dev
-        path = parent.below(name)
+        _, ino, birth_ns, ctime_ns, dev, mount_root = sight = self.sight(fd)
+        above = parent.path
+        path = above + b"/" + name if above != b"/" else above + name
+        crossing = mount_root or dev != parent.dev
         part = mount_part(path) if crossing else parent.key.dev
-        key = Key(part, sight.ino, self.birth_of(sight, fd))
-        return Spot(fd, key, sight.dev, path, sight.ctime_ns), crossing
+        birth = birth_ns or 0 if self.birth == "btime" else self.birth_of(sight, fd)
+        return Spot(fd, Key(part, ino, birth), dev, path, ctime_ns), crossing
 
     def is_key(self, fd: int, key: Key) -> int | None:
         """st_dev when the directory open on `fd` is the one with this key, else None."""

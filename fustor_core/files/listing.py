@@ -189,7 +189,7 @@ class Lister:
         node: Watched | None,
     ) -> Reading:
         """One attempt; `since_ns` is the directory's ctime, looked at before."""
-        fd, code, bound_us = spot.fd, 0, self.cache_bound_us
+        fd, key, code, bound_us = spot.fd, spot.key, 0, self.cache_bound_us
         kids: list[Kid] = []
         names, rows, after = b"", b"", None
         if node is not None:
@@ -210,10 +210,10 @@ class Lister:
         changed = not code and (after is None or after.st_ctime_ns != since_ns)
         whole = not code and not changed
         listing = Listing(
-            dir=spot.key,
+            dir=key,
             names=names,
             rows=rows,
-            stamp=Stamp(start - bound_us, end, start, kind_of(spot.key)),
+            stamp=Stamp(start - bound_us, end, start, kind_of(key)),
             origin=origin,
             path=spot.path,
             own=row_of(after) if after is not None else None,
@@ -250,18 +250,23 @@ class Lister:
             if not blob or (test is None and not seen):
                 return blob, rows, [], 0
             sights = {name: Sight(*fields) for name, fields in seen.items()}
-            kept, rows, kids, odd = self._edges(spot, blob.split(b"\0"), rows, sights, test)
-            return b"\0".join(kept), rows, kids, odd
+            names = blob.split(b"\0")
+            kept, rows, kids, odd = self._edges(spot, names, rows, sights, test)
+            return blob if kept is names else b"\0".join(kept), rows, kids, odd
         names, blob = in_order(spot.fd)
-        first: bytes | None = None
-        if len(names) <= SLICE:
-            first = self._looks().rows(spot.fd, names) if names else b""
-            plain = first is not None and 1 not in first[_TYPE_AT::ROW_BYTES].translate(_IS_DIR)
-            if first is not None and plain and test is None:
-                return blob, first, [], 0
-        kept, rows, sights, code = self._entries(spot.fd, names, first)
-        kept, rows, kids, odd = self._edges(spot, kept, rows, sights, test)
-        return b"\0".join(kept), rows, kids, code or odd
+        if not names:
+            return b"", b"", [], 0
+        stats = self._looks()
+        seen_rows = stats.rows(spot.fd, names) if len(names) <= SLICE else None
+        if seen_rows is None:
+            kept, rows, sights, code = self._entries(spot.fd, names)
+            kept, rows, kids, odd = self._edges(spot, kept, rows, sights, test)
+            return b"\0".join(kept), rows, kids, code or odd
+        sights = stats.sights(names, seen_rows[_TYPE_AT::ROW_BYTES].translate(_IS_DIR))
+        if not sights and test is None:
+            return blob, seen_rows, [], 0
+        kept, rows, kids, odd = self._edges(spot, names, seen_rows, sights, test)
+        return blob if kept is names else b"\0".join(kept), rows, kids, odd
 
     def _looks(self) -> Stats:
         if self.stopped():
@@ -270,27 +275,24 @@ class Lister:
         return self._stats
 
     def _entries(
-        self, fd: int, names: list[bytes], first: bytes | None
+        self, fd: int, names: list[bytes]
     ) -> tuple[list[bytes], bytes, dict[bytes, Sight], int]:
         """(the names that are there, their rows, what was seen of directories, errno of an entry
-        that could not be had or 0); `first`: the rows, where the last look was at all of them."""
+        that could not be had or 0)."""
         code = 0
         parts: list[bytes] = []
         kept: list[bytes] = []
         sights: dict[bytes, Sight] = {}
         for start in range(0, len(names), SLICE):
             stats = self._looks()
-            part = names if len(names) <= SLICE else names[start : start + SLICE]
-            rows = stats.rows(fd, part) if first is None else first
+            part = names[start : start + SLICE]
+            rows = stats.rows(fd, part)
             if rows is None:
                 part, rows, odd = _one_by_one(fd, part)
                 code = code or odd
             else:
                 dirs = rows[_TYPE_AT::ROW_BYTES].translate(_IS_DIR)
-                at = dirs.find(1)
-                while at >= 0:
-                    sights[part[at]] = stats.sight(at)
-                    at = dirs.find(1, at + 1)
+                sights |= stats.sights(part, dirs)
             parts.append(rows)
             kept += part
         return kept, b"".join(parts), sights, code

@@ -6,6 +6,8 @@ import os
 import sys
 
 _ENCODING = sys.getfilesystemencoding()
+# Where the order of texts is that of their bytes: in UTF-8 of all that can be written in it.
+_IN_ORDER = "utf-8" if _ENCODING == "utf-8" else "ascii"
 
 
 def entries(fd: int) -> list[bytes]:
@@ -27,11 +29,14 @@ def in_order(fd: int) -> tuple[list[bytes], bytes]:
     found = os.listdir(fd)
     if not found:
         return [], b""
-    found.sort()  # texts are compared faster than bytes; of ASCII the order is the same
+    found.sort()  # texts are compared faster than bytes
     text = "\0".join(found)
-    blob = text.encode(_ENCODING, "surrogateescape")
+    try:
+        blob = text.encode(_IN_ORDER)
+    except UnicodeEncodeError:  # a name that is no text in this encoding
+        blob = text.encode(_ENCODING, "surrogateescape")
+    else:
+        return blob.split(b"\0"), blob
     names = blob.split(b"\0")
-    if text.isascii():
-        return names, blob
     names.sort()
     return names, b"\0".join(names)

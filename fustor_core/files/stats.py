@@ -19,6 +19,7 @@ from fustor_core.files.identity import STATX, STATX_GOT_BTIME, STATX_MOUNT_ROOT,
 
 MOST = 1024  # names at once
 _BYTES = 256  # of a struct statx
+_STEP = STATX.size  # what is wanted of one: the rest of it the next one overwrites
 _FLAGS = 0x100 | 0x800  # no symlink followed, no automount triggered
 _WANTED = 0x7FF | 0x800  # the basic ones, birth
 _NS = 10**9
@@ -26,7 +27,7 @@ _NS = 10**9
 _ODD = int.from_bytes(struct.pack("<Q", 0xFFFF_FFFE_0000_0000) * 2 * MOST, "little")
 _libc = ctypes.CDLL(None)  # errno is not asked for: what fails is looked at again, one by one
 _statx = getattr(_libc, "statx", None) if sys.byteorder == "little" else None
-_WORDS, _HALVES = _BYTES // 8, _BYTES // 4
+_WORDS, _HALVES = _STEP // 8, _STEP // 4
 _ROW_WORDS, _ROW_HALVES = ROW_BYTES // 8, ROW_BYTES // 4
 
 
@@ -34,13 +35,15 @@ class Stats:
     """Looks at names. One for each thread: it owns the buffer."""
 
     def __init__(self) -> None:
-        self._raw = bytearray(MOST * _BYTES)
-        place = ctypes.addressof((ctypes.c_char * len(self._raw)).from_buffer(self._raw))
-        self._places = [ctypes.c_void_p(place + at * _BYTES) for at in range(MOST)]
-        view = memoryview(self._raw)
+        self._raw = bytearray(MOST * _STEP + _BYTES)
+        buffer = (ctypes.c_char * len(self._raw)).from_buffer(self._raw)
+        self._places = [ctypes.byref(buffer, at * _STEP) for at in range(MOST)]
+        view = memoryview(self._raw)[: MOST * _STEP]
         self._words, self._halves = view.cast("Q"), view.cast("I")
+        self._owners = view[4:-4].cast("Q")  # of whom and of which group: two fields as one
         self._rows = memoryview(bytearray(MOST * ROW_BYTES))
         self._wide, self._narrow = self._rows.cast("Q"), self._rows.cast("I")
+        self._owned = self._rows[4:-4].cast("Q")
 
     def __repr__(self) -> str:
         return f"<Stats of {MOST} at once>"
@@ -71,10 +74,22 @@ class Stats:
         wide[2:last:_ROW_WORDS] = times[count:]  # ctime
         wide[3:last:_ROW_WORDS] = words[4:end:_WORDS]  # inode
         narrow[8:final:_ROW_HALVES] = halves[7:half:_HALVES]  # mode
-        narrow[9:final:_ROW_HALVES] = halves[5:half:_HALVES]  # uid
-        narrow[10:final:_ROW_HALVES] = halves[6:half:_HALVES]  # gid
+        self._owned[4:last:_ROW_WORDS] = self._owners[2:end:_WORDS]  # uid, gid
         narrow[11:final:_ROW_HALVES] = halves[4:half:_HALVES]  # nlink
         return self._rows[: count * ROW_BYTES].tobytes()
+
+    def sights(self, names: Sequence[bytes], dirs: bytes) -> dict[bytes, Sight]:
+        """What the last look saw of directories, beside their rows.
+
+        Args:
+            names: as they were looked at. dirs: for each 1 if it is one.
+        """
+        found: dict[bytes, Sight] = {}
+        at = dirs.find(1)
+        while at >= 0:
+            found[names[at]] = self.sight(at)
+            at = dirs.find(1, at + 1)
+        return found
 
     def sight(self, at: int) -> Sight:
         """What the last look saw of a name beside its row.
@@ -83,7 +98,7 @@ class Stats:
             at: index of the name.
         """
         mask, attributes, mode, ino, birth, birth_ns, ctime, ctime_ns, major, minor = (
-            STATX.unpack_from(self._raw, at * _BYTES)
+            STATX.unpack_from(self._raw, at * _STEP)
         )
         return Sight(
             mode,

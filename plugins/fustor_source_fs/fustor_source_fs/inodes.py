@@ -27,12 +27,18 @@ def column(inos: Iterable[int]) -> bytes:
 def packed(numbers: bytes) -> bytes:
     """What is kept of a `column`."""
     if len(numbers) > _FEW_BYTES:
-        fourth, third = set(numbers[3::4]), set(numbers[2::4])
+        fourth, third = _values(numbers[3::4]), _values(numbers[2::4])
         if len(fourth) * len(third) <= BLOCKS_MOST:
-            second = set(numbers[1::4])
+            second = _values(numbers[1::4])
             if len(fourth) * len(third) * len(second) <= BLOCKS_MOST:
                 return bytes((len(second), len(third), *second, *third, *fourth))
     return _PLAIN + numbers
+
+
+def _values(numbers: bytes) -> set[int]:
+    """The bytes that there are: mostly one, which is found out quickly."""
+    first = numbers[:1]
+    return set(first if numbers.count(first) == len(numbers) else numbers)
 
 
 class Wanted:

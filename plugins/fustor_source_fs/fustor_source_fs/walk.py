@@ -164,7 +164,9 @@ class Walk:
                 if child is not None:
                     stack.append(child)
                     if len(stack) > FDS_MAX:
-                        _close(stack[len(stack) - FDS_MAX])
+                        far = stack[-FDS_MAX]
+                        _close(far)
+                        far.spot = far.spot._replace(fd=-1)
         finally:
             for frame in stack:
                 _close(frame)
@@ -213,9 +215,9 @@ class Walk:
         self, spot: Spot, node: Node | None, via: tuple[Key, bytes] | None, name: bytes
     ) -> tuple[list[WalkClaim], Frame | None]:
         """Claims of an open directory, and the frame of its children; closes it without them."""
-        order = self._order
         claims: list[WalkClaim]
-        frame = Frame(spot, node, name, [], self._tree.turns if self._tree is not None else 0)
+        order, entered = self._order, list[Kid]()
+        turns = self._tree.turns if self._tree is not None else 0
         try:
             since_us = self._lister.now_us() if self._paced else 0
             passed = passed_by(spot, order.scope, self._lister) if self._passes else None
@@ -230,7 +232,7 @@ class Walk:
                 reading = self._lister.read(spot, order.origin, via, node)
                 claims, kids = [reading.listing], reading.kids
                 order.found(spot.path, spot.key, reading.listing.silence, spot.dev)
-                operations = 2 + len(reading.listing.rows) // ROW_BYTES
+                operations = 2 + len(reading.listing.rows) // ROW_BYTES if self._paced else 0
                 if node is not None:
                     self._links.listed(node, reading.listing)
                     if reading.changed:
@@ -240,15 +242,15 @@ class Walk:
                 self.pause(operations, since_us)
             if node is not None and passed is None:
                 node.listed = True
-            if order.recursive:
-                frame.kids = [k for k in reversed(kids) if k.left_out or self._wanted(node, k)]
+            if kids and order.recursive:
+                entered = [k for k in reversed(kids) if k.left_out or self._wanted(node, k)]
             else:
                 for kid in kids:
                     claims += self._kid_left_out(spot, kid.name) if kid.left_out else []
         finally:
-            if not frame.kids:
+            if not entered:
                 os.close(spot.fd)
-        return claims, frame if frame.kids else None
+        return claims, Frame(spot, node, name, entered, turns) if entered else None
 
     def _silent(self, spot: Spot, node: Node | None) -> Silent | None:
         """A directory that is as it was sent last; one that is watched was listed once at least."""
@@ -396,4 +398,3 @@ def _yes() -> bool:
 def _close(frame: Frame) -> None:
     if frame.spot.fd >= 0:
         os.close(frame.spot.fd)
-        frame.spot = frame.spot._replace(fd=-1)
