@@ -25,6 +25,7 @@ malloc raises that to 32 MiB with the first such block that it frees, and keeps 
 TRIM_BYTES = 16 << 20  # free at the end of the heap, before it is given back
 LOOK_S, CALM_SHARE = 2.0, 0.05  # CPU time of a process with nothing to do, at most
 WORK_S, BUSY_S = 0.5, 60.0  # of CPU time after which it is tidied; of time, if it is never calm
+STILL_S = 6.0  # of calm after which it is tidied once more: a checkpoint comes when a scan is over
 _WHOLE = 2
 
 
@@ -57,16 +58,18 @@ async def keep_tidy(
     if tidy is None:
         return
     before_s = tidied_s = used_s()
-    busy_s = 0.0
+    busy_s = calm_s = 0.0
+    again = False
     while True:
         await sleep(LOOK_S)
         now_s = used_s()
         calm = now_s - before_s < LOOK_S * CALM_SHARE
-        before_s, busy_s = now_s, busy_s + LOOK_S
-        if now_s - tidied_s > WORK_S and (calm or busy_s > BUSY_S):
+        before_s, busy_s, calm_s = now_s, busy_s + LOOK_S, calm_s + LOOK_S if calm else 0.0
+        over = now_s - tidied_s > WORK_S and (calm or busy_s > BUSY_S)
+        if over or (again and calm_s >= STILL_S):
             # a thread of its own: it walks over the whole heap, without the interpreter's lock
             await anyio.to_thread.run_sync(tidy)
-            tidied_s, busy_s = used_s(), 0.0
+            tidied_s, busy_s, again = used_s(), 0.0, over
 
 
 def _left_alone(phase: str, told: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fustor_core import heap
 from fustor_core.bench import answers, gauges, yardsticks
 from fustor_core.bench.asker import Asker
 from fustor_core.bench.corpus import Corpus
@@ -25,6 +26,7 @@ SAMPLES = 50  # entries of a view that are compared with lstat, beside its total
 ROW_BYTES = 48  # what the fields of an entry take, with its name the least that a view can hold
 K = 1e3
 DOUBT_MAX = 0.15
+REST_S = heap.STILL_S + 2 * heap.LOOK_S  # until what is free in the heap is given back
 TURNS_MIN = 3  # with fewer empty starts their spread says nothing
 
 
@@ -115,8 +117,10 @@ class Scans:
         if not program.settle():
             self._report.note("the program did not come to rest after its scan")
         wall_s = told.at_s - program.began_s
+        cpu_s = program.cpu_s()
+        time.sleep(REST_S)
         pss = float(program.pss_bytes())
-        return Start(told.cpu_s, wall_s, program.cpu_s(), pss), program
+        return Start(told.cpu_s, wall_s, cpu_s, pss), program
 
 
 def scan(

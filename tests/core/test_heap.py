@@ -55,5 +55,24 @@ async def test_the_heap_is_tidied_when_work_is_over_and_not_for_nothing() -> Non
     assert tidied[1] - 3.0 >= heap.BUSY_S - 4 * heap.LOOK_S
 
 
+async def test_the_heap_is_tidied_once_more_when_all_is_still() -> None:
+    """A checkpoint, too short to count as work, follows a scan."""
+    used = [0.0, 5.0, 5.01, 5.31] + [5.32 + 0.01 * n for n in range(20)]
+    tidied: list[float] = []
+    looks = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == len(used):
+            raise Over
+
+    with pytest.raises(Over):
+        await heap.keep_tidy(sleep, lambda: used[looks], lambda: tidied.append(used[looks]))
+    assert tidied[0] == 5.01
+    assert len(tidied) == 2
+    assert tidied[1] >= 5.32 + 0.01 * (heap.STILL_S / heap.LOOK_S - 1)
+
+
 class Over(Exception):
     """There are no more looks."""

@@ -18,7 +18,7 @@ from fustor_view_file.directory import Directory
 from fustor_view_file.pack import Pack
 from fustor_view_file.sealed import LEVEL, pack_record, read_pack
 
-DIRECTORY_BYTES = 750  # of the index, which always stays
+DIRECTORY_BYTES = 680  # of the index, which always stays
 PACK_BYTES = 120  # of a pack's objects, beside its blobs
 FOLDED_BYTES = 80
 AT_ONCE = 200  # packs that are put away in one go, beside as many as have come
