@@ -223,7 +223,10 @@ class Watch:
             self._unseat(kid, now)
 
     def _sit(self, entry: Entry, above: Entry | None, name: bytes, now: int) -> None:
-        """A directory stands there now, also when `above` was last seen below it."""
+        """A directory stands there now, also when `above` was last seen below it. None stands in
+        itself: what was known of its place was old."""
+        if above is entry:
+            return
         between = above
         while between is not None and between.above is not entry:
             between = between.above

@@ -151,7 +151,7 @@ def _seat(tree: Tree, drain: Drain, touch: Touch, mask: int, cookie: int) -> Non
                 drain.halves[cookie] = (kid, touch)
     elif mask & inotify.MOVED_TO:
         child, origin = drain.halves.pop(cookie, (None, None))
-        if child is not None and origin is not None and not child.gone:
+        if child is not None and origin is not None and not child.gone and child is not node:
             tree.seat(child, node, name)
             move = drain.moves.setdefault(child, Move(child))
             move.froms.append(origin)

@@ -162,8 +162,12 @@ class Tree:
         self.asides.clear()
 
     def seat(self, node: Node, parent: Node, name: bytes) -> None:
-        """`node` stands at (parent, name) now; whatever stood there becomes loose."""
-        if node is self.root:
+        """`node` stands at (parent, name) now; whatever stood there becomes loose.
+
+        Nothing stands in itself: where that is heard or seen, what was known of its place is old
+        (another host has moved it), or it is mounted there once more.
+        """
+        if node is self.root or node is parent:
             return
         above: Node | None = parent
         while above is not None and above.parent is not node:

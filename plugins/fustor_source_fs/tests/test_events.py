@@ -100,6 +100,17 @@ def test_a_paired_move_takes_the_subtree_along() -> None:
     assert not drain.halves
 
 
+def test_nothing_is_moved_into_itself() -> None:
+    """Seed 41728: another host moved /a to /x and made a new /a, which this host moved to /x/a."""
+    tree = planted()
+    drain = folded(tree, Raw(ROOT, MOVED_FROM | ISDIR, 7, b"a"), Raw(A, MOVED_TO | ISDIR, 7, b"a"))
+    assert tree.path(tree.by_wd[A]) is None, "where it is now has to be seen"
+    assert tree.path(tree.by_wd[B]) is None
+    assert {(ROOT, b"a"), (A, b"a")} <= set(names(drain)), "both places are looked at"
+    tree.seat(tree.by_wd[A], tree.by_wd[ROOT], b"x")
+    assert tree.path(tree.by_wd[B]) == b"/x/b"
+
+
 def test_a_move_in_several_steps_is_one_move() -> None:
     tree = planted()
     drain = folded(
