@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fustor_core.testing.sim.endless import Endless, bounded
 from fustor_core.testing.sim.runs import commit_of
 from tests.sim.planted_agents import AGENTS
 from tests.sim.planted_bounds import BOUNDS
@@ -37,28 +35,6 @@ ENDLESS_S = 15.0
 """CPU seconds after which a run is one that never ends."""
 
 
-class Endless(AssertionError):
-    """The run does not end."""
-
-
-@contextmanager
-def bounded() -> Iterator[list[str]]:
-    """A run that needs too much CPU time is ended by `Endless`; the list says so then."""
-    ended: list[str] = []
-
-    def over(number: int, frame: object) -> None:
-        ended[:] = ["endless"]
-        raise Endless
-
-    before = signal.signal(signal.SIGVTALRM, over)
-    signal.setitimer(signal.ITIMER_VIRTUAL, ENDLESS_S, 1.0)
-    try:
-        yield ended
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
-
-
 def search(bug: Bug, start: int, most: int) -> tuple[int, str]:
     """(seeds tried, promise broken) from a start; the promise "" when it was not found."""
     if bug.counts is not None:
@@ -73,7 +49,7 @@ def search(bug: Bug, start: int, most: int) -> tuple[int, str]:
 def found_by(bug: Bug, seed: int) -> str:
     """The promise that the world of a seed breaks with the bug alone; "" = none."""
     try:
-        with bounded() as ended:
+        with bounded(ENDLESS_S) as ended:
             promise = bug.run(seed).promise
     except Endless:
         promise = ""

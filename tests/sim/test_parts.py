@@ -10,7 +10,8 @@ import pytest
 
 from fustor_core.claims import Key
 from fustor_core.pipeline import AgentPipeline
-from fustor_core.testing.sim.campaign import run_seed, smaller
+from fustor_core.testing.sim import runs
+from fustor_core.testing.sim.campaign import Outcome, run_seed, smaller
 from fustor_core.testing.sim.faults import Fault
 from fustor_core.testing.sim.loop import Clock, Standstill, VirtualLoop
 from fustor_core.testing.sim.mount import Mount
@@ -23,6 +24,25 @@ from fustor_core.testing.sim.world import run_world
 
 def storage() -> Storage:
     return Storage(births=True, tick_us=1, skew_us=0, reuse=False)
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_a_seed_that_never_ends_is_one_that_breaks(
+    monkeypatch: pytest.MonkeyPatch, swallowed: bool
+) -> None:
+    def run(seed: int) -> Outcome:
+        try:
+            while seed == 7:
+                pass
+        except AssertionError:
+            if not swallowed:
+                raise
+        return Outcome(draw(seed), [], [])
+
+    monkeypatch.setattr(runs, "ENDLESS_S", 0.1)
+    monkeypatch.setattr(runs, "run_seed", run)
+    part = runs.run_part(6, 3)
+    assert [(seed, promise) for seed, promise, _ in part.broken] == [(7, "endless")]
 
 
 def test_time_passes_only_when_nobody_can_run() -> None:

@@ -15,9 +15,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from fustor_core.testing.sim.campaign import run_seed
+from fustor_core.testing.sim.campaign import Outcome, run_seed
+from fustor_core.testing.sim.endless import Endless, bounded
 
 CHUNK = 10
+ENDLESS_S = 120.0
+"""CPU seconds after which a seed is one that never ends; the slowest take three."""
 
 
 @dataclass(slots=True)
@@ -38,11 +41,24 @@ def run_part(first: int, count: int) -> Part:
     """Some seeds, one after the other, in this process."""
     part = Part(first, count)
     for seed in range(first, first + count):
-        outcome = run_seed(seed)
+        outcome = _ended(seed)
+        if outcome is None:
+            part.broken.append((seed, "endless", f"more than {ENDLESS_S:g} s of CPU time"))
+            continue
         part.counts += outcome.counts
         if outcome.promise:
             part.broken.append((seed, outcome.promise, outcome.text))
     return part
+
+
+def _ended(seed: int) -> Outcome | None:
+    """What came of a seed; None of one that never ends."""
+    try:
+        with bounded(ENDLESS_S) as ended:
+            outcome = run_seed(seed)
+    except Endless:
+        return None
+    return None if ended else outcome
 
 
 def parts(first: int, count: int) -> Iterator[tuple[int, int]]:
