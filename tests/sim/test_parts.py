@@ -108,6 +108,16 @@ def test_what_fails_becomes_smaller() -> None:
     assert sorted(smaller(list(range(40)), lambda some: {3, 17, 31} <= set(some))) == [3, 17, 31]
 
 
+def test_what_was_begun_and_not_ended_is_not_forgotten(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.json")
+    for first in (10, 20, 50):
+        ledger.add("one", Part(first, 10))
+    assert list(ledger.missing()) == [(0, 10), (30, 10), (40, 10)]
+    ledger.add("two", Part(30, 10))
+    ledger.add("two", Part(0, 10))
+    assert (list(ledger.missing()), ledger.next) == ([(40, 10)], 60)
+
+
 def test_the_ledger_goes_on(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.json")
     ledger.add("one", Part(0, 10))

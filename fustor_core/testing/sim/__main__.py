@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 import traceback
@@ -88,7 +89,7 @@ def _cumulate(asked: argparse.Namespace) -> int:
         ledger.again(commit, part)
         broken += len(part.broken)
         _told(part)
-    fresh = runs.parts(ledger.next, 1 << 40)
+    fresh = itertools.chain(list(ledger.missing()), runs.parts(ledger.next, 1 << 40))
     for part in runs.run_parts(fresh, jobs=asked.jobs, until=until):
         ledger.add(commit, part)
         broken += len(part.broken)

@@ -132,6 +132,13 @@ class Ledger:
         """The first seed that was never run."""
         return max((end for run in self.runs for _, end in run["ranges"]), default=0)
 
+    def missing(self) -> Iterator[tuple[int, int]]:
+        """Parts before `next` that were begun, and not ended: a run was stopped meanwhile."""
+        at = 0
+        for first, end in _joined([one for run in self.runs for one in run["ranges"]]):
+            yield from parts(at, first - at)
+            at = end
+
     def add(self, commit: str, part: Part) -> None:
         """A part was run."""
         if not self.runs or self.runs[-1]["commit"] != commit:
