@@ -125,11 +125,14 @@ class GroupCommit:
         finally:
             # Whoever is waiting now cannot be cancelled, so it is served before the end.
             self._closing = True
-            with anyio.CancelScope(shield=True):
-                while self._group.work:
-                    await self._write_one()
-            if self._closed is None:
-                self._closed = StateError("the journal is closed")
+            try:
+                with anyio.CancelScope(shield=True):
+                    while self._group.work:
+                        await self._write_one()
+            finally:  # also where writing failed in a way that nobody has foreseen
+                if self._closed is None:
+                    self._closed = StateError("the journal is closed")
+                self._group.done.set()
 
     async def _write_one(self) -> None:
         group, self._group = self._group, _Group()

@@ -201,6 +201,36 @@ async def test_cancelling_everything_leaves_no_caller_behind(tmp_path: Path) -> 
         assert numbers == [1, 2]
 
 
+async def test_nobody_waits_for_a_writer_that_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 7445: nothing that a disk does has ended it."""
+    begun, free, told = anyio.Event(), anyio.Event(), list[str]()
+
+    async def no_thread(*arguments: object) -> None:
+        begun.set()
+        await free.wait()
+        raise RuntimeError("can't start new thread")
+
+    async def call(commits: GroupCommit) -> None:
+        with pytest.raises(StateError) as raised:
+            await commits.commit(1, [b"x"])
+        told.append(raised.value.message)
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", no_thread)
+    with Journal.open(tmp_path) as journal, anyio.fail_after(30):
+        with pytest.RaisesGroup(RuntimeError, flatten_subgroups=True, allow_unwrapped=True):
+            async with GroupCommit(journal) as commits, anyio.create_task_group() as tasks:
+                tasks.start_soon(call, commits)
+                await begun.wait()
+                tasks.start_soon(call, commits)
+                await anyio.wait_all_tasks_blocked()
+                free.set()
+        assert len(told) == 2
+        await call(commits)
+        await call(commits)
+
+
 @pytest.mark.parametrize("arguments", [(1, []), (256, [b"x"]), (-1, [b"x"])])
 async def test_nonsense_is_refused_before_it_can_harm_others(
     tmp_path: Path, arguments: tuple[int, list[bytes]]
