@@ -36,9 +36,8 @@ def test_what_survives_a_whole_collection_is_left_alone() -> None:
     assert done.returncode == 0, done.stderr
 
 
-async def test_the_heap_is_tidied_when_work_is_over_and_not_for_nothing() -> None:
-    """CPU time in each look: at work, calm, calm, a little, calm; then at work without an end."""
-    used = [0.0, 1.0, 1.01, 1.02, 1.2, 1.21] + [3.0 + 2.0 * n for n in range(40)]
+async def _tidied(used: list[float]) -> list[float]:
+    """CPU time used whenever it was tidied, given what was used at each look."""
     tidied: list[float] = []
     looks = 0
 
@@ -50,6 +49,13 @@ async def test_the_heap_is_tidied_when_work_is_over_and_not_for_nothing() -> Non
 
     with pytest.raises(Over):
         await heap.keep_tidy(sleep, lambda: used[looks], lambda: tidied.append(used[looks]))
+    return tidied
+
+
+async def test_the_heap_is_tidied_when_work_is_over_and_not_for_nothing() -> None:
+    """CPU time in each look: at work, calm, calm, a little, calm; then at work without an end."""
+    used = [0.0, 1.0, 1.01, 1.02, 1.2, 1.21] + [3.0 + 2.0 * n for n in range(40)]
+    tidied = await _tidied(used)
     assert tidied[0] == 1.01, "when it became calm"
     assert len(tidied) == 2, "once in a minute of work"
     assert tidied[1] - 3.0 >= heap.BUSY_S - 4 * heap.LOOK_S
@@ -58,17 +64,7 @@ async def test_the_heap_is_tidied_when_work_is_over_and_not_for_nothing() -> Non
 async def test_the_heap_is_tidied_once_more_when_all_is_still() -> None:
     """A checkpoint, too short to count as work, follows a scan."""
     used = [0.0, 5.0, 5.01, 5.31] + [5.32 + 0.01 * n for n in range(20)]
-    tidied: list[float] = []
-    looks = 0
-
-    async def sleep(seconds: float) -> None:
-        nonlocal looks
-        looks += 1
-        if looks == len(used):
-            raise Over
-
-    with pytest.raises(Over):
-        await heap.keep_tidy(sleep, lambda: used[looks], lambda: tidied.append(used[looks]))
+    tidied = await _tidied(used)
     assert tidied[0] == 5.01
     assert len(tidied) == 2
     assert tidied[1] >= 5.32 + 0.01 * (heap.STILL_S / heap.LOOK_S - 1)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import os
 import shutil
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,7 @@ from fustor_core.files.inotify import (
 
 from .deaf import Numbers
 from .mounts import TMPFS, need_marks, run
-
-CAP_SYS_ADMIN = 21
-_CAPS = 0x20080522, struct.Struct("=IIIIII")
+from .rights import CAP_SYS_ADMIN, without
 
 
 @pytest.fixture
@@ -165,21 +161,6 @@ async def test_a_root_that_is_mounted_again_is_heard_again(
         assert it.source.coverage()["watched_dirs"] == len(["/", "/sub", "/lost+found"])
         (root / "sub/second").write_bytes(b"x")
         await it.until(lambda: it.cell(b"second"))
-
-
-def without(capability: int) -> None:
-    """This process gives a capability up."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    version, caps = _CAPS
-    head = struct.pack("=Ii", version, 0)
-    data = ctypes.create_string_buffer(caps.size)
-    if libc.capget(head, data):
-        raise OSError(ctypes.get_errno(), "capget")
-    values = list(caps.unpack(data.raw))
-    word, bit = divmod(capability, 32)
-    values[word * 3] &= ~(1 << bit)
-    if libc.capset(head, caps.pack(*values)):
-        raise OSError(ctypes.get_errno(), "capset")
 
 
 def test_without_the_right_it_is_an_error_with_a_remedy(shared: Path, in_child: Any) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import os
 import shutil
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,9 @@ from fustor_core.contracts import Scope
 from fustor_core.files.fanotify import refusal
 
 from .mounts import TMPFS, need_marks, run
+from .rights import CAP_SYS_ADMIN, without
 
-CAP_SYS_ADMIN = 21
 DAC = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-_CAPS = 0x20080522, struct.Struct("=IIIIII")
 
 
 @pytest.fixture
@@ -215,22 +212,6 @@ def test_what_inotify_refuses_beside_a_mark_is_said_to_be_its() -> None:
         assert remedy == f"raise fs.inotify.max_user_{limit}"
     why, remedy = refusal(OSError(errno.EACCES, "inotify_add_watch: Permission denied"))
     assert "CAP_SYS_ADMIN" not in why + remedy
-
-
-def without(*capabilities: int) -> None:
-    """This process gives capabilities up."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    version, caps = _CAPS
-    head = struct.pack("=Ii", version, 0)
-    data = ctypes.create_string_buffer(caps.size)
-    if libc.capget(head, data):
-        raise OSError(ctypes.get_errno(), "capget")
-    values = list(caps.unpack(data.raw))
-    for capability in capabilities:
-        word, bit = divmod(capability, 32)
-        values[word * 3] &= ~(1 << bit)
-    if libc.capset(head, caps.pack(*values)):
-        raise OSError(ctypes.get_errno(), "capset")
 
 
 def test_a_mark_that_turns_out_to_be_refused_is_warned_of(shared: Path, in_child: Any) -> None:
