@@ -63,11 +63,11 @@ async def test_the_heap_is_tidied_when_work_is_over_and_not_for_nothing() -> Non
 
 async def test_the_heap_is_tidied_once_more_when_all_is_still() -> None:
     """A checkpoint, too short to count as work, follows a scan."""
-    used = [0.0, 5.0, 5.01, 5.31] + [5.32 + 0.01 * n for n in range(20)]
+    used = [0.0, 5.0, 5.01, 5.31] + [5.32 + 0.001 * n for n in range(20)]
     tidied = await _tidied(used)
     assert tidied[0] == 5.01
     assert len(tidied) == 2
-    assert tidied[1] >= 5.32 + 0.01 * (heap.STILL_S / heap.LOOK_S - 1)
+    assert tidied[1] >= 5.32 + 0.001 * (heap.STILL_S / heap.LOOK_S - 1)
 
 
 class Over(Exception):
