@@ -8,6 +8,7 @@ from typing import Self
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import anyio.to_thread
 
 from fustor_core.errors import DiskFull, StateError
@@ -98,6 +99,7 @@ class GroupCommit:
         if not payloads or not 0 <= kind <= 255:
             raise ValueError("a commit needs a payload, and a kind from 0 to 255")
         if self._closed is not None:
+            await anyio.lowlevel.checkpoint_if_cancelled()  # who ends with it is told just that
             raise self._closed
         group = self._group
         index = len(group.work)

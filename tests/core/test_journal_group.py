@@ -201,6 +201,31 @@ async def test_cancelling_everything_leaves_no_caller_behind(tmp_path: Path) -> 
         assert numbers == [1, 2]
 
 
+async def test_who_is_cancelled_with_it_hears_of_no_fault(tmp_path: Path) -> None:
+    disk = Disk()
+    with Journal.open(tmp_path, fdatasync=disk) as journal:
+        numbers: list[int] = []
+        async with anyio.create_task_group() as tasks:
+
+            async def call(commits: GroupCommit) -> None:
+                numbers.append(await commits.commit(1, [b"x"]))
+                with anyio.CancelScope(shield=True):
+                    await anyio.wait_all_tasks_blocked()  # by then nobody writes any more
+                numbers.append(await commits.commit(1, [b"x"]))
+
+            async def run() -> None:
+                async with GroupCommit(journal) as commits, anyio.create_task_group() as inner:
+                    inner.start_soon(call, commits)
+                    await anyio.sleep_forever()
+
+            disk.free.clear()
+            tasks.start_soon(run)
+            await anyio.to_thread.run_sync(disk.entered.wait)
+            tasks.cancel_scope.cancel()
+            disk.free.set()
+        assert numbers == [1]
+
+
 async def test_nobody_waits_for_a_writer_that_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
