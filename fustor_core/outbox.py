@@ -44,8 +44,8 @@ class Limits:
         scan_window_s: the same for scan claims.
     """
 
-    rows: int = 10_000
-    wire_bytes: int = 512 << 10
+    rows: int = 40_000
+    wire_bytes: int = 3 << 20
     scan_batches: int = 2
     spool_bytes: int = 256 << 20
     window_s: tuple[float, float] = (0.002, 0.020)

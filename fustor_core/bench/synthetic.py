@@ -21,9 +21,10 @@ from fustor_core.claims import (
     pack_rows,
 )
 from fustor_core.contracts import boottime_us
+from fustor_core.outbox import Limits
 from fustor_core.stills import Stills
 
-BATCH_ROWS = 10_000
+BATCH_ROWS = Limits().rows  # as agents do
 GROUP = 1000  # directories in a directory
 IDENTITY = "bench"
 VERSIONS = 2
