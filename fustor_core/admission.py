@@ -50,7 +50,8 @@ class Admission:
             quarantined whole. refused: what the reply names.
         root_proven: whether the session's root stands proven after this batch.
         foreign: another storage stands at the session's root, or none, as far as it has told.
-        denied: end of the last look that found so, by the agent's clock.
+        denied: end of the last look that found so, by the agent's clock. proved: begin of the last
+            one that found the right root.
         alarm: what a person should hear about the root, "" for nothing.
     """
 
@@ -60,6 +61,7 @@ class Admission:
     root_proven: bool
     foreign: bool = False
     denied: int = NEVER
+    proved: int = NEVER
     alarm: str = ""
 
 
@@ -73,15 +75,16 @@ def admit(
     root_proven: bool,
     foreign: bool = False,
     denied: int = NEVER,
+    proved: int = NEVER,
 ) -> Admission:
     """Map all stamps and say which claims cannot be taken.
 
     Args:
         bounds: of the session's line. now_us: fusion time of the arrival.
         identity, root: the view's root as first proven, "" and None before.
-        root_proven, foreign, denied: by this session, so far.
+        root_proven, foreign, denied, proved: by this session, so far.
     """
-    out = Admission([], [], [], root_proven, foreign, denied)
+    out = Admission([], [], [], root_proven, foreign, denied, proved)
     for i, claim in enumerate(batch.claims):
         faultless = isinstance(claim, Listing) and _faultless(claim)
         why, stamp = "" if faultless else _absurd(claim), claim.stamp
@@ -99,11 +102,14 @@ def admit(
                 root or claim.key
             )
             if not (claim.present and same):
-                out.root_proven, out.foreign = False, True
-                out.alarm, out.denied = _alarm(claim, identity), max(out.denied, stamp.t)
+                out.denied = max(out.denied, stamp.t)
+                if stamp.t > out.proved:  # else a later look has found the right one since
+                    out.root_proven, out.foreign = False, True
+                    out.alarm = _alarm(claim, identity)
                 continue
             if not late:
                 out.root_proven, out.foreign = True, False
+                out.proved = max(out.proved, stamp.f)
                 identity, root = claim.identity, claim.key
                 continue
             why = "unproven_root"  # a scan's, which stood behind what a later look has found

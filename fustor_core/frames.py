@@ -38,6 +38,7 @@ class BatchHead(msgspec.Struct, array_like=True, frozen=True):
         stamps: lo and hi of each claim, two little-endian 64-bit integers.
         refused: what the reply names as quarantined. proven: the session's root, after this batch.
         denied: end of the last look of the session that found no or another root, by its clock.
+        proved: begin of the last one that found the right root.
     """
 
     session: str
@@ -50,6 +51,7 @@ class BatchHead(msgspec.Struct, array_like=True, frozen=True):
     refused: tuple[Quarantined, ...] = ()
     proven: bool = False
     denied: int = NEVER
+    proved: int = NEVER
 
 
 class Epoch(msgspec.Struct, array_like=True, frozen=True):
@@ -102,7 +104,7 @@ class SessionRow(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         created_us, active_us: fusion time of its opening and of its last durable batch.
         line: number of its line. acked, reply: the last acknowledged batch, and its reply.
-        proven: its root stands proven. denied: as in a `BatchHead`.
+        proven: its root stands proven. denied, proved: as in a `BatchHead`.
     """
 
     session: str
@@ -120,6 +122,7 @@ class SessionRow(msgspec.Struct, array_like=True, frozen=True):
     reply: Ack | None = None
     proven: bool = False
     denied: int = NEVER
+    proved: int = NEVER
 
 
 class Opening(msgspec.Struct, array_like=True, frozen=True):

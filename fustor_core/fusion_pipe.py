@@ -262,6 +262,7 @@ class FusionPipeline:
             tuple(taken.refused),
             taken.root_proven,
             taken.denied,
+            taken.proved,
         )
         standing.carry_out(standing.sessions.taken(session_id, batch.seq, now))
         try:
@@ -289,8 +290,10 @@ class FusionPipeline:
             root_proven=peer.root_proven,
             foreign=peer.foreign,
             denied=peer.denied,
+            proved=peer.proved,
         )
-        peer.root_proven, peer.foreign, peer.denied = taken.root_proven, taken.foreign, taken.denied
+        peer.root_proven, peer.foreign = taken.root_proven, taken.foreign
+        peer.denied, peer.proved = taken.denied, taken.proved
         if taken.alarm and taken.alarm != self._alarm:
             self.on_alarm(taken.alarm)
         self._alarm = taken.alarm or ("" if taken.root_proven else self._alarm)

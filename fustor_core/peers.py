@@ -9,6 +9,7 @@ import anyio
 from fustor_core.clock import NEVER
 from fustor_core.contracts import Pulse
 from fustor_core.errands import Errands
+from fustor_core.frames import SessionRow
 from fustor_core.jobs import Able
 from fustor_core.lines import Line
 from fustor_core.states.pipeline import PipelineState as P
@@ -39,6 +40,7 @@ class Peer:
 
     Attributes:
         foreign: another storage stands at its root. denied: end of the last look that found so.
+        proved: begin of the last one that found the right one.
         known: it was heard of since this process began.
         told_leader: by the last reply. led: it has beaten as a leader at work since; paused: it has
             beaten as one that is not.
@@ -50,6 +52,7 @@ class Peer:
     root_proven: bool = False
     foreign: bool = False
     denied: int = NEVER
+    proved: int = NEVER
     known: bool = True
     pulse: Pulse | None = None
     errands: Errands = field(default_factory=Errands)
@@ -58,6 +61,12 @@ class Peer:
     led: bool = False
     paused: bool = False
     moved_us: int = 0
+
+    @classmethod
+    def kept(cls, row: SessionRow, line: Line) -> Peer:
+        """Of a session that was kept, and not heard of yet."""
+        proven = row.proven
+        return cls(row.agent, line, proven, not proven, row.denied, row.proved, known=False)
 
     def beaten(self, pulse: Pulse, now_us: int) -> bool:
         """A heartbeat came; whether something else is uncovered now."""

@@ -107,6 +107,7 @@ class Roll:
                 reply=reply,
                 proven=head.proven,
                 denied=head.denied,
+                proved=head.proved,
                 active_us=head.arrival_us,
             )
 

@@ -93,8 +93,7 @@ class Standing:
         self.sessions.restore(session_of(row, options.view) for row in rows)
         for row in rows:
             line = self.keeping.lines.of(row.line.name)
-            peer = Peer(row.agent, line, row.proven, not row.proven, row.denied, known=False)
-            self.peers[row.session] = peer
+            self.peers[row.session] = peer = Peer.kept(row, line)
             if row.realtime:
                 self.summons.attend(peer)
         self.summons.jobs.resume(now)

@@ -88,6 +88,32 @@ def test_a_scan_that_stood_behind_what_a_later_look_found_proves_nothing() -> No
     assert held.root_proven, "an old proof takes nothing away, either"
 
 
+def test_what_was_denied_before_a_later_proof_denies_nothing() -> None:
+    """Seed 78780: behind the proof that opens a session stood a scan of the disk of before; nobody
+    proves anew what is proven, so all listings of that agent were refused from then on."""
+    stamps = {at: Stamp(at, at + 1, 0, "s") for at in (20, 50, 60, 61)}
+    right, other = (
+        {at: Root(key=ROOT, identity=name, stamp=s, birth="none") for at, s in stamps.items()}
+        for name in ("right", "other")
+    )
+    cells = [
+        Cell(dir=ROOT, name=b"a", value=None, stamp=stamps[at], origin=Origin.ON_DEMAND)
+        for at in (20, 61)
+    ]
+
+    def taken(*claims: Root | Cell, **held: Any) -> Admission:
+        state = {"identity": "right", "root": ROOT, "root_proven": True, **held}
+        return admit(Batch(PROTOCOL, 1, 0, list(claims)), OffsetBounds(exact_us=0), 100, **state)
+
+    both = taken(right[60], other[50], *cells)
+    assert (both.root_proven, both.foreign, both.alarm) == (True, False, "")
+    assert (both.denied, both.proved) == (51, 60)
+    assert both.skipped == [2], "what was looked at before it does not count, all the same"
+    assert not taken(other[50], proved=60).foreign, "the next batch does not forget it"
+    assert taken(other[60], proved=60).foreign, "the same moment: nothing is proven"
+    assert taken(right[50], proved=60).proved == 60
+
+
 @pytest.mark.parametrize("origin", [Origin.SENTINEL, Origin.REALTIME])
 def test_what_was_seen_before_a_denial_does_not_count_after_it(origin: Origin) -> None:
     """Seed 39182: a look at another disk with the same keys came when the right one was back."""

@@ -68,8 +68,14 @@ async def test_a_watch_on_another_storage_is_no_better_after_a_restart(party: Pa
         assert party.paths() == {"/a", "/d", "/d/b"}
         await two.send(before, two.event(b"stranger", file()))
         assert party.paths() == {"/a", "/d", "/d/b"}, "that proof is from before (seed 21761)"
+        past = two.root("another disk")
+        party.clock.tick(1000)
         await two.send(two.root(), two.event(b"new", file()))
         assert party.paths() == {"/a", "/d", "/d/b", "/new"}
+        party.kill()
+    async with party.running():
+        await two.send(past, two.event(b"newer", file()))
+        assert party.paths() == {"/a", "/d", "/d/b", "/new", "/newer"}, "that is over (seed 78780)"
 
 
 async def test_a_leader_that_is_gone_after_a_restart_expires_and_the_next_leads(
