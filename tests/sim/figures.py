@@ -47,7 +47,7 @@ def figures(ledger: Mapping[str, Any], planted: Mapping[str, Any], stories: int)
     return (
         f"{table}\n\nWhich seeds, and what they broke: {broken}.\n\n"
         f"Planted bugs: {found} of {len(planted)} that were looked for were found."
-        f" Worlds in the corpus: {stories}.\n"
+        f" Worlds in the corpus: {stories}; seeds without a line there are run whole beside it.\n"
     )
 
 
