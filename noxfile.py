@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -177,8 +178,11 @@ def compat(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Figures beside those of their peers, Fustor 0.8.17 too; `-- --long` adds how cost grows."""
-    _install(session)
+    """Figures beside those of their peers, Fustor 0.8.17 too; `-- --long` adds how cost grows.
+
+    With the compiled looks where a C compiler is found, and without them elsewhere: it says which.
+    """
+    _install(session, *([f"./{NATIVE}"] if shutil.which("cc") else []))
     kept = ["--keep", "--history", "docs/bench", "--earlier", str(_earlier(session))]
     session.run("fustor", "bench", "all", *kept, *session.posargs)
     if "--long" in session.posargs:
