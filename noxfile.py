@@ -76,10 +76,12 @@ def alone(session: nox.Session, plugin: str) -> None:
 
 @nox.session
 def native(session: nox.Session) -> None:
-    """The tests of who reads directories, with those read by compiled code; needs a C compiler."""
+    """The tests of who reads and takes directories, by compiled code; needs a C compiler."""
     _install(session, f"./{NATIVE}")
     session.run("pytest", "-q", "-m", "long or not long", f"{NATIVE}/tests")
     session.run("pytest", "-q", "plugins/fustor_source_fs", "tests/core/test_compiled.py")
+    taken = ("plugins/fustor_view_file/tests/test_short_ways.py", "tests/fusion/test_compiled.py")
+    session.run("pytest", "-q", *taken)
 
 
 @nox.session

@@ -28,7 +28,7 @@ from fustor_core.claims import (
     split_names,
 )
 from fustor_core.clock import NEVER, OffsetBounds
-from fustor_core.soundness import KINDS, fault, sorted_fault, stores
+from fustor_core.soundness import KINDS, Stores, fault, sorted_fault, stores
 
 NAMED_MOST = 1000
 """Quarantined claims and rows that a reply names; all of them leave their directory owed."""
@@ -76,6 +76,7 @@ def admit(
     foreign: bool = False,
     denied: int = NEVER,
     proved: int = NEVER,
+    compiled: Stores | None = None,
 ) -> Admission:
     """Map all stamps and say which claims cannot be taken.
 
@@ -83,10 +84,12 @@ def admit(
         bounds: of the session's line. now_us: fusion time of the arrival.
         identity, root: the view's root as first proven, "" and None before.
         root_proven, foreign, denied, proved: by this session, so far.
+        compiled: what is asked instead of `stores`.
     """
+    sound = compiled or stores
     out = Admission([], [], [], root_proven, foreign, denied, proved)
     for i, claim in enumerate(batch.claims):
-        faultless = isinstance(claim, Listing) and _faultless(claim)
+        faultless = isinstance(claim, Listing) and _faultless(claim, sound)
         why, stamp = "" if faultless else _absurd(claim), claim.stamp
         late = stamp.f < out.denied  # looked at before it was found to be another root, or none
         lo, hi = (now_us, now_us) if why else bounds.map(stamp.f, stamp.t, now_us)
@@ -166,7 +169,7 @@ def usable(key: Key) -> bool:
     return -_I63 <= dev < _I63 and 0 <= ino <= _U64 and -_I63 <= birth < _I63
 
 
-def _faultless(claim: Listing) -> bool:
+def _faultless(claim: Listing, sound: Stores) -> bool:
     """Whether none of the checks finds anything, as of most listings: all of them at once."""
     stamp, own, via = claim.stamp, claim.own, claim.via
     if not (-STAMP_MOST < stamp.f <= stamp.t < STAMP_MOST and -STAMP_MOST < stamp.at < STAMP_MOST):
@@ -177,7 +180,7 @@ def _faultless(claim: Listing) -> bool:
         return False
     if via is not None and not (usable(via[0]) and _is_name(via[1])):
         return False
-    return stores(claim.names, claim.rows)
+    return sound(claim.names, claim.rows)
 
 
 def _bad(row: bytes) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from fustor_core.config import Loaded
 from fustor_core.contracts import Accept, Attached, Receiver, Sink, Source
+from fustor_core.files.compiled import compiled
 from fustor_core.fusion_pipe import FusionPipeline
 from fustor_core.machine import Move
 from fustor_core.outbox import Limits
@@ -103,6 +104,7 @@ class Builder:
             boot=self._boot,
             on_move=self._moved,
             on_alarm=lambda text: self._warn(f"view {name}: {text}", view=name),
+            stores=compiled().stores,
         )
         self.on_view(made)
         return made

@@ -17,7 +17,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from fustor_core import frames, leadership
-from fustor_core.admission import Admission, admit, without_skipped
+from fustor_core.admission import Admission, without_skipped
 from fustor_core.chores import FOLLOW_UP, SWEEP, WRITE_BACK, Chores
 from fustor_core.claims import Ack, Batch
 from fustor_core.contracts import (
@@ -45,6 +45,7 @@ from fustor_core.peers import FusionOptions, Peer
 from fustor_core.replay import Taken
 from fustor_core.sequence import Gap, Repeat, Underway
 from fustor_core.session import Session
+from fustor_core.soundness import Stores
 from fustor_core.standing import Standing
 from fustor_core.states.fusion_pipeline import FUSION_PIPELINE
 from fustor_core.states.pipeline import PipelineState
@@ -64,6 +65,7 @@ class FusionPipeline:
         on_move: told of every transition (machine, subject, event, old, new).
         on_alarm: told sentences that a person should hear.
         raw_us, sleep: CLOCK_BOOTTIME, and the sleep that goes by it.
+        stores: compiled code that says what `fustor_core.soundness.stores` says.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class FusionPipeline:
         on_alarm: Callable[[str], None] = lambda text: None,
         raw_us: Callable[[], int] = boottime_us,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        stores: Stores | None = None,
     ) -> None:
         self.options = options
         self.view = view
@@ -104,6 +107,7 @@ class FusionPipeline:
         )
         self.chores = Chores(self._move, on_alarm, sleep)
         self.changes = 0
+        self._stores = stores
         self._alarm = ""  # about the root, told once
         self._settle_at_us = 0
 
@@ -281,19 +285,9 @@ class FusionPipeline:
 
     def _admit(self, batch: Batch, peer: Peer, now_us: int) -> Admission:
         fold = self.fold
-        taken = admit(
-            batch,
-            peer.line.bounds,
-            now_us,
-            identity=fold.identity,
-            root=fold.root,
-            root_proven=peer.root_proven,
-            foreign=peer.foreign,
-            denied=peer.denied,
-            proved=peer.proved,
+        taken = peer.admit(
+            batch, now_us, identity=fold.identity, root=fold.root, compiled=self._stores
         )
-        peer.root_proven, peer.foreign = taken.root_proven, taken.foreign
-        peer.denied, peer.proved = taken.denied, taken.proved
         if taken.alarm and taken.alarm != self._alarm:
             self.on_alarm(taken.alarm)
         self._alarm = taken.alarm or ("" if taken.root_proven else self._alarm)

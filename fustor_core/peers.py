@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from fustor_core.admission import Admission, admit
+from fustor_core.claims import Batch, Key
 from fustor_core.clock import NEVER
 from fustor_core.contracts import Pulse
 from fustor_core.errands import Errands
 from fustor_core.frames import SessionRow
 from fustor_core.jobs import Able
 from fustor_core.lines import Line
+from fustor_core.soundness import Stores
 from fustor_core.states.pipeline import PipelineState as P
 
 HUNG_US = 30_000_000
@@ -67,6 +70,32 @@ class Peer:
         """Of a session that was kept, and not heard of yet."""
         proven = row.proven
         return cls(row.agent, line, proven, not proven, row.denied, row.proved, known=False)
+
+    def admit(
+        self,
+        batch: Batch,
+        now_us: int,
+        *,
+        identity: str,
+        root: Key | None,
+        compiled: Stores | None,
+    ) -> Admission:
+        """What of a batch can be taken (`admit`); what it says of the root is kept."""
+        taken = admit(
+            batch,
+            self.line.bounds,
+            now_us,
+            identity=identity,
+            root=root,
+            root_proven=self.root_proven,
+            foreign=self.foreign,
+            denied=self.denied,
+            proved=self.proved,
+            compiled=compiled,
+        )
+        self.root_proven, self.foreign = taken.root_proven, taken.foreign
+        self.denied, self.proved = taken.denied, taken.proved
+        return taken
 
     def beaten(self, pulse: Pulse, now_us: int) -> bool:
         """A heartbeat came; whether something else is uncovered now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from itertools import islice
 from operator import lt
 
@@ -22,6 +23,9 @@ from fustor_core.claims import (
     Still,
     split_names,
 )
+
+Stores = Callable[[bytes, bytes], bool]
+"""`stores`, or compiled code that says the same."""
 
 
 def fault(claim: Claim) -> str:

@@ -11,6 +11,7 @@ import anyio
 
 from fustor_core.claims import Batch, encode_batch
 from fustor_core.contracts import Hello, boottime_us
+from fustor_core.files.compiled import compiled
 from fustor_core.fusion_pipe import FusionPipeline
 from fustor_core.outbox import Limits, Outbox
 from fustor_core.peers import FusionOptions
@@ -37,7 +38,9 @@ class Ends:
         self.post = Post(source, Outbox(Limits(), boottime_us), boottime_us, anyio.sleep)
         file, judge = registry.driver("view", "file"), registry.driver("arbitrator", "fs")
         view, arbitrator = file(file.Config()), judge(judge.Config())
-        self.server = FusionPipeline(OPTIONS, view, arbitrator, folder, boot="bench")
+        self.server = FusionPipeline(
+            OPTIONS, view, arbitrator, folder, boot="bench", stores=compiled().stores
+        )
         self.session = ""
         self.owed = 0
 

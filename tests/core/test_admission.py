@@ -95,7 +95,7 @@ def test_one_oddity_is_judged_as_by_all_checks(
     for proven, bounds in product((True, False), (EXACT, VAGUE, LATE)):
         short = taken(claims, bounds, root_proven=proven)
         with monkeypatch.context() as patched:
-            patched.setattr(admission, "_faultless", lambda claim: False)
+            patched.setattr(admission, "_faultless", lambda claim, sound: False)
             assert short == taken(claims, bounds, root_proven=proven)
 
 
@@ -108,8 +108,22 @@ def test_any_mixture_is_judged_as_by_all_checks(
     claims.insert(len(claims) // 2, away)  # nothing behind it is proven
     with pytest.MonkeyPatch.context() as patched:
         short = taken(claims, bounds, root_proven=proven)
-        patched.setattr(admission, "_faultless", lambda claim: False)
+        patched.setattr(admission, "_faultless", lambda claim, sound: False)
         assert short == taken(claims, bounds, root_proven=proven)
+
+
+def test_compiled_code_is_asked_and_what_it_doubts_is_judged_as_ever() -> None:
+    asked: list[tuple[bytes, bytes]] = []
+
+    def doubts(names: bytes, rows: bytes) -> bool:
+        asked.append((names, rows))
+        return False
+
+    bad = msgspec.structs.replace(GOOD, rows=ROWS[:7] + b"\x80" + ROWS[8:])
+    assert taken([GOOD, bad], compiled=doubts) == taken([GOOD, bad])
+    assert asked == [(one.names, one.rows) for one in (GOOD, bad)]
+    lenient = taken([bad], compiled=lambda names, rows: True)
+    assert lenient != taken([bad]), "nobody else is asked when it finds nothing"
 
 
 @pytest.mark.parametrize("odd", [b".", b".."])

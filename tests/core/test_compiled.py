@@ -1,4 +1,4 @@
-"""A compiled way to read directories is used when it fits; what it leaves is read as ever."""
+"""Compiled code for directories is used when it fits; what it leaves is done as ever."""
 
 from __future__ import annotations
 
@@ -26,10 +26,18 @@ def _nothing(fd: int, stopped: Callable[[], bool]) -> Answer | None:
     return None
 
 
+def _stores(names: bytes, rows: bytes) -> bool:
+    return False
+
+
+def _adds_up(rows: bytes, before_ns: int) -> None:
+    return None
+
+
 @pytest.fixture
 def brought(monkeypatch: pytest.MonkeyPatch) -> EntryPoint:
     module = ModuleType("zz_looks")
-    vars(module).update(FORMAT=FORMAT, read=_nothing)
+    vars(module).update(FORMAT=FORMAT, read=_nothing, stores=_stores, adds_up=_adds_up)
     monkeypatch.setitem(sys.modules, "zz_looks", module)
     return EntryPoint("zz", "zz_looks", GROUP)
 
@@ -43,7 +51,7 @@ def test_none_is_no_fault() -> None:
 
 def test_one_that_fits_is_used(brought: EntryPoint) -> None:
     found = chosen([brought])
-    assert found == Compiled(_nothing, "zz_looks")
+    assert found == Compiled(_nothing, "zz_looks", _stores, _adds_up)
     assert doctor.looks(found).ok
     assert doctor.looks(found).found == "zz_looks"
 
@@ -64,12 +72,22 @@ def test_one_that_cannot_be_loaded_is_not_used(brought: EntryPoint, value: str) 
     assert check.remedy
 
 
+@pytest.mark.parametrize("lacking", ["read", "stores", "adds_up"])
+def test_one_that_lacks_something_is_not_used(brought: EntryPoint, lacking: str) -> None:
+    del vars(sys.modules["zz_looks"])[lacking]
+    found = chosen([brought])
+    assert found.fault
+    assert found[2:] == (None, None)
+    assert f"has no attribute '{lacking}'" in found.told
+
+
 @pytest.mark.parametrize("other", [FORMAT + 1, None])
 def test_one_of_another_format_is_not_used(brought: EntryPoint, other: int | None) -> None:
     vars(sys.modules["zz_looks"]).update(FORMAT=other)
     found = chosen([brought])
     assert found.fault
-    assert found.told == f"zz_looks makes rows of format {other}, this program {FORMAT}"
+    assert found.told == f"zz_looks is of format {other}, this program of {FORMAT}"
+    assert found[2:] == (None, None)
 
 
 def _read(

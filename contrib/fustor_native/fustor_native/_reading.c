@@ -21,7 +21,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define FORMAT 1                        /* of what `read` gives back; fustor_core.files.compiled */
+#include "row.h"
+
+#define FORMAT 2                        /* of the whole package; fustor_core.files.compiled */
 #define SLICE 1024                      /* names looked at between two looks at the stop sign */
 #define FIRST_BYTES ((size_t)1 << 15)   /* of the kernel's entries; a small directory has fewer */
 #define MOST_BYTES ((size_t)1 << 31)
@@ -46,12 +48,6 @@ struct name {
     uint32_t bytes;
     uint8_t type;
 };
-
-struct row {  /* fustor_core.claims.ROW */
-    uint64_t size, mtime, ctime, ino;
-    uint32_t mode, uid, gid, nlink;
-};
-_Static_assert(sizeof(struct row) == 48, "a row has 48 bytes");
 
 struct sight {  /* fustor_core.files.identity.Sight, of a directory */
     size_t at;

@@ -12,6 +12,7 @@ import numpy as np
 
 from fustor_core.arbitration import order
 from fustor_core.claims import ROW_BYTES, Key, Listing, Origin
+from fustor_core.files.compiled import AddsUp
 from fustor_core.registers import seen_of
 from fustor_core.stills import fits
 from fustor_view_file.directory import Directory
@@ -37,8 +38,19 @@ Plain = tuple[int, int, int, int]
 """Of the files of a directory: how many, bytes, newest mtime, newest change."""
 
 
-def plain(listings: Sequence[Listing], before_ns: int) -> list[Plain | None]:
-    """What each listing adds up to; None when it has more than old files with one name each."""
+def plain(
+    listings: Sequence[Listing], before_ns: int, adds_up: AddsUp | None = None
+) -> list[Plain | None]:
+    """What each listing adds up to; None when it has more than old files with one name each.
+
+    Args:
+        adds_up: compiled code that says it of the rows of one.
+    """
+    if adds_up is not None:
+        return [
+            (adds_up(one.rows, before_ns) if one.rows else EMPTY) if _whole(one) else None
+            for one in listings
+        ]
     fit = [_whole(listing) for listing in listings]
     packed = [one.rows for one, good in zip(listings, fit, strict=True) if good and one.rows]
     found = iter(_columns(packed, before_ns) if packed else ())

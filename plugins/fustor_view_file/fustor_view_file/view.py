@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fustor_core.claims import Key, Listing, Still
 from fustor_core.contracts import Applied, Known, Moment, Page, Query, Verdict, Wanted
+from fustor_core.files.compiled import compiled
 from fustor_core.registers import Seen
 from fustor_core.units import Seconds, Size
 from fustor_view_file import looks, tally
@@ -61,6 +62,7 @@ class FileView:
         self.name = ""
         self.registers = self._empty()
         self._keeper: Keeper | None = None
+        self._adds_up = compiled().adds_up
 
     def _empty(self) -> Registers:
         guard = self.config.mass_delete_guard
@@ -130,7 +132,9 @@ class FileView:
 
     def plain(self, listings: Sequence[Listing], before_ns: int) -> Sequence[Plain | None]:
         """What each of these listings adds up to, where they are plain."""
-        return [None] * len(listings) if self.registers.ready else plain(listings, before_ns)
+        if self.registers.ready:
+            return [None] * len(listings)
+        return plain(listings, before_ns, self._adds_up)
 
     def first(self, run: Iterable[tuple[Listing, Plain | None, int, int]], line: int) -> int:
         """Take first listings of directories, of which `plain` has told."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from fustor_view_file import view
+from fustor_view_file.firsts import SIZE_MOST
 from fustor_view_file.view import GuardConfig
 
 from fustor_core.claims import (
     MOVED,
+    ROW,
     WRITING,
     Cell,
     Claim,
@@ -21,10 +25,12 @@ from fustor_core.claims import (
     Origin,
     Owe,
     Root,
+    Row,
     Stamp,
     Still,
     digest_of,
 )
+from fustor_core.files.compiled import Compiled
 from fustor_core.stills import Stills, silence_of
 from fustor_core.testing.sim.replaying import difference, image
 
@@ -344,6 +350,27 @@ def test_a_first_listing(tmp_path: Path, case: str, how: str) -> None:
     told(tmp_path, begun + FIRSTS[case], how, guard)
 
 
+def adds_up(rows: bytes, before_ns: int) -> tuple[int, int, int, int] | None:
+    """What compiled code has to say, as it is promised."""
+    found = [Row(*row) for row in ROW.iter_unpack(rows)]
+    for row in found:
+        late = max(row.mtime_ns, row.ctime_ns) >= before_ns
+        if late or not stat.S_ISREG(row.mode) or row.nlink != 1 or not 0 <= row.size <= SIZE_MOST:
+            return None
+    size = (sum(row.size for row in found) + (1 << 63)) % (1 << 64) - (1 << 63)
+    newest = max(row.mtime_ns for row in found)
+    return len(found), size, newest, max(newest, *(row.ctime_ns for row in found))
+
+
+@pytest.mark.parametrize("case", FIRSTS)
+def test_a_first_listing_that_compiled_code_adds_up(
+    tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "compiled", lambda: Compiled(adds_up=adds_up))
+    begun: Batches = [[proof()]] if case == "the root" else [[proof()], [TOP]]
+    told(tmp_path, begun + FIRSTS[case], "live", GuardConfig(count=0, ratio=0))
+
+
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("case", STILLS)
 def test_a_run(tmp_path: Path, case: str, how: str) -> None:
@@ -351,11 +378,19 @@ def test_a_run(tmp_path: Path, case: str, how: str) -> None:
     told(tmp_path, [[proof()], *BASE, *STILLS[case]], how, guard)
 
 
-def test_the_short_ways_are_taken(tmp_path: Path) -> None:
+def test_the_short_ways_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def asks(rows: bytes, before_ns: int) -> tuple[int, int, int, int] | None:
+        asked.append(rows)
+        return adds_up(rows, before_ns)
+
+    monkeypatch.setattr(view, "compiled", lambda: Compiled(adds_up=asks))
     side = Side(tmp_path / "v", asked=False, budget=None)
     for number, claims in enumerate([[proof()], [TOP], [TWO, THREE]]):
         side.take(1000 * number, 1, claims)
     assert side.arbitrator.asked == {"Listing": 1}, "about the root alone"
+    assert asked == [TOP.rows, TWO.rows, THREE.rows]
     side.take(4000, 1, [run(100, 105, TOP, TWO, THREE)])
     assert side.arbitrator.asked == {"Listing": 1}
     side.view.close()
