@@ -71,7 +71,7 @@ class Registers:
                 return
             directory = tree.node(verdict.key)
         self.teller.origin = verdict.origin
-        tree.dirty.add(verdict.key)
+        tree.dirty[verdict.key] = None
         self.scanning = self.scanning or verdict.origin in WHOLE
         listed = directory.heard
         if verdict.scan and listed and verdict.writes:
@@ -387,7 +387,7 @@ class Registers:
                 self._store(directory, write)
                 self._account(directory, write, scan=True, listed=True)
             done.append({"path": directory.path(), "removes": removes})
-            tree.dirty.add(directory.key)
+            tree.dirty[directory.key] = None
             tree.budget.met(directory)
         return done
 

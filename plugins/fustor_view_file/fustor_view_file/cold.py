@@ -12,20 +12,24 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 import zstandard
 
 from fustor_core.errors import DiskFull, StateError
+from fustor_view_file import blocks
+from fustor_view_file.blocks import SLOTS, Blobs, Shelves
 from fustor_view_file.feed import Change
 from fustor_view_file.pack import Pack
-from fustor_view_file.records import Record, read_record, sealed_record
-from fustor_view_file.sealed import LEVEL, Damaged, pack_record, read_pack, seal, unseal
+from fustor_view_file.records import Kept, Record, Short, read_record, sealed_record
+from fustor_view_file.sealed import LEVEL, Damaged, pack_record, placed, read_pack, seal, unseal
 
 # 2: packs may lie with their rows turned; those of 1 are read as they are. 3: changes lie many to a
 # row, those of before are gone, and cursors too old; runs of unchanged listings lie apart.
-FORMAT = 3
+# 4: packs may lie in blocks, and records of directories be short; those of 3 are read as they are.
+FORMAT = 4
 CHANGES_A_ROW = 500
 # Not damage: the file may be as good as it was, the machine cannot read or write it just now.
 _OUTSIDE = frozenset(
@@ -37,7 +41,8 @@ _OUTSIDE = frozenset(
 # No room for what SQLite keeps beside the file: nothing of it must last.
 _MALFORMED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NO_ROOM = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP})
-_SCHEMA = """
+_SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS directory (place INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS pack (place INTEGER PRIMARY KEY, record BLOB NOT NULL);
@@ -45,6 +50,8 @@ CREATE TABLE IF NOT EXISTS look (number INTEGER PRIMARY KEY, record BLOB NOT NUL
 CREATE TABLE IF NOT EXISTS changes (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
 DROP TABLE IF EXISTS feed;
 """
+    + blocks.SCHEMA
+)
 
 
 _changes = msgspec.msgpack.Decoder(list[Change]).decode
@@ -52,16 +59,27 @@ _changes = msgspec.msgpack.Decoder(list[Change]).decode
 
 @dataclass(slots=True)
 class Image:
-    """What one checkpoint writes: a consistent copy, made between two batches."""
+    """What one checkpoint writes: a consistent copy, made between two batches.
+
+    Attributes:
+        packs: that lie alone; a record is one that was folded. blocks: number of a new block → the
+            packs in its slots.
+    """
 
     meta: dict[str, bytes]
-    records: list[tuple[int, Record]] = field(default_factory=list)
-    packs: list[tuple[int, tuple[bytes, bytes] | bytes]] = field(default_factory=list)
+    records: list[tuple[int, Record | Short]] = field(default_factory=list)
+    packs: list[tuple[int, Blobs | bytes]] = field(default_factory=list)
+    blocks: dict[int, list[tuple[int, Blobs]]] = field(default_factory=dict)
     dropped: list[int] = field(default_factory=list)
     feed: list[Change] = field(default_factory=list)
     feed_floor: int = 0
     looks: list[tuple[int, bytes]] = field(default_factory=list)
     looks_floor: int = 0  # those up to this one are void
+
+    def full(self) -> set[int]:
+        """Places of all packs."""
+        new = {number * SLOTS + slot for number, packs in self.blocks.items() for slot, _ in packs}
+        return new.union(place for place, _ in self.packs)
 
 
 class ColdStore:
@@ -98,6 +116,7 @@ class ColdStore:
         self._reader = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         self._reader.execute("PRAGMA query_only=1")
         self._reader.execute("PRAGMA cache_size=-256")  # KiB: a pack that was read stays, or not
+        self._shelves = Shelves(self._reader)
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -137,12 +156,12 @@ class ColdStore:
         rows = self._db.execute("SELECT name, value FROM meta WHERE name != 'format'").fetchall()
         return {name: unseal(value) for name, value in rows}
 
-    def index(self) -> Iterator[tuple[int, Record | None]]:
-        """(place, record) of every directory; None for a record that is damaged."""
+    def index(self) -> Iterator[tuple[int, Kept | None]]:
+        """(place, what is kept) of every directory; None for a record that is damaged."""
         try:
             for place, sealed in self._db.execute("SELECT place, record FROM directory"):
                 try:
-                    yield place, read_record(sealed)
+                    yield place, read_record(sealed, place)
                 except Damaged:
                     yield place, None
         except sqlite3.DatabaseError as err:
@@ -176,14 +195,10 @@ class ColdStore:
         """The pack of a directory; raises `Damaged`."""
         with self._reading:
             try:
-                row = self._reader.execute(
-                    "SELECT record FROM pack WHERE place=?", (place,)
-                ).fetchone()
+                found = self._shelves.load(place)
             except sqlite3.DatabaseError as err:
                 raise Damaged(str(err)) from err
-        if row is None:
-            raise Damaged(f"no pack at {place}")
-        return read_pack(row[0])
+        return found if isinstance(found, Pack) else read_pack(found, place)
 
     def write(self, image: Image) -> None:
         """Make a checkpoint durable.
@@ -223,17 +238,19 @@ class ColdStore:
         return self._failure
 
     def _transaction(self, image: Image) -> None:
-        db = self._db
+        db, compress = self._db, self._compress
         packs = (  # one at a time: all of a first scan would take as much as the view
-            (place, pack if isinstance(pack, bytes) else pack_record(*pack, self._compress))
-            for place, pack in image.packs
+            (p, placed(pack, p) if isinstance(pack, bytes) else pack_record(*pack, compress, p))
+            for p, pack in image.packs
         )
         db.execute("BEGIN IMMEDIATE")
         many: Callable[..., object] = db.executemany
         many("DELETE FROM directory WHERE place=?", [(p,) for p in image.dropped])
         many("DELETE FROM pack WHERE place=?", [(p,) for p in image.dropped])
-        records = ((place, sealed_record(record)) for place, record in image.records)
+        records = ((place, sealed_record(record, place)) for place, record in image.records)
         many("INSERT OR REPLACE INTO directory VALUES (?,?)", records)
+        blocks.write_blocks(db, image.blocks, compress)
+        blocks.void(db, chain(image.dropped, (place for place, _ in image.packs)), compress)
         many("INSERT OR REPLACE INTO pack VALUES (?,?)", packs)
         db.execute("DELETE FROM look WHERE number<=?", (image.looks_floor,))
         many("INSERT OR REPLACE INTO look VALUES (?,?)", [(n, seal(r)) for n, r in image.looks])

@@ -339,6 +339,15 @@ class Directory(msgspec.Struct, eq=False, gc=False):
             and self._gaps == _GAP
         )
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is to be told of it but face, count, gap, seat and unseen names."""
+        odds = self._odds
+        usual = odds is NO_ODDS or isinstance(odds.blind, Unseen)
+        usual = usual and odds.own is None and odds.suspects is None and odds.frozen is None
+        well = self.owed is None and self._why is WELL and not self._gaps & ~_GAP
+        return usual and well and self.face is not None
+
     def index_bytes(self) -> int:
         """About how many bytes it takes without its pack."""
         size = sys.getsizeof

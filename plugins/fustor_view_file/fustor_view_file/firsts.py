@@ -143,8 +143,9 @@ class Firsts:
             met(directory)
             keys.append(directory.key)
             self._count(directory, found, hi if found[0] else NEVER, own)
-        tree.dirty.update(keys)
-        tree.sums.touched.update(keys)
+        changed = dict.fromkeys(keys)
+        tree.dirty.update(changed)
+        tree.sums.touched.update(changed)
         return len(keys), origins
 
     def _count(self, directory: Directory, found: Plain, seen_us: int, own: bytes) -> None:

@@ -9,12 +9,13 @@ import msgspec
 
 from fustor_core.claims import ROW_BYTES, Key
 from fustor_view_file.apply import Registers
+from fustor_view_file.blocks import BLOCK_BYTES, SLOTS, Places
 from fustor_view_file.budget import Folded, Shelf
 from fustor_view_file.cold import ColdStore, Image
 from fustor_view_file.directory import Directory
 from fustor_view_file.kept_looks import KeptLooks
 from fustor_view_file.pack import Pack
-from fustor_view_file.records import directory_of, record_of
+from fustor_view_file.records import record_of
 from fustor_view_file.sealed import Damaged
 from fustor_view_file.sightings import Sighting
 from fustor_view_file.tally import DEBTS, GAPS, LEFT_OUT, NEWEST_NS, SUMS, TOUCHED_NS
@@ -51,7 +52,8 @@ class Keeper:
         self.cold = cold
         self.lost: list[str] = []
         self._looks = KeptLooks(registers.tree)
-        self._next_place = 1
+        self._places = Places()
+        self._bare: set[int] = set()  # places of directories without a pack
         self._unsaved: set[Key] = set()  # in an image that is not durable yet
         self._fed = 0
         budget = registers.tree.budget
@@ -71,11 +73,12 @@ class Keeper:
         """
         tree, image, whole = self.registers.tree, Image({"fusion": meta}), False
         self._take_again(image)
-        dirty, touched, fed = set(tree.dirty), set(tree.sums.touched), self._fed
-        self._unsaved |= dirty
+        dirty, touched, fed = tree.dirty.copy(), tree.sums.touched.copy(), self._fed
+        self._unsaved.update(dirty)
         tree.dirty.clear()
         tree.sums.touched.clear()
         image.dropped += tree.dropped
+        self._bare.difference_update(tree.dropped)
         tree.dropped.clear()
         looks = tree.looks
         try:
@@ -94,10 +97,11 @@ class Keeper:
                 self._fed = fed
 
     def _directories_into(
-        self, image: Image, dirty: set[Key], touched: set[Key]
+        self, image: Image, dirty: dict[Key, None], touched: dict[Key, None]
     ) -> Iterator[Image]:
-        tree = self.registers.tree
-        contested, cost = tree.contested(), 0
+        tree, looks = self.registers.tree, self._looks.last
+        contested, waiting, cost = tree.contested(), tree.waiting, 0
+        self._places.begin()
         for key in dirty | touched:
             if cost >= COPIED_AT_ONCE:
                 cost = 0
@@ -105,18 +109,39 @@ class Keeper:
             directory = tree.dirs.get(key)
             if directory is None:
                 continue
-            if not directory.place:
-                directory.place = self._next_place
-                self._next_place += 1
+            cost += DIRECTORY_COPIES + len(directory.own)
+            if not directory.place or (key in dirty and not isinstance(directory.held, Shelf)):
+                cost += self._pack_into(image, directory)
             claims = contested.get(key)
             named = sorted(claims) if claims is not None else None
-            record = record_of(directory, named, key in tree.waiting, self._looks.last)
+            record = record_of(directory, named, key in waiting, looks)
             image.records.append((directory.place, record))
-            cost += DIRECTORY_COPIES + len(directory.own)
-            if key in dirty and not isinstance(directory.held, Shelf):
-                pack = _copy_of(directory)
-                image.packs.append((directory.place, pack))
-                cost += 0 if isinstance(pack, bytes) else len(pack[1]) // (ROW_BYTES * ROWS_A_MARK)
+
+    def _pack_into(self, image: Image, directory: Directory) -> int:
+        """Add its pack, and give it a place where it has none; what that costs."""
+        place = directory.place
+        if place and place not in self._bare:
+            pack = _copy_of(directory)
+            image.packs.append((place, pack))
+            return 0 if isinstance(pack, bytes) else len(pack[1]) // (ROW_BYTES * ROWS_A_MARK)
+        if not directory.heard and not directory.own:
+            if not place:
+                directory.place = self._places.take(0)
+                self._bare.add(directory.place)
+            return 0
+        if place:  # it was only heard of, and its pack goes where those of others go
+            self._bare.discard(place)
+            image.dropped.append(place)
+        pack = _copy_of(directory)
+        weight = 0 if isinstance(pack, bytes) else len(pack[0]) + len(pack[1])
+        if isinstance(pack, bytes) or weight > BLOCK_BYTES // 2:
+            directory.place = self._places.take(0)
+            image.packs.append((directory.place, pack))
+        else:
+            directory.place = self._places.take(weight)
+            number, slot = divmod(directory.place, SLOTS)
+            image.blocks.setdefault(number, []).append((slot, pack))
+        return weight // (ROW_BYTES * ROWS_A_MARK)
 
     def _life_into(self, image: Image, lsn: int) -> None:
         registers, feed, tree = self.registers, self.registers.feed, self.registers.tree
@@ -129,7 +154,7 @@ class Keeper:
             feed.head,
             registers.ready,
             root,
-            self._next_place,
+            self._places.next,
             lsn,
             registers.sightings.rows(),
             registers.links.sought,
@@ -145,10 +170,10 @@ class Keeper:
             return
         tree = self.registers.tree
         by_place = {directory.place: key for key, directory in tree.dirs.items()}
-        full = {place for place, _ in failed.packs}
+        full = failed.full()
         for place, _ in failed.records:
             if place in by_place:
-                (tree.dirty if place in full else tree.sums.touched).add(by_place[place])
+                (tree.dirty if place in full else tree.sums.touched)[by_place[place]] = None
         image.dropped.extend(failed.dropped)
         self._looks.failed = failed.looks, failed.looks_floor
         self._fed = min([self._fed, *(change.number - 1 for change in failed.feed[:1])])
@@ -187,7 +212,7 @@ class Keeper:
         life = msgspec.msgpack.decode(meta["life"], type=Life)
         registers, tree = self.registers, self.registers.tree
         registers.feed.incarnation, registers.feed.head = life.incarnation, life.head
-        registers.ready, self._next_place = life.ready, life.next_place
+        registers.ready, self._places.next = life.ready, life.next_place
         registers.sightings.restore(life.sightings)
         self._fed = life.head
         late = self._directories(life.looks)
@@ -205,23 +230,26 @@ class Keeper:
         damaged, known = 0, dict[Key, int]()
         self._looks.last = looks  # whatever can be read of them: records know of such numbers
         try:
-            for place, record in self.cold.index():
-                if record is None:
+            for place, kept in self.cold.index():
+                if kept is None:
                     damaged += 1
                     continue
-                directory = directory_of(record)
+                directory, parent, listed, number, claims, waiting = kept
+                key = directory.key
                 directory.place = place
-                if record.looks:
-                    known[record.key] = record.looks
-                if record.listed:  # else it was only heard of
+                if number:
+                    known[key] = number
+                if listed:  # else it was only heard of
                     budget.shelve(directory)
-                tree.dirs[record.key] = directory
-                above = tree.dirs.get(record.parent) if record.parent is not None else None
+                else:
+                    self._bare.add(place)
+                tree.dirs[key] = directory
+                above = tree.dirs.get(parent) if parent is not None else None
                 directory.parent = above
                 if above is None:
-                    late.append((directory, record.parent))
-                if record.claims is not None:
-                    tree.restore_claims(record.key, set(record.claims), record.waiting)
+                    late.append((directory, parent))
+                if claims is not None:
+                    tree.restore_claims(key, set(claims), waiting)
             if runs := self._looks.restore(self.cold.looks(), known):
                 self.lost.append(
                     f"{runs} runs of unchanged listings were damaged; older ones count"
@@ -296,7 +324,7 @@ class Keeper:
         for index in (NEWEST_NS, TOUCHED_NS):
             tree.sums.shrink(directory, index, count[index])
         tree.sums.set_gap(directory)
-        tree.dirty.add(directory.key)
+        tree.dirty[directory.key] = None
 
 
 def _copy_of(directory: Directory) -> tuple[bytes, bytes] | bytes:

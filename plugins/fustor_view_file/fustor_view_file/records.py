@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from typing import NamedTuple
 
 import msgspec
 
@@ -58,6 +59,24 @@ class Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return self.face is not None or self.base is not None or bool(self.own)
 
 
+class Short(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What the index keeps of most directories: a `Record` of fewer fields.
+
+    Attributes:
+        count: that of a `Directory` as numbers, most of which are small.
+    """
+
+    key: Key
+    parent: Key | None
+    name: bytes
+    origin: Origin
+    gap: int
+    count: list[int]
+    face: bytes
+    unseen: tuple[bytes, int] | None
+    looks: int
+
+
 class Look(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Directories that one run has found as they were (`fustor_view_file.stills`).
 
@@ -72,14 +91,35 @@ class Look(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sums: bytes
 
 
+class Kept(NamedTuple):
+    """What is read of a directory, which is not yet seated and without its pack.
+
+    Attributes:
+        listed: there may be a pack of it. looks, claims, waiting: as in a `Record`.
+    """
+
+    directory: Directory
+    parent: Key | None
+    listed: bool = True
+    looks: int = 0
+    claims: Places | None = None
+    waiting: bool = False
+
+
 _NONE: dict[bytes, int] = {}
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
+_decode_short = msgspec.msgpack.Decoder(Short).decode
+_LONG = b"\xdc"  # with which a list of more than 15 begins
 
 
-def record_of(directory: Directory, claims: Places | None, waiting: bool, looks: int = 0) -> Record:
+def record_of(
+    directory: Directory, claims: Places | None, waiting: bool, looks: int = 0
+) -> Record | Short:
     """The record of a directory as it is now; `looks` is the number of the last run."""
     d = directory
+    if claims is None and not waiting and d.plain:
+        return _short(d, looks)
     face, blind, parent, own, suspects = d.face, d.blind, d.parent, d.own, d.suspects
     whole = (blind.names, blind.number) if isinstance(blind, Unseen) else None
     return Record(
@@ -110,21 +150,61 @@ def record_of(directory: Directory, claims: Places | None, waiting: bool, looks:
     )
 
 
-def sealed_record(record: Record) -> bytes:
+def _short(d: Directory, looks: int) -> Short:
+    parent, face, blind = d.parent, d.face, d.blind
+    assert face is not None
+    whole = None
+    if blind is not None:
+        assert isinstance(blind, Unseen)
+        whole = blind.names, blind.number
+    return Short(
+        d.key,
+        parent.key if parent is not None else None,
+        d.name,
+        d.origin,
+        d.gap,
+        d.count.tolist(),
+        face,
+        whole,
+        looks,
+    )
+
+
+def sealed_record(record: Record | Short, place: int) -> bytes:
     """A record as it lies in the cold store."""
-    return seal(_encode(record))
+    return seal(_encode(record), place)
 
 
-def read_record(sealed: bytes) -> Record:
-    """The record in sealed bytes; raises `Damaged`."""
+def read_record(sealed: bytes, place: int) -> Kept:
+    """What sealed bytes say; raises `Damaged`."""
+    raw = unseal(sealed, place)
     try:
-        return _decode(unseal(sealed))
+        if raw[:1] < _LONG:
+            return _plain(_decode_short(raw))
+        record = _decode(raw)
     except msgspec.DecodeError as err:
         raise Damaged(str(err)) from err
+    return Kept(
+        _directory_of(record),
+        record.parent,
+        record.listed,
+        record.looks,
+        record.claims,
+        record.waiting,
+    )
 
 
-def directory_of(record: Record) -> Directory:
-    """The directory of a record, not yet seated and without its pack."""
+def _plain(short: Short) -> Kept:
+    key, parent, name, origin, gap, count, face, whole, looks = msgspec.structs.astuple(short)
+    directory = Directory(key, None, name, array("q", count), origin=origin, face=face)
+    if not gap:
+        directory.gap = 0
+    if whole is not None:
+        directory.blind = Unseen(*whole)
+    return Kept(directory, parent, True, looks)
+
+
+def _directory_of(record: Record) -> Directory:
     count = array("q", record.count)
     d = Directory(record.key, None, record.name, count, origin=record.origin, face=record.face)
     if record.face is None:

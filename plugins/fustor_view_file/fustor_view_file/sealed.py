@@ -18,22 +18,17 @@ class Damaged(Exception):
     """A record's checksum does not match its content."""
 
 
-def pack_record(names: bytes, rows: bytes, compress: zstandard.ZstdCompressor) -> bytes:
-    """The blobs of a pack, compressed and sealed.
-
-    Rows are turned: all first bytes, all second ones, and so on, for most rows of a directory are
-    alike in most bytes. That saves an eighth.
-    """
-    turned = np.frombuffer(rows, np.uint8).reshape(-1, ROW_BYTES).T.tobytes()
-    return seal(compress.compress((len(names) | TURNED).to_bytes(4, "little") + names + turned))
+def pack_record(
+    names: bytes, rows: bytes, compress: zstandard.ZstdCompressor, place: int = 0
+) -> bytes:
+    """The blobs of a pack, compressed and sealed for a place."""
+    head = (len(names) | TURNED).to_bytes(4, "little")
+    return seal(compress.compress(head + names + turned(rows)), place)
 
 
-def read_pack(sealed: bytes) -> Pack:
-    """The pack in sealed bytes; raises `Damaged`."""
-    try:
-        raw = zstandard.ZstdDecompressor().decompress(unseal(sealed))
-    except zstandard.ZstdError as err:
-        raise Damaged(str(err)) from err
+def read_pack(sealed: bytes, place: int = 0) -> Pack:
+    """The pack in bytes that were sealed for a place; raises `Damaged`."""
+    raw = unpacked(sealed, place)
     head = int.from_bytes(raw[:4], "little")
     size = head & ~TURNED
     names, rows = raw[4 : 4 + size], raw[4 + size :]
@@ -44,14 +39,42 @@ def read_pack(sealed: bytes) -> Pack:
     return Pack(names, rows)
 
 
-def seal(content: bytes) -> bytes:
-    """Content behind its CRC-32."""
-    return zlib.crc32(content).to_bytes(4, "little") + content
+def turned(rows: bytes) -> bytes:
+    """All first bytes of rows, all second ones, and so on.
+
+    Most rows of a directory are alike in most bytes: compressed they are shorter by an eighth.
+    """
+    return np.frombuffer(rows, np.uint8).reshape(-1, ROW_BYTES).T.tobytes()
 
 
-def unseal(sealed: bytes) -> bytes:
-    """Content whose CRC-32 holds; raises `Damaged`."""
-    content = sealed[4:]
-    if len(sealed) < 4 or zlib.crc32(content) != int.from_bytes(sealed[:4], "little"):
-        raise Damaged("checksum does not match")
-    return content
+def unpacked(sealed: bytes, place: int) -> bytes:
+    """What was compressed and sealed; raises `Damaged`."""
+    try:
+        return zstandard.ZstdDecompressor().decompress(unseal(sealed, place))
+    except zstandard.ZstdError as err:
+        raise Damaged(str(err)) from err
+
+
+def seal(content: bytes, place: int = 0) -> bytes:
+    """Content behind its CRC-32, which begins with the place: elsewhere it does not hold."""
+    return zlib.crc32(content, place).to_bytes(4, "little") + content
+
+
+def unseal(sealed: bytes, place: int = 0) -> bytes:
+    """Content whose CRC-32 holds, with its place or, as it once was, with none.
+
+    Raises:
+        Damaged: neither does.
+    """
+    content, told = sealed[4:], int.from_bytes(sealed[:4], "little")
+    if len(sealed) >= 4 and (zlib.crc32(content, place) == told or zlib.crc32(content) == told):
+        return content
+    raise Damaged("checksum does not match")
+
+
+def placed(sealed: bytes, place: int) -> bytes:
+    """What was sealed for no place, sealed for one; as it is when it is damaged."""
+    try:
+        return seal(unseal(sealed), place)
+    except Damaged:
+        return sealed

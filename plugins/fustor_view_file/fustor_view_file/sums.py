@@ -23,7 +23,7 @@ class Sums:
     """
 
     def __init__(self, children: Callable[[Directory], Iterable[Directory]]) -> None:
-        self.touched: set[Key] = set()
+        self.touched: dict[Key, None] = {}
         self._children = children
 
     def push(self, directory: Directory, deltas: list[tuple[int, int]]) -> None:
@@ -36,7 +36,7 @@ class Sums:
                     count[index] += delta
                 except OverflowError:  # sparse files of 8 EiB: sums wrap, and come back by removal
                     count[index] = (count[index] + delta + WRAP) % (2 * WRAP) - WRAP
-            self.touched.add(at.key)
+            self.touched[at.key] = None
             at = at.parent
 
     def grow(self, directory: Directory, index: int, value: int) -> None:
@@ -50,7 +50,7 @@ class Sums:
             if held >= value:
                 return
             at.count[index] = value
-            self.touched.add(at.key)
+            self.touched[at.key] = None
             at = at.parent
 
     def shrink(self, directory: Directory, index: int, value: int) -> None:
@@ -62,7 +62,7 @@ class Sums:
                 return
             if held != STALE:
                 at.count[index] = STALE
-                self.touched.add(at.key)
+                self.touched[at.key] = None
             at = at.parent
 
     def maximum(self, directory: Directory, index: int) -> int:

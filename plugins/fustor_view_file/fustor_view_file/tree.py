@@ -29,7 +29,8 @@ class Tree:
         root: the view's root, None until its key is known.
         waiting: directories that claims name but that found no seat, or not their best one.
         gone: unseated directories that nothing names, with the fusion µs since when.
-        dirty: keys of directories that changed since the last write-back.
+        dirty: keys of directories that changed since the last write-back, in the order in which
+            they did: those that came together lie together in memory and on the disk.
         looks: runs of unchanged listings since the last write-back.
         dropped: places in the cold store of directories that were forgotten since then.
         sums: keeps the tallies exact. budget: says which packs stay at hand.
@@ -45,7 +46,7 @@ class Tree:
         self.waiting: set[Key] = set()
         self.gone: dict[Key, int] = {}
         self.now_us = 0
-        self.dirty: set[Key] = set()
+        self.dirty: dict[Key, None] = {}
         self.looks: list[Look] = []
         self.dropped: list[int] = []
         self.sums = Sums(self.children)
@@ -67,7 +68,7 @@ class Tree:
             found = self.dirs[key] = Directory(key)
             found.because("not_yet")
             self.gone[key] = self.now_us
-        self.dirty.add(key)
+        self.dirty[key] = None
         return found
 
     def set_root(self, key: Key) -> Directory:
@@ -176,7 +177,7 @@ class Tree:
         child = self.dirs[key] = Directory(key)
         child.parent, child.name, child.owed = parent, name, seen
         child.because("not_yet")
-        self.dirty.add(key)
+        self.dirty[key] = None
         self._reseated(child, None)
         return True
 
@@ -244,7 +245,7 @@ class Tree:
         key = directory.key
         plain = claims == ({chosen} if chosen else set())
         if not plain or key in self._contested:
-            self.dirty.add(key)  # its record tells who names it, even where its seat stays
+            self.dirty[key] = None  # its record tells who names it, even where its seat stays
         if plain:
             self._contested.pop(key, None)
         else:
@@ -285,15 +286,15 @@ class Tree:
             directory.parent = None
             for index in (tally.NEWEST_NS, tally.TOUCHED_NS):
                 self.sums.shrink(old, index, count[index])
-            self.dirty.add(old.key)
+            self.dirty[old.key] = None
         if chosen is not None:
             parent = self.dirs[chosen[0]]
             directory.parent, directory.name = parent, chosen[1]
             self.sums.push(parent, sums)
             for index in (tally.NEWEST_NS, tally.TOUCHED_NS):
                 self.sums.grow(parent, index, count[index])
-            self.dirty.add(parent.key)
-        self.dirty.add(directory.key)
+            self.dirty[parent.key] = None
+        self.dirty[directory.key] = None
         self._reseated(directory, before)
 
     # ---- owed (arbitration.md §6)
@@ -316,7 +317,7 @@ class Tree:
         stack, met = [directory], {directory.key}
         while stack:
             at = stack.pop()
-            self.dirty.add(at.key)
+            self.dirty[at.key] = None
             if at.base is not None and order(stamp, at.base) > 0:  # looked at since
                 if deep:
                     for child in self.children(at):
@@ -383,7 +384,7 @@ class Tree:
             self.dropped.append(directory.place)
         self.gone.pop(key, None)
         self.waiting.discard(key)
-        self.dirty.add(key)
+        self.dirty[key] = None
 
 
 def _later_of(held: Seen | None, new: Seen) -> Seen:

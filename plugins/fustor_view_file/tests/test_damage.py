@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from fustor_view_file import FileView
 from fustor_core.claims import Claim, Key
 from fustor_core.contracts import Query
 
+from .harm import harm
 from .world import World, cell, check, edge, file, listing
 
 MANY = 400
@@ -31,9 +31,7 @@ def damaged(folder: Path, *claims: Claim) -> World:
     world.view.open(folder, "v")
     list(world.view.checkpoint(1, b""))[-1]()
     world.view.close()
-    with sqlite3.connect(folder / "packs.sqlite") as db:
-        db.execute("UPDATE pack SET record=?", (b"nonsense",))
-    db.close()
+    harm(folder)
     again = World()
     again.view = FileView(world.view.config)
     again.view.open(folder, "v")

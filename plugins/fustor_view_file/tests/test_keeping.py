@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 from fustor_view_file import FileView, tally
@@ -13,6 +14,7 @@ from fustor_core.claims import (
 from fustor_core.contracts import Facts
 from fustor_core.registers import Seen
 
+from .harm import harm
 from .world import World, cell, check, edge, file
 
 
@@ -46,17 +48,14 @@ def test_a_checkpoint_read_back_is_the_same_state(world: World, tmp_path: Path) 
 
 
 def test_a_damaged_pack_is_unknown_and_owed(world: World, tmp_path: Path) -> None:
-    import sqlite3
-
     view = world.view
     view.open(tmp_path, "v")
     list(view.checkpoint(1, b""))[-1]()
+    view.registers.tree.dirty[Key(0, 2, 0)] = None  # from now on it lies alone
+    list(view.checkpoint(2, b""))[-1]()
+    place = view.registers.tree.dirs[Key(0, 2, 0)].place
     view.close()
-    with sqlite3.connect(tmp_path / "packs.sqlite") as db:
-        (record,) = db.execute("SELECT record FROM pack WHERE place=2").fetchone()
-        broken = record[:-1] + bytes([record[-1] ^ 1])
-        db.execute("UPDATE pack SET record=? WHERE place=2", (broken,))
-    db.close()
+    harm(tmp_path, place)
     again = FileView(view.config)
     again.open(tmp_path, "v")
     for directory in list(again.registers.tree.dirs.values()):
@@ -65,6 +64,37 @@ def test_a_damaged_pack_is_unknown_and_owed(world: World, tmp_path: Path) -> Non
     assert root is not None
     assert root.count[tally.GAPS] == 1
     assert again.damage()
+    check(again)
+
+
+def test_a_damaged_block_is_unknown_and_owed_directory_by_directory(
+    world: World, tmp_path: Path
+) -> None:
+    view = world.view
+    view.open(tmp_path, "v")
+    list(view.checkpoint(1, b""))[-1]()
+    view.registers.tree.dirty[Key(0, 2, 0)] = None
+    list(view.checkpoint(2, b""))[-1]()
+    alone = view.registers.tree.dirs[Key(0, 2, 0)].place
+    view.close()
+    harm(tmp_path)
+    with sqlite3.connect(tmp_path / "packs.sqlite") as db:
+        assert db.execute("SELECT count(*) FROM block").fetchone() == (1,)
+        (record,) = db.execute("SELECT record FROM pack WHERE place=?", (alone,)).fetchone()
+        well = record[:-1] + bytes([record[-1] ^ 1])
+        db.execute("UPDATE pack SET record=? WHERE place=?", (well, alone))
+    db.close()
+    again = FileView(view.config)
+    again.open(tmp_path, "v")
+    tree = again.registers.tree
+    assert tree.root is not None
+    assert tree.root.count[tally.GAPS] == 0, "nobody has looked yet"
+    assert tree.dirs[Key(0, 2, 0)].pack.get(b"b") is not None, "what lies alone is well"
+    for gaps, ino in enumerate((3, 1), 1):
+        assert len(tree.dirs[Key(0, ino, 0)].pack) == 0
+        assert sum(d.gap for d in tree.dirs.values()) == gaps
+        assert tree.dirs[Key(0, ino, 0)].get(b"any") is None, "unknown, not absent"
+    assert len(again.damage()) == 2
     check(again)
 
 
@@ -85,18 +115,16 @@ def test_what_a_forgotten_directory_named_is_named_no_longer(world: World, tmp_p
 
 
 def test_a_damaged_pack_names_nothing(world: World, tmp_path: Path) -> None:
-    import sqlite3
-
     view = world.view
     view.open(tmp_path, "v")
     world.tell(cell(2, b"twin", edge(3)))  # hidden: the edge below has the same directory
     world.tell(cell(1, b"other", edge(3)))
     list(view.checkpoint(1, b""))[-1]()
+    view.registers.tree.dirty[Key(0, 2, 0)] = None
+    list(view.checkpoint(2, b""))[-1]()
     place = view.registers.tree.dirs[Key(0, 2, 0)].place
     view.close()
-    with sqlite3.connect(tmp_path / "packs.sqlite") as db:
-        db.execute("UPDATE pack SET record=? WHERE place=?", (b"nonsense", place))
-    db.close()
+    harm(tmp_path, place)
     again = FileView(view.config)
     again.open(tmp_path, "v")
     tree = again.registers.tree

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fustor_view_file import looks
-from fustor_view_file.records import directory_of, read_record, record_of, sealed_record
+from fustor_view_file.records import read_record, record_of, sealed_record
 
 from fustor_core.claims import Cell, Origin, Owe, Stamp
 from fustor_core.registers import Seen
@@ -89,6 +89,6 @@ def test_a_listing_that_is_owed_settles_it_too(listed: Any) -> None:
 def test_it_is_kept(listed: Any) -> None:
     disputed(listed, b"/a")
     directory = listed.registers.tree.directory_at(b"/a")
-    again = directory_of(read_record(sealed_record(record_of(directory, None, False))))
+    again = read_record(sealed_record(record_of(directory, None, False), 7), 7).directory
     assert again.disputed
     assert list(again.count) == list(directory.count)
