@@ -27,11 +27,14 @@ CREATE TABLE IF NOT EXISTS block
     (number INTEGER PRIMARY KEY, slots INTEGER NOT NULL, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS dead (number INTEGER PRIMARY KEY, slots INTEGER NOT NULL);
 """
+# Casts: what was an integer may be anything when the file is damaged.
 _ALONE = """
-SELECT (SELECT record FROM pack WHERE place=?), (SELECT slots FROM dead WHERE number=?)
+SELECT (SELECT record FROM pack WHERE place=?),
+       ifnull((SELECT cast(slots AS INTEGER) FROM dead WHERE number=?), 0)
 """
 _LIVE = """
-SELECT block.slots, ifnull(dead.slots, 0) FROM block LEFT JOIN dead USING (number) WHERE number=?
+SELECT cast(block.slots AS INTEGER), ifnull(cast(dead.slots AS INTEGER), 0)
+    FROM block LEFT JOIN dead USING (number) WHERE number=?
 """
 _MASK = struct.Struct("<I")
 _ATTEMPTS = 2  # a checkpoint may take a block apart between two questions, for good
@@ -196,7 +199,7 @@ class Shelves:
         return f"<Shelves, {self._last!r} at hand>"
 
     def load(self, place: int) -> Pack | bytes:
-        """The pack at a place, or its record when it lies alone.
+        """The pack at a place, or its record, whatever that is, when it lies alone.
 
         Raises:
             Damaged: there is none, or its block cannot be read.
@@ -207,7 +210,7 @@ class Shelves:
             if record is not None:
                 found: bytes = record
                 return found
-            if (dead or 0) >> slot & 1:  # what was written later is lost
+            if dead >> slot & 1:  # what was written later is lost
                 break
             block = self._block(number)
             if block is not None:

@@ -66,6 +66,8 @@ def unseal(sealed: bytes, place: int = 0) -> bytes:
     Raises:
         Damaged: neither does.
     """
+    if not isinstance(sealed, bytes):  # a row that is damaged may hold anything
+        raise Damaged("no bytes")
     content, told = sealed[4:], int.from_bytes(sealed[:4], "little")
     if len(sealed) >= 4 and (zlib.crc32(content, place) == told or zlib.crc32(content) == told):
         return content

@@ -167,6 +167,30 @@ def test_what_lies_alone_stays_when_a_block_has_forgotten_it(tmp_path: Path) -> 
     store.close()
 
 
+def test_columns_that_are_something_else_are_damaged(tmp_path: Path) -> None:
+    store = store_with(tmp_path, 0, 1, 2, 3)
+    store.write(Image({}, packs=[(97, some(1))]))
+    with sqlite3.connect(tmp_path / "packs.sqlite") as db:
+        db.execute("UPDATE pack SET record=5")
+        db.execute("UPDATE dead SET slots='x'")
+    db.close()
+    with pytest.raises(Damaged):
+        store.load(97)
+    assert store.load(96).blobs() == some(96)
+    with sqlite3.connect(tmp_path / "packs.sqlite") as db:
+        db.execute("UPDATE block SET record='x', slots=x'00'")
+        db.execute("INSERT INTO directory VALUES (5, 7.5)")
+    db.close()
+    store.write(Image({}, dropped=[98, 99]))
+    store.close()
+    store = ColdStore(tmp_path)
+    assert list(store.index()) == [(5, None)]
+    for place in (96, 97, 98):
+        with pytest.raises(Damaged):
+            store.load(place)
+    store.close()
+
+
 def test_a_record_that_strayed_to_another_place_is_damaged(tmp_path: Path) -> None:
     store = store_with(tmp_path, 0)
     store.write(Image({}, packs=[(7, some(7))]))
