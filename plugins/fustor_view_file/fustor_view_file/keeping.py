@@ -38,6 +38,7 @@ class Life(msgspec.Struct, array_like=True, frozen=True):
     sought: bool = True  # see `HardLinks`
     removed: tuple[int, int, int] = (0, 0, 0)  # see `Guard.counts`
     looks: int = 0  # see `KeptLooks`
+    directories: int = 0  # at least so many are kept
 
 
 class Keeper:
@@ -160,6 +161,7 @@ class Keeper:
             registers.links.sought,
             registers.guard.counts,
             self._looks.last,
+            len(tree.dirs),
         )
         image.meta["life"] = msgspec.msgpack.encode(life)
 
@@ -215,7 +217,7 @@ class Keeper:
         registers.ready, self._places.next = life.ready, life.next_place
         registers.sightings.restore(life.sightings)
         self._fed = life.head
-        late = self._directories(life.looks)
+        late = self._directories(life)
         tree.root = tree.dirs.get(life.root) if life.root is not None else None
         self._seat(late)
         registers.links.restored(sought=life.sought)
@@ -223,14 +225,15 @@ class Keeper:
         registers.feed.restore(self.cold.feed())
         return life.lsn, meta.get("fusion", b"")
 
-    def _directories(self, looks: int) -> list[tuple[Directory, Key | None]]:
+    def _directories(self, life: Life) -> list[tuple[Directory, Key | None]]:
         """Read all of them; those whose parent was not read before them are still to be seated."""
         tree, budget = self.registers.tree, self.registers.tree.budget
         late: list[tuple[Directory, Key | None]] = []
-        damaged, known = 0, dict[Key, int]()
-        self._looks.last = looks  # whatever can be read of them: records know of such numbers
+        damaged, read, known = 0, 0, dict[Key, int]()
+        self._looks.last = life.looks  # whatever can be read of them: records know of such numbers
         try:
             for place, kept in self.cold.index():
+                read += 1
                 if kept is None:
                     damaged += 1
                     continue
@@ -256,6 +259,7 @@ class Keeper:
                 )
         except Damaged as err:
             self.lost.append(f"the index of the state ends early: {err}")
+        damaged += max(0, life.directories - read)
         if damaged:
             self.lost.append(f"{damaged} directories of the state were damaged; they are read anew")
         return late

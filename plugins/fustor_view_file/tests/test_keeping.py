@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
 from fustor_view_file import FileView, tally
 
 from fustor_core.claims import (
@@ -132,6 +133,24 @@ def test_a_damaged_pack_names_nothing(world: World, tmp_path: Path) -> None:
     assert tree.claimants(Key(0, 3, 0)) == {(Key(0, 1, 0), b"other")}
     assert list(tree.hidden()) == []
     check(again)
+
+
+@pytest.mark.parametrize(
+    "harm", ["DELETE FROM directory WHERE place=?", "UPDATE directory SET record='' WHERE place=?"]
+)
+def test_a_directory_that_is_not_read_back_is_said(world: World, tmp_path: Path, harm: str) -> None:
+    """A row may be lost without a trace, where a page says that it has one less."""
+    view = world.view
+    view.open(tmp_path, "v")
+    list(view.checkpoint(1, b""))[-1]()
+    place = view.registers.tree.dirs[Key(0, 3, 0)].place
+    view.close()
+    with sqlite3.connect(tmp_path / "packs.sqlite") as db:
+        db.execute(harm, (place,))
+    db.close()
+    again = FileView(view.config)
+    again.open(tmp_path, "v")
+    assert [text for text in again.damage() if text.startswith("1 directories")]
 
 
 def test_an_unreadable_store_is_set_aside_and_said(world: World, tmp_path: Path) -> None:
