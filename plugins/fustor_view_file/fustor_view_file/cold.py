@@ -23,7 +23,7 @@ from fustor_view_file import blocks
 from fustor_view_file.blocks import SLOTS, Blobs, Shelves
 from fustor_view_file.feed import Change
 from fustor_view_file.pack import Pack
-from fustor_view_file.records import Kept, Record, Short, read_record, sealed_record
+from fustor_view_file.records import Kept, Record, read_record, sealed_record
 from fustor_view_file.sealed import LEVEL, Damaged, pack_record, placed, read_pack, seal, unseal
 
 # 2: packs may lie with their rows turned; those of 1 are read as they are. 3: changes lie many to a
@@ -52,6 +52,13 @@ DROP TABLE IF EXISTS feed;
 """
     + blocks.SCHEMA
 )
+_PLACE, _NUMBER, _SLOTS = ("place", "INTEGER"), ("number", "INTEGER"), ("slots", "INTEGER")
+_NAME, _VALUE, _RECORD = ("name", "TEXT"), ("value", "BLOB"), ("record", "BLOB")
+_TABLES = {
+    "meta": {_NAME, _VALUE}, "directory": {_PLACE, _RECORD}, "pack": {_PLACE, _RECORD},
+    "look": {_NUMBER, _RECORD}, "changes": {_NUMBER, _RECORD},
+    "block": {_NUMBER, _SLOTS, _RECORD}, "dead": {_NUMBER, _SLOTS},
+}  # fmt: skip
 
 
 _changes = msgspec.msgpack.Decoder(list[Change]).decode
@@ -67,7 +74,7 @@ class Image:
     """
 
     meta: dict[str, bytes]
-    records: list[tuple[int, Record | Short]] = field(default_factory=list)
+    records: list[tuple[int, Record | bytes]] = field(default_factory=list)
     packs: list[tuple[int, Blobs | bytes]] = field(default_factory=list)
     blocks: dict[int, list[tuple[int, Blobs]]] = field(default_factory=dict)
     dropped: list[int] = field(default_factory=list)
@@ -132,8 +139,15 @@ class ColdStore:
                     remedy="start the newer version, or choose another state directory with --home",
                 )
             db.execute("SELECT count(*) FROM directory").fetchone()
+            for table, columns in _TABLES.items():  # the words of the schema may be damaged, too
+                info = db.execute(f"PRAGMA table_info({table})").fetchall()
+                if not columns <= {(name, kind) for _, name, kind, *_ in info}:
+                    raise Damaged(f"the schema of {table} is another")
             for (value,) in db.execute("SELECT value FROM meta WHERE name != 'format'"):
                 unseal(value)  # without its meta data nobody knows what the rest is the state of
+        except UnicodeDecodeError as err:  # SQLite quotes what it cannot read
+            db.close()
+            raise Damaged("its schema cannot be read") from err
         except BaseException:
             db.close()
             raise

@@ -115,8 +115,12 @@ _LONG = b"\xdc"  # with which a list of more than 15 begins
 
 def record_of(
     directory: Directory, claims: Places | None, waiting: bool, looks: int = 0
-) -> Record | Short:
-    """The record of a directory as it is now; `looks` is the number of the last run."""
+) -> Record | bytes:
+    """The record of a directory as it is now, a short one as it is kept: that takes less memory.
+
+    Args:
+        looks: number of the last run.
+    """
     d = directory
     if claims is None and not waiting and d.plain:
         return _short(d, looks)
@@ -150,29 +154,21 @@ def record_of(
     )
 
 
-def _short(d: Directory, looks: int) -> Short:
+def _short(d: Directory, looks: int) -> bytes:
     parent, face, blind = d.parent, d.face, d.blind
     assert face is not None
     whole = None
     if blind is not None:
         assert isinstance(blind, Unseen)
         whole = blind.names, blind.number
-    return Short(
-        d.key,
-        parent.key if parent is not None else None,
-        d.name,
-        d.origin,
-        d.gap,
-        d.count.tolist(),
-        face,
-        whole,
-        looks,
-    )
+    above = parent.key if parent is not None else None
+    count = d.count.tolist()
+    return _encode(Short(d.key, above, d.name, d.origin, d.gap, count, face, whole, looks))
 
 
-def sealed_record(record: Record | Short, place: int) -> bytes:
+def sealed_record(record: Record | bytes, place: int) -> bytes:
     """A record as it lies in the cold store."""
-    return seal(_encode(record), place)
+    return seal(record if isinstance(record, bytes) else _encode(record), place)
 
 
 def read_record(sealed: bytes, place: int) -> Kept:

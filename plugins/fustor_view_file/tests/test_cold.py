@@ -180,3 +180,29 @@ def test_who_reads_does_not_wait_for_a_checkpoint(tmp_path: Path) -> None:
         writing.result(WAIT_S)
     assert store.load(1).names == b"new"
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "harmed"),
+    [
+        (b"CREATE TABLE pack (place", b"CREATE TABLE pack (plage"),
+        (b"CREATE TABLE pack (place INTEGER", b"CREATE TABLE pack (place INTEGDR"),
+        (b"CREATE TABLE pack (", b"CREATE TABLE \xf0ack ("),
+        (b"CREATE TABLE pack (", b"CREATE TABLE pack \xa8"),
+    ],
+)
+def test_a_store_whose_schema_is_damaged_is_set_aside(
+    words: bytes, harmed: bytes, tmp_path: Path
+) -> None:
+    store = ColdStore(tmp_path)
+    store.write(Image({"life": b"first"}, packs=[(1, (b"a", b"r" * 48))]))
+    store.close()
+    path = tmp_path / "packs.sqlite"
+    content = path.read_bytes()
+    assert content.count(words) == 1
+    path.write_bytes(content.replace(words, harmed))
+    store = ColdStore(tmp_path)
+    assert store.set_aside == tmp_path / "packs.damaged-1"
+    store.write(Image({"life": b"anew"}))
+    store.close()
+    assert kept(tmp_path) == {"life": b"anew"}
