@@ -54,7 +54,7 @@ class Storm:
         self._files: list[bytes] = []
         self._parked: list[bytes] = []
         self._handles: list[int] = []
-        self._linked: set[int] = set()  # inodes of young hard links
+        self._linked: dict[int, bytes] = {}  # inodes of young hard links, and their new names
         self._deeds: list[Callable[[], None]] = []
         for weight, deed in (
             (18, self.create),
@@ -99,9 +99,19 @@ class Storm:
                 os.close(handle)
         self._handles.clear()
 
-    def seen(self) -> None:
-        """Everything so far was looked at: no hard link is young any more."""
-        self._linked.clear()
+    def seen(self, looked_at: Callable[[bytes, int], bool]) -> None:
+        """Hard links that somebody has looked at are not young any more.
+
+        Args:
+            looked_at: whether an inode was seen at a path below the root, which begins with a
+                slash. A directory that is owed a listing may be looked at much later than others.
+        """
+        start = len(self.root)
+        self._linked = {
+            inode: path
+            for inode, path in self._linked.items()
+            if not looked_at(path[start:], inode)
+        }
 
     # ---- choosing
 
@@ -227,7 +237,7 @@ class Storm:
     def hard_link(self) -> None:
         new = self._fresh()
         os.link(self._file(), new, follow_symlinks=False)
-        self._linked.add(os.lstat(new).st_ino)
+        self._linked[os.lstat(new).st_ino] = new
         self._files.append(new)
 
     def symbolic_link(self) -> None:
