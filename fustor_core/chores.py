@@ -8,9 +8,13 @@ until the same chore has gone well.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import anyio
+import anyio.abc
 
 from fustor_core.engine import PAUSE_S, attempt, attempted, sentence
-from fustor_core.errors import FustorError
+from fustor_core.errors import DiskFull, FustorError
 from fustor_core.waiting import Sleep
 
 PAUSE_S_MAX = 60.0
@@ -60,6 +64,28 @@ class Chores:
             else:
                 errors += 1
                 await self._sleep(min(PAUSE_S_MAX, PAUSE_S * 2**errors))
+
+    async def mend(
+        self,
+        owe: Callable[[], Awaitable[object]],
+        *,
+        task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """What a start could not read back nobody knows: everything is owed a look.
+
+        It has begun when that was tried once, and is over when it is durable.
+        """
+        owed = await self._owed(owe)
+        task_status.started()
+        while not owed:
+            await self._sleep(PAUSE_S)
+            owed = await self._owed(owe)
+
+    async def _owed(self, owe: Callable[[], Awaitable[object]]) -> bool:
+        with suppress(DiskFull):
+            await owe()
+            return True
+        return False
 
     async def last(self, name: str, act: Callable[[], Awaitable[None]]) -> None:
         """One last round; the view is not in ERROR for what is wrong in it, it ends.

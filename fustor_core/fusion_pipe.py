@@ -96,11 +96,12 @@ class FusionPipeline:
         self.keeping = Keeping(
             view, self.fold, folder, boot, lines=lines, raw_us=raw_us, on_alarm=on_alarm
         )
+        self._owe_all = partial(self.owe, b"/", deep=True)
         self.standing = Standing(
             options,
             view,
             self.keeping,
-            lambda: self.owe(b"/", deep=True),
+            self._owe_all,
             on_move=on_move,
             on_alarm=on_alarm,
             sleep=sleep,
@@ -108,7 +109,7 @@ class FusionPipeline:
         self.chores = Chores(self._move, on_alarm, sleep)
         self.changes = 0
         self._stores = stores
-        self._alarm = ""  # about the root, told once
+        self._alarm, self._harmed = "", False  # about the root, told once; what the start has lost
         self._settle_at_us = 0
 
     def __repr__(self) -> str:
@@ -150,8 +151,7 @@ class FusionPipeline:
             raise
         self.standing.open()
         self.changes = self.view.commit().changes
-        for text in self.keeping.damage():
-            self.on_alarm(text)
+        self._harmed = self.keeping.tell_damage()
 
     async def run(
         self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
@@ -161,6 +161,8 @@ class FusionPipeline:
         try:
             async with keeping.commits, anyio.create_task_group() as tasks:
                 keep, standing, upkeep = self.chores.keep, self.standing, keeping.upkeep
+                if self._harmed:
+                    await tasks.start(self.chores.mend, self._owe_all)
                 sweep = partial(standing.sweep, self._settle)
                 back = partial(upkeep.round, self.options.loose_age_s, self.on_alarm)
                 tasks.start_soon(keep, SWEEP, standing.rest, sweep, name="sessions")

@@ -77,7 +77,7 @@ class Keeping:
         self.fold = fold
         self.folder = folder
         self.boot = boot
-        self.replay = Replay(view, fold, folder, on_alarm)
+        self.replay, self._on_alarm = Replay(view, fold, folder, on_alarm), on_alarm
         self._raw_us = raw_us
         self.clock = FusionClock(boot, 0)
         self.roll = Roll()
@@ -165,13 +165,15 @@ class Keeping:
         saved = SavedClock(self.boot, self.clock.offset_us, self.now_us(), wall_us)
         return frames.Clock(saved, *self._since)
 
-    def damage(self) -> list[str]:
-        """What the start could not read back, as sentences."""
+    def tell_damage(self) -> bool:
+        """Say what the start could not read back; whether there is anything."""
         lost = list(self.view.damage()) if isinstance(self.view, Durable) else []
         recovery = self.journal.recovery
         if not recovery.whole:
             lost += [f"the journal was damaged: {d}" for d in recovery.damage if d.needed]
-        return lost
+        for text in lost:
+            self._on_alarm(text)
+        return bool(lost)
 
     def _replay(self, lsn: int, kind: int, frame: memoryview) -> None:
         """One frame of the journal into the view, or into what is known of sessions and clocks."""

@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from fustor_core.claims import ROW_BYTES, Key
+from fustor_core.claims import ROW_BYTES, Key, edge_key
 from fustor_view_file.apply import Registers
 from fustor_view_file.blocks import BLOCK_BYTES, SLOTS, Places
 from fustor_view_file.budget import Folded, Shelf
@@ -19,6 +19,7 @@ from fustor_view_file.records import record_of
 from fustor_view_file.sealed import Damaged
 from fustor_view_file.sightings import Sighting
 from fustor_view_file.tally import DEBTS, GAPS, LEFT_OUT, NEWEST_NS, SUMS, TOUCHED_NS
+from fustor_view_file.tree import Place
 
 COPIED_AT_ONCE = 5000  # rows and own marks, more or less; others have their turn after so many
 DIRECTORY_COPIES = 100  # what a directory costs by itself
@@ -220,6 +221,8 @@ class Keeper:
         late = self._directories(life)
         tree.root = tree.dirs.get(life.root) if life.root is not None else None
         self._seat(late)
+        if self.lost:
+            self._part()
         registers.links.restored(sought=life.sought)
         registers.guard.counts = life.removed
         registers.feed.restore(self.cold.feed())
@@ -230,12 +233,14 @@ class Keeper:
         tree, budget = self.registers.tree, self.registers.tree.budget
         late: list[tuple[Directory, Key | None]] = []
         damaged, read, known = 0, 0, dict[Key, int]()
+        contested: list[tuple[Key, list[Place], bool]] = []
         self._looks.last = life.looks  # whatever can be read of them: records know of such numbers
         try:
             for place, kept in self.cold.index():
                 read += 1
                 if kept is None:
                     damaged += 1
+                    tree.dropped.append(place)
                     continue
                 directory, parent, listed, number, claims, waiting = kept
                 key = directory.key
@@ -252,13 +257,15 @@ class Keeper:
                 if above is None:
                     late.append((directory, parent))
                 if claims is not None:
-                    tree.restore_claims(key, set(claims), waiting)
+                    contested.append((key, claims, waiting))
             if runs := self._looks.restore(self.cold.looks(), known):
                 self.lost.append(
                     f"{runs} runs of unchanged listings were damaged; older ones count"
                 )
         except Damaged as err:
             self.lost.append(f"the index of the state ends early: {err}")
+        for key, claims, waiting in contested:
+            tree.restore_claims(key, {one for one in claims if one[0] in tree.dirs}, waiting)
         damaged += max(0, life.directories - read)
         if damaged:
             self.lost.append(f"{damaged} directories of the state were damaged; they are read anew")
@@ -273,6 +280,16 @@ class Keeper:
             if loose and not tree.contested().get(directory.key):
                 tree.gone[directory.key] = 0
         tree.restore_hidden()
+
+    def _part(self) -> None:
+        """Of directories that are lost, those that name them count what nobody knows: they are lost
+        as well. To find them all packs are read, once."""
+        tree, self._mending = self.registers.tree, True
+        for directory in list(tree.dirs.values()):
+            if any(edge_key(row) not in tree.dirs for _, row in directory.glance().edges()):
+                self._damaged(directory)
+        self._mending = False
+        self._mend()
 
     def load(self, directory: Directory) -> Pack:
         """The pack of a directory that lies in the cold store."""

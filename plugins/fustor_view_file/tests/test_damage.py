@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -84,3 +88,69 @@ def test_what_was_damaged_is_not_suspect_and_counts_as_none(tmp_path: Path) -> N
     world.tell(cell(2, b"b", None))
     world.tell(listing(2, {b"b": young}))
     assert list(directory.suspects) == [b"b"]
+
+
+NEST = [
+    listing(1, {b"a": edge(2), b"b": edge(3), b"f": file(101)}),
+    listing(2, {b"c": edge(4), b"f": file(102)}),
+    listing(3, {b"c": edge(4), b"e": edge(5), b"f": file(103)}),
+    listing(4, {b"g": edge(6), b"f": file(104)}),
+    listing(5, {b"f": file(105)}),
+    listing(6, {b"f": file(106)}),
+]
+"""With a directory that two others name."""
+
+
+@pytest.mark.parametrize("vanishes", [False, True], ids=["damaged", "vanished"])
+@pytest.mark.parametrize("lost", [one for n in (1, 2, 3) for one in combinations(range(1, 7), n)])
+def test_directories_whose_records_are_lost_are_unknown_until_they_are_listed(
+    lost: tuple[int, ...], vanishes: bool, tmp_path: Path
+) -> None:
+    """What names them is known, and would never be told as new again."""
+    whole = World()
+    whole.tell(*NEST)
+    whole.end_scan()
+    world = forgotten(tmp_path, NEST, lost, vanishes=vanishes)
+    check(world.view)
+    assert world.view.damage()
+    world.tell(*NEST)
+    world.end_scan()
+    check(world.view)
+    assert state_of(world) == state_of(whole)
+    list(world.view.checkpoint(2, b""))[-1]()
+    world.view.close()
+    world.view = FileView(world.view.config)
+    world.view.open(tmp_path, "v")
+    assert not world.view.damage(), "it is said once"
+    assert state_of(world) == state_of(whole)
+
+
+def state_of(world: World) -> dict[str, object]:
+    """Every entry, and what counts at the root."""
+    query = Query("find", pattern=b"*", limit=None)
+    pages = list(world.view.read(query, world.moment()))
+    entries = {str(item.get("path")): item for page in pages for item in page.items}
+    (top,) = world.view.read(Query("du", b"/"), world.moment())
+    assert top.document is not None
+    counts = {name: top.document["rollup"][name] for name in ("files", "dirs", "bytes")}
+    return {**{path: item["ino"] for path, item in entries.items()}, "": counts}
+
+
+def forgotten(folder: Path, claims: list[Claim], lost: Sequence[int], *, vanishes: bool) -> World:
+    """A world that was told this, restarted without the records of some directories."""
+    world = World()
+    world.tell(*claims)
+    world.end_scan()
+    world.view.open(folder, "v")
+    list(world.view.checkpoint(1, b""))[-1]()
+    dirs = world.view.registers.tree.dirs
+    places = [(dirs[Key(0, one, 0)].place,) for one in lost]
+    world.view.close()
+    with closing(sqlite3.connect(folder / "packs.sqlite")) as base, base:
+        way = "DELETE FROM directory" if vanishes else "UPDATE directory SET record=x'00'"
+        base.executemany(f"{way} WHERE place=?", places)
+    again = World()
+    again.view = FileView(world.view.config)
+    again.view.open(folder, "v")
+    again.now_us, again._ordinal = world.now_us, world._ordinal
+    return again
