@@ -81,6 +81,16 @@ def _over(connection: socket.socket) -> bool:
         return True
 
 
+def somebody_new_is_answered(port: int) -> bool:
+    """And not hung up on, as happens until those who have gone are known to be gone."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as new:
+            new.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            return new.recv(5) == b"HTTP/"
+    except ConnectionError:
+        return False
+
+
 def test_a_server_without_descriptors(place: Site, machine: Machine) -> None:
     """It takes nobody new, keeps whom it has, and goes on when there are some again."""
     place.agent("alpha", mounted=False)
@@ -95,6 +105,7 @@ def test_a_server_without_descriptors(place: Site, machine: Machine) -> None:
         (place.tree / "meanwhile").write_text("1")
         time.sleep(HELD_S)  # that is how long there are none
         assert process.poll() is None, place.fusion.tail()
+    until(lambda: somebody_new_is_answered(place.port), PATIENCE_S, place.fusion.tail)
     place.settles(PATIENCE_S)
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, usual)
     (place.tree / "afterwards").write_text("1")
