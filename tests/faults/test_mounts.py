@@ -121,4 +121,11 @@ def one_trial(
     assert place.fusion.existence(VIEW, "strange") != "present"
     disk.heal()
     place.settles(HEALED_S)
+    until(lambda: proven(place), HEALED_S, place.tails)  # the view has lost nothing: it was exact
     return alarm_s
+
+
+def proven(place: Site) -> bool:
+    """Whether the agent has found the right root again, and the server knows."""
+    document = place.fusion.ask(f"/views/{VIEW}/status")
+    return document is not None and not document["quality"]["stale"]
