@@ -43,7 +43,7 @@ views:
     sentinel_interval_sec: {times.sentinel_s}
     mass_delete_guard: {{second_look: {times.second_look_s}}}
 receivers:
-  main: {{driver: http, listen: ["unix", "127.0.0.1:{port}"]}}
+  main: {{driver: http, listen: ["unix", "127.0.0.1:{port}"], max_batch_bytes: 1MiB}}
 """
 
 
