@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fustor_core.bench import corpus, goals, plots, suite, synthetic
+from fustor_core.bench import audits, corpus, goals, plots, suite, synthetic
 from fustor_core.bench.report import Figure, Goal, Report
 from fustor_core.claims import ROW_BYTES, Listing, Root, Still, digest_of
 from fustor_core.cli import bench_parts, main
+from fustor_core.rounds import TIERS
 from fustor_core.stills import listing_at
 
 
@@ -45,6 +46,16 @@ def test_the_table_says_what_is_met_and_how_far_the_rest_is() -> None:
 
 def test_a_figure_without_its_peer_has_no_verdict() -> None:
     assert goals.distance(Figure("a", "s", [1.0], goal=Goal("≤", 2.0, ratio=True))) == ""
+
+
+@pytest.mark.long
+def test_scans_and_audits_are_measured_as_often_as_asked(tmp_path: Path) -> None:
+    """All of a session's batches go to the view: they are numbered without gaps."""
+    report = Report(aloud=False)
+    audits.measure(report, "s", corpus.prepared(tmp_path / "cache", 300), tmp_path, 2)
+    values = {figure.what: len(figure.ours) for figure in report.sections["s"]}
+    assert len(values) == 1 + 3 * len(TIERS)
+    assert set(values.values()) == {2}
 
 
 @pytest.mark.parametrize(
