@@ -20,6 +20,11 @@ PART = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 THOUSAND, MILLION = 1e3, 1e6
 
 
+def _ms(value: float) -> str:
+    """Milliseconds with three digits, or all that stand before the point."""
+    return f"{value:,.0f} ms" if value >= THOUSAND else f"{value:.3g} ms"
+
+
 def newest() -> dict[str, Any]:
     """The last run that has growth in it; trees that it was too short for are those of another.
 
@@ -104,8 +109,8 @@ def rates(growth: Mapping[str, Any]) -> str:
             (
                 f"{event['rate']:,}",
                 f"{event['reached']:,.0f}",
-                f"{event['p50_ms']:.3g} ms",
-                f"{event['p99_ms']:.3g} ms",
+                _ms(event['p50_ms']),
+                _ms(event['p99_ms']),
                 f"{event['lost']}",
                 f"{event['cpu_us']:.0f} µs",
                 f"{event['cores']:.2f}",
@@ -118,8 +123,8 @@ def rates(growth: Mapping[str, Any]) -> str:
         [
             (
                 f"{told['sessions']:,}",
-                f"{told['idle_p99_ms']:.3g} ms",
-                f"{told['busy_p99_ms']:.3g} ms",
+                _ms(told['idle_p99_ms']),
+                _ms(told['busy_p99_ms']),
                 f"{told['idle_cpu_percent']:.2g} % of a core",
             )
             for told in growth["sessions"]
