@@ -109,8 +109,8 @@ def rates(growth: Mapping[str, Any]) -> str:
             (
                 f"{event['rate']:,}",
                 f"{event['reached']:,.0f}",
-                _ms(event['p50_ms']),
-                _ms(event['p99_ms']),
+                _ms(event["p50_ms"]),
+                _ms(event["p99_ms"]),
                 f"{event['lost']}",
                 f"{event['cpu_us']:.0f} µs",
                 f"{event['cores']:.2f}",
@@ -123,8 +123,8 @@ def rates(growth: Mapping[str, Any]) -> str:
         [
             (
                 f"{told['sessions']:,}",
-                _ms(told['idle_p99_ms']),
-                _ms(told['busy_p99_ms']),
+                _ms(told["idle_p99_ms"]),
+                _ms(told["busy_p99_ms"]),
                 f"{told['idle_cpu_percent']:.2g} % of a core",
             )
             for told in growth["sessions"]
