@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -178,19 +179,18 @@ async def test_a_cancelled_caller_still_learns_what_happened(tmp_path: Path) -> 
         assert payloads(journal) == [b"x", b"x"]
 
 
-async def test_cancelling_everything_leaves_no_caller_behind(tmp_path: Path) -> None:
+async def cancelled_in_a_sync(
+    folder: Path, *calls: Callable[[GroupCommit], Awaitable[None]]
+) -> None:
+    """These callers and the writer are cancelled together, while the disk is at work."""
     disk = Disk()
-    with Journal.open(tmp_path, fdatasync=disk) as journal:
-        numbers: list[int] = []
+    with Journal.open(folder, fdatasync=disk) as journal:
         async with anyio.create_task_group() as tasks:
-
-            async def call(commits: GroupCommit) -> None:
-                numbers.append(await commits.commit(1, [b"x"]))
 
             async def run() -> None:
                 async with GroupCommit(journal) as commits, anyio.create_task_group() as inner:
-                    inner.start_soon(call, commits)
-                    inner.start_soon(call, commits)
+                    for call in calls:
+                        inner.start_soon(call, commits)
                     await anyio.sleep_forever()
 
             disk.free.clear()
@@ -198,32 +198,30 @@ async def test_cancelling_everything_leaves_no_caller_behind(tmp_path: Path) -> 
             await anyio.to_thread.run_sync(disk.entered.wait)
             tasks.cancel_scope.cancel()
             disk.free.set()
-        assert numbers == [1, 2]
+
+
+async def test_cancelling_everything_leaves_no_caller_behind(tmp_path: Path) -> None:
+    numbers: list[int] = []
+
+    async def call(commits: GroupCommit) -> None:
+        numbers.append(await commits.commit(1, [b"x"]))
+
+    await cancelled_in_a_sync(tmp_path, call, call)
+    assert numbers == [1, 2]
 
 
 async def test_who_is_cancelled_with_it_hears_of_no_fault(tmp_path: Path) -> None:
-    disk = Disk()
-    with Journal.open(tmp_path, fdatasync=disk) as journal:
-        numbers: list[int] = []
-        async with anyio.create_task_group() as tasks:
+    """Seed 74471: a second commit comes when nobody writes any more."""
+    numbers: list[int] = []
 
-            async def call(commits: GroupCommit) -> None:
-                numbers.append(await commits.commit(1, [b"x"]))
-                with anyio.CancelScope(shield=True):
-                    await anyio.wait_all_tasks_blocked()  # by then nobody writes any more
-                numbers.append(await commits.commit(1, [b"x"]))
+    async def call(commits: GroupCommit) -> None:
+        numbers.append(await commits.commit(1, [b"x"]))
+        with anyio.CancelScope(shield=True):
+            await anyio.wait_all_tasks_blocked()
+        numbers.append(await commits.commit(1, [b"x"]))
 
-            async def run() -> None:
-                async with GroupCommit(journal) as commits, anyio.create_task_group() as inner:
-                    inner.start_soon(call, commits)
-                    await anyio.sleep_forever()
-
-            disk.free.clear()
-            tasks.start_soon(run)
-            await anyio.to_thread.run_sync(disk.entered.wait)
-            tasks.cancel_scope.cancel()
-            disk.free.set()
-        assert numbers == [1]
+    await cancelled_in_a_sync(tmp_path, call)
+    assert numbers == [1]
 
 
 async def test_nobody_waits_for_a_writer_that_has_ended(

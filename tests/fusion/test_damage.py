@@ -6,12 +6,13 @@ import sqlite3
 
 import anyio
 import pytest
+from fustor_view_file import FileView
 
 from fustor_core.chores import Chores
 from fustor_core.contracts import Query
 from fustor_core.errors import DiskFull
 
-from .party import Agent, Party
+from .party import Agent, Party, file
 
 pytestmark = pytest.mark.anyio
 
@@ -24,6 +25,14 @@ def complete(party: Party) -> bool:
     quality = document["quality"]
     assert isinstance(quality, dict)
     return bool(quality["complete"])
+
+
+def all_is_owed(party: Party) -> bool:
+    """Whether everything has to be listed anew."""
+    view = party.pipeline.view
+    assert isinstance(view, FileView)
+    root = view.registers.tree.root
+    return root is not None and root.owed is not None and root.deep
 
 
 async def with_a_lost_directory(party: Party) -> Agent:
@@ -47,12 +56,33 @@ async def test_a_lost_directory_is_owed_until_all_was_looked_at(party: Party) ->
     async with party.running():
         assert any("damaged" in text for text in party.alarms)
         assert not complete(party), "nobody knows what was in it"
+        assert all_is_owed(party)
         party.clock.tick(1000)
         await one.open()
         await one.leads()
         await one.send(*one.tree(), epoch=one.grant.epoch)
         assert complete(party)
         assert party.paths() == {"/a", "/d", "/d/b"}
+
+
+async def test_all_is_owed_when_the_journal_has_lost_what_was_acknowledged(party: Party) -> None:
+    async with party.running():
+        one = await party.agent()
+        await one.send(*one.tree())
+        (journal,) = party.folder.rglob("*.journal")
+        begin = journal.stat().st_size
+        await one.send(one.event(b"lost", file()))
+        await one.send(one.event(b"kept", file()))
+        party.kill()
+    (journal,) = party.folder.rglob("*.journal")
+    content = bytearray(journal.read_bytes())
+    content[begin + 40] ^= 1
+    journal.write_bytes(content)
+    async with party.running():
+        assert any("the journal was damaged" in text for text in party.alarms)
+        assert party.paths() >= {"/a", "/d", "/d/b"}
+        assert not complete(party), "something was acknowledged, and nobody knows what"
+        assert all_is_owed(party)
 
 
 async def test_a_full_disk_puts_it_off(party: Party) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ class Kept:
         elif kind == "half":
             steps = world.view.checkpoint(9, b"")
             next(steps)
-            steps.close()  # type: ignore[attr-defined]
+            assert isinstance(steps, Generator)
+            steps.close()
         elif kind == "settle":
             world.view.flush(1)
         else:
