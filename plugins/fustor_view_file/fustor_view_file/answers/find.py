@@ -22,6 +22,7 @@ from fustor_view_file.answers.patterns import Pattern, all_in
 from fustor_view_file.answers.pieces import Hit
 from fustor_view_file.answers.places import PRESENT, locate
 from fustor_view_file.answers.question import Question
+from fustor_view_file.answers.sieve import Sieve, sifts
 from fustor_view_file.answers.walk import EDGES, Walk, Wanted, parts_behind
 from fustor_view_file.directory import Directory
 from fustor_view_file.pack import COLUMNS, Part
@@ -34,7 +35,9 @@ AWAY_COST = 5  # a pack that must be fetched and unfolded first
 DIRECTORIES_AT_ONCE = 250
 ROWS_AT_ONCE = 8192
 RARE = 8  # conditions that fewer rows meet are looked at before the names
+FIRST_COST = 200  # of the first step, which shows how much is found
 Unit = tuple[Directory, Part, bytes]  # names of a part behind a name
+Steps = Iterator[list[dict[str, Any]]]
 
 
 def find(question: Question) -> Iterator[Page]:
@@ -58,6 +61,7 @@ class Search:
         self._pattern = Pattern(query)
         self._conditions = Conditions(query)
         self._flagged = query.suspect or query.blind
+        self._met = 0  # directories in which something was found
         self._entries: Entries = entries_for(question)
         self._listed = Listed(question, "matches")
 
@@ -75,12 +79,16 @@ class Search:
         top = place.directory
         if top is not None and self._reachable():
             piece = b"" if self._flagged else self._pattern.piece
-            walk = Walk(self._tree, top, wanted=self._wanted(), piece=piece, behind=start)
-            yield from paged(listed, walk, self._steps()(walk))
+            wanted = self._wanted()
+            walk = Walk(self._tree, top, wanted=wanted, piece=piece, behind=start)
+            steps = self._steps()(walk)
+            if piece and wanted is None:
+                steps = self._sifted(steps, walk, Sieve(self._tree, top, piece))
+            yield from paged(listed, walk, steps)
         document = listed.document(quality=quality.of_scope(question, place))
         yield Page([], "matches", document)
 
-    def _steps(self) -> Callable[[Walk], Iterator[list[dict[str, Any]]]]:
+    def _steps(self) -> Callable[[Walk], Steps]:
         """The way to search that reads least."""
         conditions = self._conditions
         if self._flagged:
@@ -88,6 +96,25 @@ class Search:
         if conditions.attributes or (self._pattern.everything and not conditions.none):
             return self._numbered_steps
         return self._named_steps
+
+    def _sifted(self, steps: Steps, walk: Walk, sieve: Sieve) -> Steps:
+        """The steps of a walk that is narrowed, as soon as so little is found that it pays."""
+        listed, look = self._listed, FIRST_COST
+        for found in steps:
+            yield found
+            if walk.seen < look or listed.cut:
+                continue
+            look = 4 * walk.seen
+            left = sieve.top.count[DIRS] - walk.seen
+            if listed.left is not None and listed.told:
+                left = min(left, walk.seen * listed.left // listed.told)
+            directories = len(self._tree.dirs)
+            if sifts(directories=directories, left=left, seen=walk.seen, met=self._met):
+                yield from ([] for _ in sieve.sift())
+                if not sieve.full:
+                    walk.narrow(sieve)
+                yield from steps
+                return
 
     # ---- where
 
@@ -120,14 +147,14 @@ class Search:
 
     # ---- what: by name
 
-    def _named_steps(self, walk: Walk) -> Iterator[list[dict[str, Any]]]:
+    def _named_steps(self, walk: Walk) -> Steps:
         """All names, or those that match; a row is only looked at when its name does."""
         pattern, listed = self._pattern, self._listed
         rows_a_cost = 4 * ROW_BYTES if pattern.slow else 1 << 40
         whole = pattern.whole and not pattern.everything
         names_in = all_in if pattern.everything else pattern.names_in
         out: list[dict[str, Any]] = []
-        cost = 0
+        cost = COST_A_STEP - FIRST_COST
         for directory, part, after in self._units(walk):
             rows = part.rows
             cost += 1 + len(rows) // rows_a_cost + walk.skipped // SKIPS_A_COST
@@ -179,11 +206,12 @@ class Search:
                 continue
             if name > after:
                 out.append((name, row))
+        self._met += 1 if out else 0
         return out
 
     # ---- what: by conditions
 
-    def _numbered_steps(self, walk: Walk) -> Iterator[list[dict[str, Any]]]:
+    def _numbered_steps(self, walk: Walk) -> Steps:
         """By columns, the rows of many packs in one go; a name is only looked at when they fit."""
         units: list[Unit] = []
         out: list[dict[str, Any]] = []
@@ -257,7 +285,7 @@ class Search:
 
     # ---- what: flagged names
 
-    def _flagged_steps(self, walk: Walk) -> Iterator[list[dict[str, Any]]]:
+    def _flagged_steps(self, walk: Walk) -> Steps:
         """Only names that are suspect or blind; their directories keep sets of them."""
         cost = 0
         for directory in walk:

@@ -23,11 +23,15 @@ class Listed:
 
     Args:
         question: for its limit. list_name: the list's name in the document.
+
+    Attributes:
+        left: how many more entries the limit admits, None without one. told: how many it admitted.
     """
 
     def __init__(self, question: Question, list_name: str) -> None:
         self._verb = question.query.verb
-        self._left = question.query.limit
+        self.left = question.query.limit
+        self.told = 0
         self.list_name = list_name
         self.next_cursor: str | None = None  # where it goes on when the limit has cut it
         self.cut = False
@@ -35,14 +39,15 @@ class Listed:
     def room(self, found: Found) -> Found | None:
         """The part of a find that the limit still admits; None when it admits nothing more."""
         directory, names = found
-        if self._left is None:
+        if self.left is None:
             return found
-        if not self._left:
+        if not self.left:
             self.cut = True
             return None
-        kept = names[: self._left]
-        self._left -= len(kept)
-        if not self._left:
+        kept = names[: self.left]
+        self.left -= len(kept)
+        self.told += len(kept)
+        if not self.left:
             parts = parts_of(directory.path())
             self.next_cursor = cursor_of(self._verb, parts, kept[-1][0])
             self.cut = len(names) > len(kept)
@@ -50,13 +55,13 @@ class Listed:
 
     def top(self, directory: Directory) -> bool:
         """Whether the limit admits the directory of the question itself, which goes before all."""
-        if self._left is None:
+        if self.left is None:
             return True
-        if not self._left:
+        if not self.left:
             self.cut = True
             return False
-        self._left -= 1
-        if not self._left:
+        self.left -= 1
+        if not self.left:
             self.next_cursor = cursor_of(self._verb, parts_of(directory.path()), b"")
         return True
 

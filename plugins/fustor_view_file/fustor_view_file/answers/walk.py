@@ -7,16 +7,19 @@ A walk outlives changes: between two directories the caller may give way to othe
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import cast
 
 from fustor_core.claims import ROW_BYTES, is_dir, split_names
+from fustor_view_file.answers.sieve import Sieve
 from fustor_view_file.directory import Directory
 from fustor_view_file.pack import Pack, Part
 from fustor_view_file.tally import DIRS
 from fustor_view_file.tree import Tree
 
 SKIPPED_AT_ONCE = 250
+TAKEN_AT_ONCE = 500  # children of one directory that are looked up ahead
 EDGES = bytes(int(kind & 0xF0 == 0x40) for kind in range(256))  # st_mode's high byte → is an edge
 _KIND = 33
 _KEY = struct.Struct("<q8xqQ")  # birth, dev, ino of an edge row
@@ -76,17 +79,27 @@ def seated(tree: Tree, directory: Directory, after: bytes = b"") -> Iterator[Dir
 class _Level:
     """One directory on the way down: which of its children are still to be visited."""
 
-    __slots__ = ("blobs", "children", "directory", "last", "name", "next")
+    __slots__ = ("blobs", "children", "directory", "last", "name", "next", "whole")
 
-    def __init__(self, tree: Tree, directory: Directory, after: bytes = b"") -> None:
+    def __init__(
+        self, tree: Tree, directory: Directory, sieve: Sieve | None, after: bytes = b""
+    ) -> None:
         self.directory = directory
         self.name = directory.name
         self.last = after
-        self.take(tree)
+        self.take(tree, sieve)
 
-    def take(self, tree: Tree) -> None:
-        """Note the children behind the last one that was visited."""
-        self.children = [(c.name, c) for c in seated(tree, self.directory, self.last)]
+    def take(self, tree: Tree, sieve: Sieve | None) -> None:
+        """Note the next children behind the last one that was visited."""
+        last = self.last
+        if sieve is None:
+            some: Iterable[Directory] = islice(seated(tree, self.directory, last), TAKEN_AT_ONCE)
+            self.children = [(c.name, c) for c in some]
+            self.whole = len(self.children) < TAKEN_AT_ONCE
+        else:
+            some = sieve.children(self.directory)
+            self.children = [(c.name, c) for c in some if c.name > last]
+            self.whole = True
         self.next = 0
         self.blobs = self.names()
 
@@ -120,6 +133,7 @@ class Walk:
     Attributes:
         after: entries of the directory just met up to this name were told before; ``b""`` for all
             but the first.
+        seen: how many directories it has met, those that were left out for the piece too.
         skipped: how many were left out for the piece; `SKIPPED_AT_ONCE` of them are followed by
             one that is not, so that whoever walks can give way.
     """
@@ -138,24 +152,26 @@ class Walk:
         self._wanted = wanted
         self._piece = piece
         self.skipped = 0
+        self.seen = 0
+        self._sieve: Sieve | None = None
         self._levels: list[_Level] = []
         self.after = b""
         self._first: Directory | None = top
         if behind is not None:
             self._descend(behind[0], behind[1])
         elif top.count[DIRS]:
-            self._levels.append(_Level(tree, top))
+            self._levels.append(_Level(tree, top, None))
 
     def _descend(self, names: tuple[bytes, ...], after: bytes) -> None:
         at = self._top
         for name in names:
-            self._levels.append(_Level(self._tree, at, name))
+            self._levels.append(_Level(self._tree, at, None, name))
             child = self._under(at, name)
             if child is None:
                 self._first = None
                 return
             at = child
-        self._levels.append(_Level(self._tree, at))
+        self._levels.append(_Level(self._tree, at, None))
         self._first = at
         self.after = after
 
@@ -167,12 +183,16 @@ class Walk:
         levels, tree, wanted, piece = self._levels, self._tree, self._wanted, self._piece
         left = SKIPPED_AT_ONCE
         if self._first is not None and (wanted is None or wanted(self._first)):
+            self.seen = 1
             yield self._first
         self.after = b""
         while levels:
             level = levels[-1]
             if level.next >= len(level.children):
-                levels.pop()
+                if level.whole:
+                    levels.pop()
+                else:
+                    level.take(tree, self._sieve)
                 continue
             name, child = level.children[level.next]
             level.next += 1
@@ -184,8 +204,9 @@ class Walk:
                 child = again
             if wanted is not None and not wanted(child):
                 continue
+            self.seen += 1
             if child.count[DIRS]:
-                levels.append(_Level(tree, child))
+                levels.append(_Level(tree, child, self._sieve))
             elif piece and left:
                 held = child.held
                 if isinstance(held, Pack) and piece not in held.names and held.more is None:
@@ -205,4 +226,10 @@ class Walk:
                 del levels[depth:]
                 return
             if level.changed():
-                level.take(self._tree)
+                level.take(self._tree, self._sieve)
+
+    def narrow(self, sieve: Sieve) -> None:
+        """Of all that is still to be met, meet only what is left in a sieve."""
+        self._sieve = sieve
+        for level in self._levels:
+            level.take(self._tree, sieve)
