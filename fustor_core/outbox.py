@@ -272,7 +272,8 @@ class Outbox:
     def _adapt(self, events: int) -> None:
         least, most = self.limits.window_s
         factor = 2.0 if events >= BUSY_CLAIMS else 0.5
-        most = min(most, max(most / 2, self._took_s))  # all of it when sending takes long
+        # Much of it when sending takes long, but a busy moment must not make itself longer.
+        most = min(most, max(most / 2, self._took_s / 2))
         self._window_s = min(most, max(least, self._window_s * factor))
 
     # -- what becomes of a batch

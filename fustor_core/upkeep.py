@@ -13,7 +13,7 @@ from fustor_core.journal import JournalFailed
 
 CHECKPOINT_S = 2.0
 CHECKPOINT_S_MOST = 20.0
-CHECKPOINT_SHARE = 10
+CHECKPOINT_SHARE = 40
 """Checkpoints take at most one part in this many of the time: directories in which much happens are
 written whole each time. What they have not written yet is in the journal."""
 CHECKPOINT_DIRECTORIES = 5000

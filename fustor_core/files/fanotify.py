@@ -18,6 +18,7 @@ import os
 import select
 import struct
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from fustor_core.claims import Key
@@ -100,7 +101,7 @@ class Fanotify:
         if self._marks < 0:
             raise _error("fanotify_init")
         self.way, self.why, self.warning = "fanotify", "", ""
-        self._yields, self._left = yields, False
+        self._yields, self._left, self._emptied = yields, False, False
         self._crowd = Crowd()
         self._places: dict[bytes, Place] = {}
         self._marked: set[bytes] = set()
@@ -194,12 +195,16 @@ class Fanotify:
             self._inotify.remove(_WDS_AT - number)
 
     def read(self) -> bytes:
-        """What is in the queue, at most `READ_BYTES`; b"" when it is empty."""
-        try:
-            return os.read(self._marks, words.READ_BYTES)
-        except BlockingIOError:
-            said = self._inotify.read()
-            return _FROM_INOTIFY + said if said else b""
+        """What is in a queue, at most `READ_BYTES`; b"" when both are empty, or were at the last
+        call."""
+        if not self._emptied:
+            with suppress(BlockingIOError):
+                data = os.read(self._marks, words.READ_BYTES)
+                self._emptied = len(data) < words.READ_BYTES - words.EVENT_BYTES_MAX
+                return data
+        self._emptied = False
+        said = self._inotify.ask()  # not `read`, which may answer for a time before these marks
+        return _FROM_INOTIFY + said if said else b""
 
     def sift(self, data: bytes, known: Container[int]) -> bytes:
         """What is left of a read without events of directories that are not known."""

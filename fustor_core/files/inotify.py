@@ -42,6 +42,7 @@ TOP = _DELETE_SELF | _ONLYDIR  # only that it is gone, or unmounted, which is to
 LIMIT_FILE = "/proc/sys/fs/inotify/max_user_watches"
 
 READ_BYTES = 1 << 18
+EVENT_BYTES_MAX = 1024  # a read that leaves as much room has emptied the queue
 READS_MOST = 32  # at a time; the kernel's queue of usual length is 4 to 20
 HELD_BYTES_MAX = 48 << 20  # of raw events in memory; beyond, evidence is lost and said to be
 WINDOW_MS_MIN = 3.0
@@ -107,7 +108,7 @@ class Ears(Protocol):
         """Forget a directory."""
 
     def read(self) -> bytes:
-        """What there is to read; b"" when that is nothing."""
+        """What there is to read; b"" when there was nothing at the last call, or is nothing now."""
 
     def sift(self, data: bytes, known: Container[int]) -> bytes:
         """What is left of a read without events of unknown numbers; perhaps all of it."""
@@ -159,6 +160,7 @@ class Inotify:
 
     def __init__(self, fd: int = -1, *, why: str = "") -> None:
         self.way, self.why, self.warning = "inotify", why, ""
+        self._emptied = False
         self.fd: int = fd if fd >= 0 else _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.fd < 0:
             raise _error("inotify_init1")
@@ -186,7 +188,17 @@ class Inotify:
         _libc.inotify_rm_watch(self.fd, wd)
 
     def read(self) -> bytes:
-        """What is in the queue, at most `READ_BYTES`; b"" when it is empty."""
+        """What is in the queue, at most `READ_BYTES`; b"" when it is empty, or the last call has
+        emptied it: each call to the kernel gives the interpreter away."""
+        if self._emptied:
+            self._emptied = False
+            return b""
+        data = self.ask()
+        self._emptied = 0 < len(data) < READ_BYTES - EVENT_BYTES_MAX
+        return data
+
+    def ask(self) -> bytes:
+        """What is in the queue now, at most `READ_BYTES`."""
         try:
             return os.read(self.fd, READ_BYTES)
         except BlockingIOError:
@@ -237,6 +249,7 @@ class Reader:
         self._held_bytes = 0
         self._lock = threading.Lock()  # one read at a time: chunks stay in queue order
         self._empty_us = boottime_us()
+        self._asked_us = 0  # for what was read last, when that was not nothing
         self._window_ms = WINDOW_MS_MIN
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="fustor-inotify", daemon=True)
@@ -262,9 +275,10 @@ class Reader:
             for _ in range(READS_MOST):
                 asked_us = boottime_us()
                 data = self._ears.read()
-                if not data:
-                    self._empty_us = asked_us
+                if not data:  # the ears may know that from the read before
+                    self._empty_us, self._asked_us = self._asked_us or asked_us, 0
                     break
+                self._asked_us = asked_us
                 data = self._ears.sift(data, self._known)
                 if data:
                     came = True
@@ -291,14 +305,17 @@ class Reader:
         ready.register(self._ears.fd, select.POLLIN)
         ready.register(self._wake, select.POLLIN)
         waiting.register(self._wake, select.POLLIN)
+        more = False  # is likely to have come within the window: nobody asks whether it has
         while True:
-            if any(fd == self._wake for fd, _ in ready.poll()):
+            if not more and any(fd == self._wake for fd, _ in ready.poll()):
                 return
             if waiting.poll(self._window_ms):
                 return
-            before = self._held_bytes
-            if not self.pull():  # others make noise: it is listened to less often
-                self._window_ms = min(WINDOW_MS_MAX, self._window_ms * 1.5)
+            before, expected = self._held_bytes, more
+            more = self.pull()
+            if not more:
+                if not expected:  # others make noise: it is listened to less often
+                    self._window_ms = min(WINDOW_MS_MAX, self._window_ms * 1.5)
                 continue
             busy = self._held_bytes - before > _BUSY_BYTES
             step = 1.5 if busy else 0.5

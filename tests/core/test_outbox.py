@@ -224,8 +224,9 @@ async def test_a_busy_watch_widens_the_window_and_a_quiet_one_narrows_it() -> No
     assert windows == sorted(windows[:5]) + sorted(windows[5:], reverse=True)
 
 
+@pytest.mark.parametrize(("takes_s", "window_s"), [(1.0, 0.020), (0.030, 0.015), (0.020, 0.010)])
 async def test_a_watch_that_is_sent_slowly_waits_for_more_company(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, takes_s: float, window_s: float
 ) -> None:
     now_s = 0.0
     monkeypatch.setattr(anyio, "current_time", lambda: now_s)
@@ -233,9 +234,9 @@ async def test_a_watch_that_is_sent_slowly_waits_for_more_company(
     for _ in range(8):
         box.tell([cell(b"a")] * 300)
         box._form()
-        now_s += 1.0
+        now_s += takes_s
         box.acknowledged()
-    assert box._window_s == Limits().window_s[1]
+    assert box._window_s == pytest.approx(window_s)
 
 
 async def test_flushed_waits_for_every_scan_claim(box: Outbox) -> None:

@@ -37,7 +37,7 @@ class Channel(Generic[T]):
                 return False
             self._waiting.append((item, weight))
             self._weight += weight
-            return self._tell()
+        return self._tell()
 
     @property
     def full(self) -> bool:
@@ -54,7 +54,7 @@ class Channel(Generic[T]):
         """Nothing more will come; `error` is raised at the taker once all is taken."""
         with self._changed:
             self._ended, self._error = True, error
-            self._tell()
+        self._tell()
 
     async def get(self) -> T | None:
         """The next item; None after the end.

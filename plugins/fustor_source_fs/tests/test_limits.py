@@ -139,6 +139,71 @@ def test_each_read_knows_since_when_the_queue_was_empty() -> None:
     reader.close()
 
 
+def test_a_read_that_left_room_says_what_the_next_one_would(root: Path) -> None:
+    """And nothing is said to have come after it that came before the kernel is asked again."""
+    inotify = Inotify()
+    fd = os.open(root, os.O_RDONLY)
+    inotify.add(fd)
+    reader = Reader(inotify, lambda: None)
+    (root / "a").write_bytes(b"")
+    before_us = boottime_us()
+    assert inotify.read()
+    (root / "b").write_bytes(b"")
+    assert inotify.read() == b"", "nobody asked"
+    assert b"b\0" in inotify.read()
+    assert inotify.read() == b""
+    (root / "c").write_bytes(b"")
+    assert reader.pull()
+    came_us = boottime_us()
+    (root / "d").write_bytes(b"")
+    assert reader.pull()
+    first, second = reader.take()
+    assert b"c\0" in first.data
+    assert b"d\0" in second.data
+    assert before_us <= second.since_us <= came_us
+    reader.close()
+    inotify.close()
+    os.close(fd)
+
+
+def test_a_read_that_left_no_room_is_followed_by_another(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "READ_BYTES", 2048)
+    inotify = Inotify()
+    fd = os.open(root, os.O_RDONLY)
+    inotify.add(fd)
+    reader = Reader(inotify, lambda: None)
+    for i in range(100):
+        (root / f"{i:04}").touch()
+    assert reader.pull()
+    chunks = reader.take()
+    assert len(chunks) > 1
+    assert len({raw.name for chunk in chunks for raw in parse(chunk.data)}) == 100
+    assert len({chunk.since_us for chunk in chunks}) == 1, "it was never empty between them"
+    reader.close()
+    inotify.close()
+    os.close(fd)
+
+
+class LateQueue(SlowQueue):
+    """Its reads say what the one before has left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = [b"some", b"", b"more", b""]
+
+
+def test_the_queue_was_empty_when_it_was_asked_the_time_before() -> None:
+    queue = LateQueue()
+    reader = Reader(queue, lambda: None)  # type: ignore[arg-type]
+    assert reader.pull()
+    assert reader.pull()
+    _, more = reader.take()
+    assert more.since_us <= queue.asked_us[0]
+    reader.close()
+
+
 class EndlessQueue(Numbers):
     """A queue that is filled faster than it is read, by others."""
 
