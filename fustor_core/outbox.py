@@ -272,8 +272,7 @@ class Outbox:
     def _adapt(self, events: int) -> None:
         least, most = self.limits.window_s
         factor = 2.0 if events >= BUSY_CLAIMS else 0.5
-        # Much of it when sending takes long, but a busy moment must not make itself longer.
-        most = min(most, max(most / 2, self._took_s / 2))
+        most = min(most, max(most / 2, self._took_s / 2))  # a busy moment makes itself no longer
         self._window_s = min(most, max(least, self._window_s * factor))
 
     # -- what becomes of a batch

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from fustor_core.claims import Key
 from fustor_core.files import inotify as words
 from fustor_core.files.crowd import OVERRUNS_MOST, Crowd
-from fustor_core.files.inotify import IGNORED, UNMOUNT, Inotify, Raw, parse
+from fustor_core.files.inotify import IGNORED, UNMOUNT, Inotify, Raw, error_of, parse
 from fustor_core.files.mounting import mounted_at
 
 RENAME = 0x10000000
@@ -99,7 +99,7 @@ class Fanotify:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
         self._marks: int = _init(_DIR_FID | _NAME | _CLOEXEC | _NONBLOCK, os.O_RDONLY)
         if self._marks < 0:
-            raise _error("fanotify_init")
+            raise error_of("fanotify_init")
         self.way, self.why, self.warning = "fanotify", "", ""
         self._yields, self._left, self._emptied = yields, False, False
         self._crowd = Crowd()
@@ -146,7 +146,7 @@ class Fanotify:
         top = self._inotify.add(fd, mask=words.TOP)
         path = b"/proc/self/fd/%d" % fd  # a descriptor by O_PATH is taken in no other way
         if _mark is None or _mark(self._marks, _ADD | _FILESYSTEM, _MASK, _AT_FDCWD, path):
-            error = _error("fanotify_mark")
+            error = error_of("fanotify_mark")
             self._inotify.remove(top)
             raise error
         self._numbers += 1
@@ -382,7 +382,7 @@ def _place(fd: int, ino: int, plus: int) -> tuple[bytes, Place]:
     if _name_to_handle_at is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     if _name_to_handle_at(fd, b"", handle, ctypes.byref(mount), _AT_EMPTY_PATH):
-        raise _error("name_to_handle_at")
+        raise error_of("name_to_handle_at")
     size, handle_type = _HANDLE.unpack_from(handle)
     code, at = _LAYOUTS.get((handle_type, size), ("", 0))
     inode = struct.Struct(code)
@@ -398,8 +398,3 @@ def _name(data: bytes, at: int, size: int) -> bytes:
     (length,) = struct.unpack_from("=I", data, at + 12)
     name = data[at + _HANDLE_AT + length : at + size].rstrip(b"\0")
     return b"" if name == b"." else name
-
-
-def _error(call: str) -> OSError:
-    code = ctypes.get_errno()
-    return OSError(code, f"{call}: {os.strerror(code)} ({errno.errorcode.get(code, code)})")

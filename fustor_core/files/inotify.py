@@ -163,7 +163,7 @@ class Inotify:
         self._emptied = False
         self.fd: int = fd if fd >= 0 else _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.fd < 0:
-            raise _error("inotify_init1")
+            raise error_of("inotify_init1")
 
     def add(self, fd: int, key: Key | None = None, *, mask: int = MASK) -> int:
         """Watch the very directory behind an open descriptor: no path, no race.
@@ -176,7 +176,7 @@ class Inotify:
         """
         wd: int = _libc.inotify_add_watch(self.fd, b"/proc/self/fd/%d" % fd, mask)
         if wd < 0:
-            raise _error("inotify_add_watch")
+            raise error_of("inotify_add_watch")
         return wd
 
     def own(self, key: Key) -> int:
@@ -226,7 +226,8 @@ class Inotify:
         return f"Inotify(fd={self.fd})"
 
 
-def _error(call: str) -> OSError:
+def error_of(call: str) -> OSError:
+    """What a call of the C library that has just failed says."""
     code = ctypes.get_errno()
     return OSError(code, f"{call}: {os.strerror(code)} ({errno.errorcode.get(code, code)})")
 
