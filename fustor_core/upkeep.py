@@ -14,8 +14,9 @@ from fustor_core.journal import JournalFailed
 CHECKPOINT_S = 2.0
 CHECKPOINT_S_MOST = 20.0
 CHECKPOINT_SHARE = 40
-"""Checkpoints take at most one part in this many of the time: directories in which much happens are
-written whole each time. What they have not written yet is in the journal."""
+"""Where batches come without an end, checkpoints take at most one part in this many of the time:
+directories in which much happens are written whole each time, and everything is slower meanwhile.
+What they have not written yet is in the journal."""
 CHECKPOINT_DIRECTORIES = 5000
 FORGET_AT_ONCE = 1000
 FORGET_AGAIN_US = 3_600_000_000
@@ -43,14 +44,19 @@ class Upkeep:
         self._wanted = anyio.Event()
         self._forgets_us = 0
         self._rest_s = 0.0
+        self._applied = False
 
     def __repr__(self) -> str:
         return f"<Upkeep of {self._durable!r}>"
 
     async def rest(self) -> None:
-        """Until the next round."""
-        with anyio.move_on_after(max(CHECKPOINT_S, self._rest_s)):
-            await self._wanted.wait()
+        """Until the next round: long behind a long one, but not when nothing comes any more."""
+        end_s = anyio.current_time() + max(CHECKPOINT_S, self._rest_s)
+        self._applied = True
+        while self._applied and not self._wanted.is_set() and anyio.current_time() < end_s:
+            self._applied = False
+            with anyio.move_on_after(min(CHECKPOINT_S, end_s - anyio.current_time())):
+                await self._wanted.wait()
         self._wanted = anyio.Event()
 
     async def round(self, loose_age_s: float, on_full: Callable[[str], None]) -> None:
@@ -68,6 +74,7 @@ class Upkeep:
 
     def hurry(self) -> None:
         """A batch was applied: so much may be dirty that a checkpoint should not wait."""
+        self._applied = True
         if self._durable is not None and self._durable.dirty() >= CHECKPOINT_DIRECTORIES:
             self._wanted.set()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from fustor_core import upkeep
@@ -13,7 +14,7 @@ from fustor_core.contracts import Durable
 from fustor_core.upkeep import Upkeep
 
 pytestmark = pytest.mark.anyio
-TAKES_S = 0.05
+TAKES_S = 0.02
 
 
 class Busy:
@@ -35,8 +36,12 @@ class Busy:
         pass
 
 
-async def rested_s(takes_s: float) -> float:
-    """How long it rests behind a checkpoint that takes so long."""
+async def rested_s(takes_s: float, *, busy: bool = True) -> float:
+    """How long it rests behind a checkpoint that takes so long.
+
+    Args:
+        busy: batches come all the time.
+    """
 
     async def checkpoint(on_full: Callable[[str], None]) -> None:
         await anyio.sleep(takes_s)
@@ -46,20 +51,40 @@ async def rested_s(takes_s: float) -> float:
     assert isinstance(Busy(), Durable)
     kept = Upkeep(cast("Any", Busy()), lambda: 0, forget, checkpoint)
     await kept.round(0.0, lambda text: None)
-    began_s = anyio.current_time()
-    await kept.rest()
+
+    async def batches() -> None:
+        while True:
+            kept.hurry()
+            await anyio.sleep(TAKES_S / 20)
+
+    async with anyio.create_task_group() as tasks:
+        if busy:
+            tasks.start_soon(batches)
+            await anyio.lowlevel.checkpoint()
+        began_s = anyio.current_time()
+        await kept.rest()
+        tasks.cancel_scope.cancel()
     return anyio.current_time() - began_s
 
 
 async def test_a_checkpoint_that_takes_long_is_not_made_again_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(upkeep, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S", TAKES_S)
     assert await rested_s(TAKES_S) >= TAKES_S * upkeep.CHECKPOINT_SHARE
 
 
+async def test_unless_nothing_comes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a start has little to read again."""
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S", TAKES_S)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_SHARE", 1 << 20)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S_MOST", 3600.0)
+    with anyio.fail_after(30):
+        await rested_s(TAKES_S, busy=False)
+
+
 async def test_but_it_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S", TAKES_S)
     monkeypatch.setattr(upkeep, "CHECKPOINT_S_MOST", 0.1)
     with anyio.fail_after(30):
         await rested_s(TAKES_S)
