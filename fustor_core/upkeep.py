@@ -13,10 +13,11 @@ from fustor_core.journal import JournalFailed
 
 CHECKPOINT_S = 2.0
 CHECKPOINT_S_MOST = 20.0
-CHECKPOINT_SHARE = 40
-"""Where batches come without an end, checkpoints take at most one part in this many of the time:
-directories in which much happens are written whole each time, and everything is slower meanwhile.
-What they have not written yet is in the journal."""
+CHECKPOINT_SHARE, BUSY_SHARE = 10, 40
+"""Checkpoints take at most one part in so many of the time, and where batches come without a pause
+of `CALM_S` in even more: directories in which much happens are written whole each time, and all is
+slower meanwhile. What they have not written yet is in the journal."""
+CALM_S = 0.5
 CHECKPOINT_DIRECTORIES = 5000
 FORGET_AT_ONCE = 1000
 FORGET_AGAIN_US = 3_600_000_000
@@ -43,20 +44,24 @@ class Upkeep:
         self._now_us, self._forget, self._checkpoint = now_us, forget, checkpoint
         self._wanted = anyio.Event()
         self._forgets_us = 0
-        self._rest_s = 0.0
+        self._took_s = 0.0
         self._applied = False
 
     def __repr__(self) -> str:
         return f"<Upkeep of {self._durable!r}>"
 
     async def rest(self) -> None:
-        """Until the next round: long behind a long one, but not when nothing comes any more."""
-        end_s = anyio.current_time() + max(CHECKPOINT_S, self._rest_s)
-        self._applied = True
-        while self._applied and not self._wanted.is_set() and anyio.current_time() < end_s:
-            self._applied = False
-            with anyio.move_on_after(min(CHECKPOINT_S, end_s - anyio.current_time())):
+        """Until the next round: long behind a long one, and longer while batches come."""
+        took_s, began_s = self._took_s, anyio.current_time()
+        least_s = min(CHECKPOINT_S_MOST, max(CHECKPOINT_S, CHECKPOINT_SHARE * took_s))
+        most_s = min(CHECKPOINT_S_MOST, BUSY_SHARE * took_s)
+        self._applied, rest_s = False, least_s
+        while not self._wanted.is_set():
+            with anyio.move_on_after(rest_s):
                 await self._wanted.wait()
+            if not self._applied or anyio.current_time() >= began_s + most_s:
+                break
+            self._applied, rest_s = False, CALM_S
         self._wanted = anyio.Event()
 
     async def round(self, loose_age_s: float, on_full: Callable[[str], None]) -> None:
@@ -69,8 +74,7 @@ class Upkeep:
         if self._durable is not None and self._durable.dirty():
             began_s = anyio.current_time()
             await self._checkpoint(on_full)
-            took_s = anyio.current_time() - began_s
-            self._rest_s = min(CHECKPOINT_S_MOST, CHECKPOINT_SHARE * took_s)
+            self._took_s = anyio.current_time() - began_s
 
     def hurry(self) -> None:
         """A batch was applied: so much may be dirty that a checkpoint should not wait."""

@@ -71,13 +71,15 @@ async def test_a_checkpoint_that_takes_long_is_not_made_again_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(upkeep, "CHECKPOINT_S", TAKES_S)
-    assert await rested_s(TAKES_S) >= TAKES_S * upkeep.CHECKPOINT_SHARE
+    monkeypatch.setattr(upkeep, "CALM_S", TAKES_S)
+    assert await rested_s(TAKES_S) >= TAKES_S * upkeep.BUSY_SHARE
+    assert await rested_s(TAKES_S, busy=False) >= TAKES_S * upkeep.CHECKPOINT_SHARE
 
 
 async def test_unless_nothing_comes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a start has little to read again."""
     monkeypatch.setattr(upkeep, "CHECKPOINT_S", TAKES_S)
-    monkeypatch.setattr(upkeep, "CHECKPOINT_SHARE", 1 << 20)
+    monkeypatch.setattr(upkeep, "BUSY_SHARE", 1 << 20)
     monkeypatch.setattr(upkeep, "CHECKPOINT_S_MOST", 3600.0)
     with anyio.fail_after(30):
         await rested_s(TAKES_S, busy=False)
