@@ -295,6 +295,7 @@ class Keeping:
                         frame = memoryview(whole(payload))
                         taken = self.replay.set_aside(lsn, kind, frame, done)
                 self.applied_lsn = lsn
+                self.upkeep.grew(size)
                 if taken is not None and spared is not None:
                     return spared(taken)
         if isinstance(done, Exception):

@@ -14,10 +14,11 @@ from fustor_core.journal import JournalFailed
 CHECKPOINT_S = 2.0
 CHECKPOINT_S_MOST = 20.0
 CHECKPOINT_SHARE, BUSY_SHARE = 10, 40
-"""Checkpoints take at most one part in so many of the time, and where batches come without a pause
-of `CALM_S` in even more: directories in which much happens are written whole each time, and all is
-slower meanwhile. What they have not written yet is in the journal."""
+"""Checkpoints take at most one part in so many of the time; in more where little batches come
+without a pause: directories in which much happens are written whole each time, and all is slower
+meanwhile. What they have not written yet is in the journal."""
 CALM_S = 0.5
+LITTLE_BYTES = 32 << 20  # of the journal, since the last checkpoint: read again in half a second
 CHECKPOINT_DIRECTORIES = 5000
 FORGET_AT_ONCE = 1000
 FORGET_AGAIN_US = 3_600_000_000
@@ -45,13 +46,13 @@ class Upkeep:
         self._wanted = anyio.Event()
         self._forgets_us = 0
         self._took_s = 0.0
-        self._applied = False
+        self._applied, self._grown_bytes = False, 0
 
     def __repr__(self) -> str:
         return f"<Upkeep of {self._durable!r}>"
 
     async def rest(self) -> None:
-        """Until the next round: long behind a long one, and longer while batches come."""
+        """Until the next round: long behind a long one, and longer while little batches come."""
         took_s, began_s = self._took_s, anyio.current_time()
         least_s = min(CHECKPOINT_S_MOST, max(CHECKPOINT_S, CHECKPOINT_SHARE * took_s))
         most_s = min(CHECKPOINT_S_MOST, BUSY_SHARE * took_s)
@@ -59,7 +60,9 @@ class Upkeep:
         while not self._wanted.is_set():
             with anyio.move_on_after(rest_s):
                 await self._wanted.wait()
-            if not self._applied or anyio.current_time() >= began_s + most_s:
+            if not self._applied or self._grown_bytes >= LITTLE_BYTES:
+                break
+            if anyio.current_time() >= began_s + most_s:
                 break
             self._applied, rest_s = False, CALM_S
         self._wanted = anyio.Event()
@@ -72,13 +75,17 @@ class Upkeep:
         """
         await self.forget_loose(loose_age_s)
         if self._durable is not None and self._durable.dirty():
-            began_s = anyio.current_time()
+            began_s, self._grown_bytes = anyio.current_time(), 0
             await self._checkpoint(on_full)
             self._took_s = anyio.current_time() - began_s
 
+    def grew(self, size: int) -> None:
+        """So many bytes of the journal were applied."""
+        self._applied = True
+        self._grown_bytes += size
+
     def hurry(self) -> None:
         """A batch was applied: so much may be dirty that a checkpoint should not wait."""
-        self._applied = True
         if self._durable is not None and self._durable.dirty() >= CHECKPOINT_DIRECTORIES:
             self._wanted.set()
 

@@ -36,11 +36,11 @@ class Busy:
         pass
 
 
-async def rested_s(takes_s: float, *, busy: bool = True) -> float:
+async def rested_s(takes_s: float, *, busy: bool = True, batch_bytes: int = 1) -> float:
     """How long it rests behind a checkpoint that takes so long.
 
     Args:
-        busy: batches come all the time.
+        busy: batches of so many bytes come all the time.
     """
 
     async def checkpoint(on_full: Callable[[str], None]) -> None:
@@ -54,7 +54,7 @@ async def rested_s(takes_s: float, *, busy: bool = True) -> float:
 
     async def batches() -> None:
         while True:
-            kept.hurry()
+            kept.grew(batch_bytes)
             await anyio.sleep(TAKES_S / 20)
 
     async with anyio.create_task_group() as tasks:
@@ -76,13 +76,14 @@ async def test_a_checkpoint_that_takes_long_is_not_made_again_soon(
     assert await rested_s(TAKES_S, busy=False) >= TAKES_S * upkeep.CHECKPOINT_SHARE
 
 
-async def test_unless_nothing_comes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unless_nothing_comes_any_more_or_much(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a start has little to read again."""
     monkeypatch.setattr(upkeep, "CHECKPOINT_S", TAKES_S)
     monkeypatch.setattr(upkeep, "BUSY_SHARE", 1 << 20)
     monkeypatch.setattr(upkeep, "CHECKPOINT_S_MOST", 3600.0)
     with anyio.fail_after(30):
         await rested_s(TAKES_S, busy=False)
+        await rested_s(TAKES_S, batch_bytes=upkeep.LITTLE_BYTES)
 
 
 async def test_but_it_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
