@@ -18,7 +18,8 @@ CHECKPOINT_SHARE, BUSY_SHARE = 10, 40
 without a pause: directories in which much happens are written whole each time, and all is slower
 meanwhile. What they have not written yet is in the journal."""
 CALM_S = 0.5
-LITTLE_BYTES = 32 << 20  # of the journal, since the last checkpoint: read again in half a second
+LITTLE_BYTES = 16 << 20
+"""Of the journal, since the last checkpoint; behind more the first pause is used."""
 CHECKPOINT_DIRECTORIES = 5000
 FORGET_AT_ONCE = 1000
 FORGET_AGAIN_US = 3_600_000_000
@@ -52,19 +53,23 @@ class Upkeep:
         return f"<Upkeep of {self._durable!r}>"
 
     async def rest(self) -> None:
-        """Until the next round: long behind a long one, and longer while little batches come."""
+        """Until the next round: long behind a long one, longer while little batches come, not so
+        long when many have come and no more do."""
         took_s, began_s = self._took_s, anyio.current_time()
-        least_s = min(CHECKPOINT_S_MOST, max(CHECKPOINT_S, CHECKPOINT_SHARE * took_s))
-        most_s = min(CHECKPOINT_S_MOST, BUSY_SHARE * took_s)
-        self._applied, rest_s = False, least_s
+        least_s = began_s + min(CHECKPOINT_S_MOST, max(CHECKPOINT_S, CHECKPOINT_SHARE * took_s))
+        most_s = began_s + min(CHECKPOINT_S_MOST, BUSY_SHARE * took_s)
+        left_s = least_s - began_s
         while not self._wanted.is_set():
-            with anyio.move_on_after(rest_s):
+            self._applied = False
+            with anyio.move_on_after(min(CALM_S, left_s) if self._grown_bytes else left_s):
                 await self._wanted.wait()
-            if not self._applied or self._grown_bytes >= LITTLE_BYTES:
+            much, left_s = self._grown_bytes >= LITTLE_BYTES, least_s - anyio.current_time()
+            if much and not self._applied:
                 break
-            if anyio.current_time() >= began_s + most_s:
-                break
-            self._applied, rest_s = False, CALM_S
+            if left_s <= 0:
+                if much or not self._applied or anyio.current_time() >= most_s:
+                    break
+                left_s = CALM_S
         self._wanted = anyio.Event()
 
     async def round(self, loose_age_s: float, on_full: Callable[[str], None]) -> None:
