@@ -47,7 +47,7 @@ class Upkeep:
         self._wanted = anyio.Event()
         self._forgets_us = 0
         self._took_s = 0.0
-        self._applied, self._grown_bytes = False, 0
+        self._grown_bytes, self._grown_s = 0, float("-inf")
 
     def __repr__(self) -> str:
         return f"<Upkeep of {self._durable!r}>"
@@ -57,19 +57,18 @@ class Upkeep:
         long when many have come and no more do."""
         took_s, began_s = self._took_s, anyio.current_time()
         least_s = began_s + min(CHECKPOINT_S_MOST, max(CHECKPOINT_S, CHECKPOINT_SHARE * took_s))
-        most_s = began_s + min(CHECKPOINT_S_MOST, BUSY_SHARE * took_s)
-        left_s = least_s - began_s
+        most_s = began_s + min(CHECKPOINT_S_MOST, max(CHECKPOINT_S, BUSY_SHARE * took_s))
         while not self._wanted.is_set():
-            self._applied = False
-            with anyio.move_on_after(min(CALM_S, left_s) if self._grown_bytes else left_s):
-                await self._wanted.wait()
-            much, left_s = self._grown_bytes >= LITTLE_BYTES, least_s - anyio.current_time()
-            if much and not self._applied:
-                break
+            calm_s = self._grown_s + CALM_S
+            if self._grown_bytes >= LITTLE_BYTES:
+                due_s = min(least_s, max(calm_s, began_s + took_s))
+            else:
+                due_s = min(most_s, max(calm_s, least_s))
+            left_s = due_s - anyio.current_time()
             if left_s <= 0:
-                if much or not self._applied or anyio.current_time() >= most_s:
-                    break
-                left_s = CALM_S
+                break
+            with anyio.move_on_after(min(left_s, CALM_S) if self._grown_bytes else left_s):
+                await self._wanted.wait()
         self._wanted = anyio.Event()
 
     async def round(self, loose_age_s: float, on_full: Callable[[str], None]) -> None:
@@ -79,15 +78,16 @@ class Upkeep:
             JournalFailed: the disk failed.
         """
         await self.forget_loose(loose_age_s)
+        self._grown_bytes = 0
         if self._durable is not None and self._durable.dirty():
-            began_s, self._grown_bytes = anyio.current_time(), 0
+            began_s = anyio.current_time()
             await self._checkpoint(on_full)
             self._took_s = anyio.current_time() - began_s
 
     def grew(self, size: int) -> None:
         """So many bytes of the journal were applied."""
-        self._applied = True
         self._grown_bytes += size
+        self._grown_s = anyio.current_time()
 
     def hurry(self) -> None:
         """A batch was applied: so much may be dirty that a checkpoint should not wait."""

@@ -40,7 +40,7 @@ async def rested_s(takes_s: float, *, busy: bool = True, batch_bytes: int = 1) -
     """How long it rests behind a checkpoint that takes so long.
 
     Args:
-        busy: batches of so many bytes come all the time.
+        busy: batches come all the time, else one. batch_bytes: size of each.
     """
 
     async def checkpoint(on_full: Callable[[str], None]) -> None:
@@ -58,6 +58,7 @@ async def rested_s(takes_s: float, *, busy: bool = True, batch_bytes: int = 1) -
             await anyio.sleep(TAKES_S / 20)
 
     async with anyio.create_task_group() as tasks:
+        kept.grew(batch_bytes)
         if busy:
             tasks.start_soon(batches)
             await anyio.lowlevel.checkpoint()
@@ -84,6 +85,32 @@ async def test_unless_nothing_comes_any_more_or_much(monkeypatch: pytest.MonkeyP
     with anyio.fail_after(30):
         await rested_s(TAKES_S, busy=False)
         await rested_s(TAKES_S, batch_bytes=upkeep.LITTLE_BYTES)
+
+
+async def test_a_pause_is_not_used_before_as_much_time_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upkeep, "CALM_S", 0.0)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S_MOST", 3600.0)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S", 3600.0)
+    with anyio.fail_after(30):
+        assert await rested_s(TAKES_S, busy=False, batch_bytes=upkeep.LITTLE_BYTES) >= TAKES_S
+
+
+async def test_what_left_nothing_dirty_hurries_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "CALM_S", 0.0)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S", 10 * TAKES_S)
+    monkeypatch.setattr(Busy, "dirty", lambda self: 0)
+
+    async def never(*args: Any) -> None:
+        raise AssertionError("there is nothing to do")
+
+    kept = Upkeep(cast("Any", Busy()), lambda: 0, never, never)
+    kept.grew(upkeep.LITTLE_BYTES)
+    await kept.round(0.0, lambda text: None)
+    began_s = anyio.current_time()
+    await kept.rest()
+    assert anyio.current_time() - began_s >= 10 * TAKES_S
 
 
 async def test_but_it_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:

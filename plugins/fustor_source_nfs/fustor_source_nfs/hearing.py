@@ -119,7 +119,7 @@ class Ears:
         """Read what there is, without waiting."""
         for _ in range(READS_AT_ONCE):
             asked_us = boottime_us()
-            data = self._inotify.read()
+            data = self._inotify.ask()
             if not data:
                 self._empty_us = asked_us
                 break

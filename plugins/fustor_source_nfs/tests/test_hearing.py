@@ -12,7 +12,7 @@ from fustor_source_nfs.heat import Place
 
 from fustor_core.claims import CLOSED, WRITING, Key
 from fustor_core.contracts import boottime_us
-from fustor_core.files.inotify import Inotify
+from fustor_core.files.inotify import Inotify, Raw
 
 
 @pytest.fixture
@@ -119,3 +119,29 @@ def test_a_watch_that_is_not_wanted_is_given_back_unless_it_is_wanted_again(
     (tmp_path / "file").write_text("")
     ears.listen()
     assert (again, b"file") in ears.take().names
+
+
+class Disturbed(Ears):
+    """Something happens while the first word is heard."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path, self.happened_us = path, 0
+
+    def _hear(self, raw: Raw, since_us: int) -> None:
+        if not self.happened_us:
+            (self.path / "late").write_text("content")
+            self.happened_us = boottime_us()
+            while boottime_us() == self.happened_us:
+                pass
+        super()._hear(raw, since_us)
+
+
+def test_nothing_is_said_to_have_come_later_than_it_did(tmp_path: Path) -> None:
+    ears = Disturbed(tmp_path)
+    at = watched(ears, tmp_path)
+    (tmp_path / "file").write_text("content")
+    ears.listen()
+    ears.listen()
+    assert ears.take().names[at, b"late"].since_us <= ears.happened_us
+    ears.close()

@@ -37,7 +37,7 @@ class Tree:
         asked: directories that the session should list soon: key → deep.
         weighed: how many entries there were when their memory was last estimated, and the bytes
         reseated: told of each directory whose seat changed: (directory, path before or None).
-        moves: how often the seat of a directory that had been heard of changed.
+        moves: how often the seat of a directory changed in which there may be something.
         seating: seats change just now. mend: called when they do no more.
     """
 
@@ -275,7 +275,7 @@ class Tree:
         return (seen.lo if seen else NEVER, seen.hi if seen else NEVER, place[0], place[1])
 
     def _move(self, directory: Directory, chosen: Place | None) -> None:
-        self.moves += 1
+        self.moves += directory.held is not None
         before = None
         if directory.parent is not None and self.visible(directory):
             before = directory.path()

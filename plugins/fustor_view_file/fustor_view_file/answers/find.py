@@ -106,8 +106,8 @@ class Search:
                 continue
             look = 4 * walk.seen
             left = sieve.top.count[DIRS] - walk.seen
-            if listed.left is not None and listed.told:
-                left = min(left, walk.seen * listed.left // listed.told)
+            if listed.left is not None:
+                left = min(left, walk.seen * listed.left // max(1, listed.told))
             directories = len(self._tree.dirs)
             if sifts(directories=directories, left=left, seen=walk.seen, met=self._met):
                 yield from ([] for _ in sieve.sift())

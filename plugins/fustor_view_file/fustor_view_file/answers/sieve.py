@@ -15,7 +15,8 @@ from fustor_view_file.tree import Tree
 
 SIFTED_AT_ONCE = 2000  # directories; others have their turn then
 AWAY_COST = 15  # a pack that must be fetched and unfolded first, in such directories
-HELD_MAX = 8192  # the way to more than these is not found in one go
+HELD_MAX = 8192  # more than these, and ways through more than so many, are not put in order
+WAYS_MAX = 16384
 MET_COST = 4  # to meet a directory on a walk, in such as are sifted
 HELD_COST = 6  # to meet one that holds the piece, after all others were sifted
 
@@ -28,7 +29,7 @@ class Sieve:
 
     Attributes:
         top: where the search begins.
-        full: too many hold it; a walk that meets all is no worse.
+        full: too many hold it, or the ways are long; a walk that meets all is no worse.
     """
 
     def __init__(self, tree: Tree, top: Directory, piece: bytes) -> None:
@@ -47,19 +48,21 @@ class Sieve:
         for directory in list(self._tree.dirs.values()):
             left -= 1
             pack = directory.held
-            if type(pack) is Pack:
-                if piece in pack.names or (pack.more is not None and _holds(pack, piece)):
+            if type(pack) is Pack and pack.more is None:
+                if piece in pack.names:
                     held.append(directory)
             elif pack is not None:
-                left -= AWAY_COST
-                if _holds(directory.glance(), piece):
+                parts = directory.glance().parts
+                left -= len(parts) * (1 if type(pack) is Pack else AWAY_COST)
+                if any(piece in part.names for part in parts):
                     held.append(directory)
             if left <= 0:
                 if len(held) > HELD_MAX:
                     break
                 yield
                 left = SIFTED_AT_ONCE
-        self.full = len(held) > HELD_MAX
+        yield  # what was found damaged has left the tree
+        self.full = len(held) > HELD_MAX or not self._find_ways(WAYS_MAX)
 
     def children(self, directory: Directory) -> Sequence[Directory]:
         """Those of the directories in this one, by name, that hold it or lead to one that does.
@@ -67,22 +70,26 @@ class Sieve:
         As seats are now: whatever moved since the last call is on its new way.
         """
         if self._moves != self._tree.moves:
-            self._moves = self._tree.moves
             self._find_ways()
         return self._ways.get(directory, ())
 
-    def _find_ways(self) -> None:
+    def _find_ways(self, most: int | None = None) -> bool:
+        """Find them all; False when they lead through more than so many directories."""
         ways: dict[Directory, list[Directory]] = {}
         reached = set[Directory]()
+        self._moves = self._tree.moves
         for directory in self._held:
             at = directory
             while at.parent is not None and at not in reached:
                 reached.add(at)
                 ways.setdefault(at.parent, []).append(at)
                 at = at.parent
+            if most is not None and len(reached) > most:
+                return False
         for children in ways.values():
             children.sort(key=lambda child: child.name)
         self._ways = ways
+        return True
 
 
 def sifts(*, directories: int, left: int, seen: int, met: int) -> bool:
@@ -93,7 +100,3 @@ def sifts(*, directories: int, left: int, seen: int, met: int) -> bool:
         seen: those that it has met. met: those of them in which something was found.
     """
     return directories * (seen + HELD_COST * met) < MET_COST * left * seen
-
-
-def _holds(pack: Pack, piece: bytes) -> bool:
-    return any(piece in part.names for part in pack.parts)

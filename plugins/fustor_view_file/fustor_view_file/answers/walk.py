@@ -7,7 +7,7 @@ A walk outlives changes: between two directories the caller may give way to othe
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import cast
 
@@ -52,19 +52,26 @@ def parts_behind(directory: Directory, after: bytes) -> Iterator[Part]:
         after = last
 
 
-def seated(tree: Tree, directory: Directory, after: bytes = b"") -> Iterator[Directory]:
+def seated(
+    tree: Tree, directory: Directory, after: bytes = b"", pack: Pack | None = None
+) -> Iterator[Directory]:
     """The directories that sit in this one, by name, those behind `after`.
 
     The tree must not change while this is read.
+
+    Args:
+        pack: of the directory, where the caller has it.
     """
     if not directory.count[DIRS]:
         return
     dirs = cast("Mapping[tuple[int, int, int], Directory]", tree.dirs)
-    for part in directory.glance().parts:
+    for part in (pack or directory.glance()).parts:
+        if after and last_name(part) <= after:
+            continue
         rows = part.rows
         marks = rows[_KIND::ROW_BYTES].translate(EDGES)
         at = marks.find(1)
-        if at < 0 or last_name(part) <= after:
+        if at < 0:
             continue
         names = split_names(part.names)
         while at >= 0:
@@ -79,7 +86,7 @@ def seated(tree: Tree, directory: Directory, after: bytes = b"") -> Iterator[Dir
 class _Level:
     """One directory on the way down: which of its children are still to be visited."""
 
-    __slots__ = ("blobs", "children", "directory", "last", "name", "next", "whole")
+    __slots__ = ("blobs", "children", "directory", "last", "moves", "name", "next", "whole")
 
     def __init__(
         self, tree: Tree, directory: Directory, sieve: Sieve | None, after: bytes = b""
@@ -91,21 +98,20 @@ class _Level:
 
     def take(self, tree: Tree, sieve: Sieve | None) -> None:
         """Note the next children behind the last one that was visited."""
-        last = self.last
+        directory, last = self.directory, self.last
+        pack = directory.glance()
         if sieve is None:
-            some: Iterable[Directory] = islice(seated(tree, self.directory, last), TAKEN_AT_ONCE)
+            # one that is away is read whole: it would be fetched again for each few
+            few = TAKEN_AT_ONCE if directory.resident else None
+            some = islice(seated(tree, directory, last, pack), few)
             self.children = [(c.name, c) for c in some]
-            self.whole = len(self.children) < TAKEN_AT_ONCE
+            self.whole = few is None or len(self.children) < few
         else:
-            some = sieve.children(self.directory)
-            self.children = [(c.name, c) for c in some if c.name > last]
+            self.children = [(c.name, c) for c in sieve.children(directory) if c.name > last]
             self.whole = True
         self.next = 0
-        self.blobs = self.names()
-
-    def names(self) -> list[bytes]:
-        """The blobs of names."""
-        return [part.names for part in self.directory.glance().parts]
+        self.blobs = [part.names for part in pack.parts]
+        self.moves = tree.moves
 
     def moved(self, above: _Level | None) -> bool:
         """Whether the directory no longer sits where it was met."""
@@ -114,9 +120,11 @@ class _Level:
             return False
         return directory.parent is not above.directory or directory.name != self.name
 
-    def changed(self) -> bool:
-        """Whether names came or went since `take`."""
-        return self.names() != self.blobs
+    def changed(self, tree: Tree, sieve: Sieve | None) -> bool:
+        """Whether names came or went since `take`, or ways to what a sieve holds may have."""
+        if sieve is not None and self.moves != tree.moves:
+            return True
+        return [part.names for part in self.directory.glance().parts] != self.blobs
 
 
 class Walk:
@@ -225,7 +233,7 @@ class Walk:
             if level.moved(levels[depth - 1] if depth else None):
                 del levels[depth:]
                 return
-            if level.changed():
+            if level.changed(self._tree, self._sieve):
                 level.take(self._tree, self._sieve)
 
     def narrow(self, sieve: Sieve) -> None:

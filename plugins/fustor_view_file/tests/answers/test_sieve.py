@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from fustor_view_file.answers import sieve
 from fustor_view_file.answers.sieve import Sieve, sifts
+from fustor_view_file.answers.walk import TAKEN_AT_ONCE, Walk
 from fustor_view_file.directory import Directory
 from fustor_view_file.pack import SPLIT_ROWS
 from fustor_view_file.view import FileView
@@ -186,6 +187,83 @@ def change(tools: Any, grove: Any, at: list[bytes]) -> None:
     grove.file(anew + b"/is rare again")
     grove.tell(grove.cell(anew), grove.listing(anew))
     grove.tell(grove.cell(gone, gone=True))
+
+
+def test_what_moves_below_a_directory_that_held_nothing_is_told(
+    tools: Any, wood: Any, sieves: Any, small_steps: None
+) -> None:
+    wood.file(b"/z/sub/common")
+    wood.tell(wood.cell(b"/z"), wood.listing(b"/z"), wood.listing(b"/z/sub"))
+    *_, late = (p for p in rare_in(wood) if p.startswith(b"/t/") and b"big" not in p)
+    from_path, _, name = late.rpartition(b"/")
+    told: list[bytes] = []
+    moved = False
+    for page in wood.pages("find", pattern=b"*rare*", limit=None):
+        told += [tools.raw(item) for item in page.items]
+        if sieves.asked and not moved:
+            moved = True
+            parent, _, folder = from_path.rpartition(b"/")
+            wood.folder(b"/z/sub").names[folder] = wood.folder(parent).names.pop(folder)
+            wood.tell(
+                wood.cell(from_path, gone=True, flags=1), wood.cell(b"/z/sub/" + folder, flags=1)
+            )
+    assert moved
+    assert late not in told, "it was met before it could move: the test shows nothing"
+    assert told[-1] == b"/z/sub/" + folder + b"/" + name
+    assert told == rare_in(wood)
+
+
+def test_long_ways_are_left_to_the_walk(
+    planted: Any, sieves: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sieve, "WAYS_MAX", 10)
+    assert planted.found(b"*rare*") == rare_in(planted)
+    assert sieves.made[0].full
+    assert not sieves.asked
+
+
+def test_a_directory_of_which_nothing_is_known_changes_no_way(wood: Any) -> None:
+    moves = wood.registers.tree.moves
+    wood.folder(b"/s/made")
+    wood.tell(wood.owe(b"/s/made"), wood.cell(b"/s/made"))
+    assert wood.registers.tree.moves == moves
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_very_many_directories_in_one_are_read_a_few_times(
+    tools: Any, tmp_path: Any, away: bool
+) -> None:
+    grove = tools.Grove()
+    view = FileView(FileView.Config(memory_budget=1 if away else None))
+    view.open(tmp_path, "v")
+    grove.registers = view.registers
+    view.registers.tree.set_root(grove.top.key)
+    for i in range(3 * TAKEN_AT_ONCE):
+        grove.folder(b"/%05d" % i)
+    grove.scan()
+    *_, write = view.checkpoint(1, b"")
+    write()
+    for _ in range(20):
+        view.flush(1.0)
+    root = view.registers.tree.root
+    assert root is not None
+    assert root.resident is not away
+    reads = 0
+    if away:
+        shelf = root.held
+
+        class Counting:
+            """Counts how often the pack is fetched."""
+
+            def peek(self, directory: Directory) -> Any:
+                nonlocal reads
+                reads += 1
+                return shelf.peek(directory)
+
+        root.held = Counting()
+    met = [directory.name for directory in Walk(view.registers.tree, root)]
+    assert met == [b"", *(b"%05d" % i for i in range(3 * TAKEN_AT_ONCE))]
+    assert reads <= 1
 
 
 def test_packs_that_are_away(tools: Any, tmp_path: Any, sieves: Any) -> None:
