@@ -146,8 +146,8 @@ async def test_a_queue_that_ran_over_owes_everything(
     pair: NfsPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(pair)
-    read, over = Inotify.read, [struct.pack("iIII", -1, Q_OVERFLOW, 0, 0)]
-    monkeypatch.setattr(Inotify, "read", lambda self: over.pop() if over else read(self))
+    ask, over = Inotify.ask, [struct.pack("iIII", -1, Q_OVERFLOW, 0, 0)]
+    monkeypatch.setattr(Inotify, "ask", lambda self: over.pop() if over else ask(self))
     async with watched(pair.one.at, pair.server, poll_interval=NEVER_S) as site:
         await site.scan()
         await armed(site, 7)
