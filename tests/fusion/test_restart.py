@@ -9,6 +9,7 @@ import pytest
 from fustor_core.claims import Key, Origin, edge_row
 from fustor_core.contracts import Answer
 from fustor_core.errors import Forbidden, SessionObsoletedError
+from fustor_core.upkeep import Upkeep
 
 from .party import LEADING, ROOT, TOP, Agent, Party, file
 
@@ -322,3 +323,18 @@ async def test_a_longer_timeout_holds_at_once_a_shorter_one_for_new_sessions(par
     party.made()
     async with party.running() as again:
         assert [s.timeout_us for s, _ in again.session_list()] == [70_000_000]
+
+
+async def test_upkeep_hears_how_much_a_start_would_replay(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    monkeypatch.setattr(Upkeep, "grew", lambda self, size: heard.append(size))
+    async with party.running():
+        one = await party.agent()
+        (journal,) = party.folder.rglob("*.journal")
+        heard.clear()
+        before = journal.stat().st_size
+        await one.send(*one.tree())
+        grown = journal.stat().st_size - before
+    assert 0 < sum(heard) <= grown

@@ -110,10 +110,8 @@ def test_events_that_nobody_takes_are_dropped_and_said_to_be(
     os.close(fd)
 
 
-class SlowQueue:
+class SlowQueue(Numbers):
     """A queue that takes its time to say that it is empty."""
-
-    fd = -1
 
     def __init__(self) -> None:
         self.reads = [b"", b"events", b""]
@@ -130,7 +128,7 @@ class SlowQueue:
 
 def test_each_read_knows_since_when_the_queue_was_empty() -> None:
     queue = SlowQueue()
-    reader = Reader(queue, lambda: None)  # type: ignore[arg-type]
+    reader = Reader(queue, lambda: None)
     assert not reader.pull()
     assert reader.pull()
     (chunk,) = reader.take()
@@ -196,7 +194,7 @@ class LateQueue(SlowQueue):
 
 def test_the_queue_was_empty_when_it_was_asked_the_time_before() -> None:
     queue = LateQueue()
-    reader = Reader(queue, lambda: None)  # type: ignore[arg-type]
+    reader = Reader(queue, lambda: None)
     assert reader.pull()
     assert reader.pull()
     _, more = reader.take()

@@ -229,22 +229,33 @@ def test_a_directory_of_which_nothing_is_known_changes_no_way(wood: Any) -> None
     assert wood.registers.tree.moves == moves
 
 
-@pytest.mark.parametrize("away", [False, True])
-def test_very_many_directories_in_one_are_read_a_few_times(
-    tools: Any, tmp_path: Any, away: bool
-) -> None:
+def kept(tools: Any, folder: Any, budget: int | None) -> tuple[Any, FileView]:
+    """An empty view that has a place on the disk."""
     grove = tools.Grove()
-    view = FileView(FileView.Config(memory_budget=1 if away else None))
-    view.open(tmp_path, "v")
+    view = FileView(FileView.Config(memory_budget=budget))
+    view.open(folder, "v")
     grove.registers = view.registers
     view.registers.tree.set_root(grove.top.key)
-    for i in range(3 * TAKEN_AT_ONCE):
-        grove.folder(b"/%05d" % i)
-    grove.scan()
+    return grove, view
+
+
+def put_away(view: FileView) -> None:
+    """Make it durable, and what the budget does not admit leaves the memory."""
     *_, write = view.checkpoint(1, b"")
     write()
     for _ in range(20):
         view.flush(1.0)
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_very_many_directories_in_one_are_read_a_few_times(
+    tools: Any, tmp_path: Any, away: bool
+) -> None:
+    grove, view = kept(tools, tmp_path, 1 if away else None)
+    for i in range(3 * TAKEN_AT_ONCE):
+        grove.folder(b"/%05d" % i)
+    grove.scan()
+    put_away(view)
     root = view.registers.tree.root
     assert root is not None
     assert root.resident is not away
@@ -267,16 +278,9 @@ def test_very_many_directories_in_one_are_read_a_few_times(
 
 
 def test_packs_that_are_away(tools: Any, tmp_path: Any, sieves: Any) -> None:
-    grove = tools.Grove()
-    view = FileView(FileView.Config(memory_budget=1))
-    view.open(tmp_path, "v")
-    grove.registers = view.registers
-    view.registers.tree.set_root(grove.top.key)
+    grove, view = kept(tools, tmp_path, 1)
     forest(grove)
-    *_, write = view.checkpoint(1, b"")
-    write()
-    for _ in range(20):
-        view.flush(1.0)
+    put_away(view)
     assert grove.ask("status")["packs"]["hot"] < FOLDERS / 2
     assert grove.found(b"*rare*") == rare_in(grove)
     assert sieves.steps > FOLDERS // 100, "they cost more than those at hand"
