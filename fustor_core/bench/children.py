@@ -21,6 +21,11 @@ STOP_S_MAX = 60.0
 LOG_BYTES = 3000  # as much of its log is told when it fails
 
 
+def as_installed() -> dict[str, str]:
+    """This environment, but for a wish to do without bytecode: installed programs have theirs."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
 class ChildFailed(FustorError):
     """A process of a measurement has ended, or says nothing."""
 
@@ -42,12 +47,10 @@ class Child:
         return f"<Child {' '.join(self._words)}>"
 
     def __enter__(self) -> Child:
-        # Programs as they are installed have their bytecode.
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", *self._words],
-                env=environment,
+                env=as_installed(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -19,6 +19,8 @@ ROWS: Mapping[str, str] = {
     "du": "subtree totals, p50",
     "glob": "glob over the tree, p50",
     "restart": "restart → first right answer",
+    "help": "fustor --help",
+    "listens": "fustor up → answers",
     "failover": "leader killed → its successor leads",
     "silence": "… longest time without an answer",
 }

@@ -21,6 +21,7 @@ from typing import Any
 
 from fustor_core.bench import gauges
 from fustor_core.bench.asker import Asker
+from fustor_core.bench.children import as_installed
 
 EVENT_S_MAX = 900.0
 STOP_S_MAX = 120.0
@@ -93,7 +94,7 @@ class Program:
             self.began_s = time.perf_counter()
             self._process = subprocess.Popen(
                 [*self._pin, *command, "--no-progress", "--jsonl", *self._words],
-                env=_as_installed(),
+                env=as_installed(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -215,8 +216,3 @@ def scratch(cache: Path) -> Iterator[Path]:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def _as_installed() -> dict[str, str]:
-    """This environment, but for a wish to do without bytecode: installed programs have theirs."""
-    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}

@@ -29,6 +29,7 @@ from fustor_core.bench import (
     ingest,
     scans,
     sessions,
+    starts,
     waiters,
 )
 from fustor_core.bench.program import scratch
@@ -42,6 +43,7 @@ PARTS = {
     "restart": "from a start to the first right answer",
     "earlier": "Fustor 0.8.17 on the same tree (--earlier)",
     "ingest": "rows of a synthetic tree into the server: CPU, memory, disk, restart",
+    "start": "fustor --help, and fustor up until it answers",
     "events": "from the close of a file to its line in a view",
     "failover": "a leader is killed while questions are asked",
     "sessions": "heartbeats of many sessions beside a snapshot",
@@ -137,7 +139,8 @@ class Run:
         report.note(gauges.warning())
         for files in (*wanted.trees, *([waiters.FILES] if "waiters" in wanted.parts else [])):
             corpus.written(cache, corpus.Plan(files))  # all of them now: they grow old together
-        for part in ("events", "ingest", "failover", "sessions"):  # these need no old tree
+        os.sync()  # else what made the trees is still being written while others wait for the disk
+        for part in ("start", "events", "ingest", "failover", "sessions"):  # these need no old tree
             with self._going_on(part):
                 self._part(part, cache)
         for files in wanted.trees:
@@ -183,7 +186,9 @@ class Run:
         self._tell(part)
         report, effort, pin = self.report, self._effort, self.wanted.pin
         with scratch(cache) as folder:
-            if part == "events":
+            if part == "start":
+                starts.measure(report, folder, effort.rounds, pin)
+            elif part == "events":
                 events.measure(report, folder, effort.rates, effort.event_s, effort.rounds, pin)
             elif part == "ingest":
                 ingest.measure(report, folder, effort.rows, 100, pin)

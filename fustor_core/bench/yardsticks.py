@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fustor_core.bench.asker import Asker, Broken
+from fustor_core.bench.children import as_installed
 from fustor_core.bench.gauges import Cost
 
 PRINTED = r"%p\0%s\0%T@\0%C@\0%i\0%m\0%U\0%G\0%n\0"
@@ -33,7 +34,7 @@ def ran(command: Sequence[str | bytes], pin: str | None = None) -> Cost:
     """
     words = [*(["taskset", "-c", pin] if pin else []), *command]
     began = time.perf_counter()
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env=as_installed())
     _, status, used = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -21,6 +21,7 @@ PARTS = {
     "restart": "Start on the state of before, until the first right answer.",
     "earlier": "Run Fustor 0.8.17 on the same tree; see --earlier.",
     "ingest": "Push a synthetic tree into a server: CPU, memory, disk, restart.",
+    "start": "Start the help, and a program until it answers.",
     "events": "Close files at a fixed rate, until each is in the view.",
     "failover": "Kill a leader while questions are asked.",
     "sessions": "Keep many sessions alive beside a snapshot.",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fustor_core.bench import audits, corpus, goals, plots, suite, synthetic
+from fustor_core.bench import audits, corpus, goals, plots, starts, suite, synthetic
+from fustor_core.bench.program import Program
 from fustor_core.bench.report import Figure, Goal, Report
 from fustor_core.claims import ROW_BYTES, Listing, Root, Still, digest_of
 from fustor_core.cli import bench_parts, main
@@ -131,6 +132,27 @@ def test_a_small_run_checks_its_answers_and_keeps_its_figures(
     assert not list(cache.glob("tree-*")), "trees that nobody wants to keep"
     kept = [json.loads(path.read_text("utf-8")) for path in history.glob("*.json")]
     assert [one["sections"] for one in kept] == [told["sections"]]
+
+
+@pytest.mark.long
+def test_starts_are_measured_beside_bare_ones_and_leave_nothing_running(tmp_path: Path) -> None:
+    run = suite.Run(suite.Wanted(["start"], tmp_path, quick=True), lambda text: None)
+    assert run.measure(), run.report.wrong
+    told = {figure.row: figure for figure in run.report.sections[starts.SECTION]}
+    assert len(told["help"].ours) == len(told["help"].theirs) == starts.HELPS
+    assert min(told["help"].ours) > max(told["help"].theirs), "it does more than nothing"
+    assert len(told["listens"].ours) == 1
+    assert run.report.checked == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_program_that_never_answers_is_no_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starts, "LISTENS_S_MAX", 0.2)
+    words = ["up", str(tmp_path / "nowhere")]
+    with Program(tmp_path / "h", words) as program, pytest.raises(RuntimeError, match="no answer"):
+        starts.first_answer(Report(aloud=False), program)
 
 
 def test_a_list_of_sizes_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
