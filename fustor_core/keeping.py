@@ -33,11 +33,14 @@ from fustor_core.lines import LineRow, Lines, aged
 from fustor_core.replay import OF_VIEW, Replay, Taken
 from fustor_core.roll import Roll
 from fustor_core.state.files import make_folder
-from fustor_core.upkeep import Upkeep
+from fustor_core.upkeep import LITTLE_BYTES, Upkeep
 from fustor_core.watch_lists import WatchLists, Where
 
 T = TypeVar("T")
 
+ROLL_BYTES = LITTLE_BYTES
+"""A segment of the journal that has less goes on behind a checkpoint, and is read at the next
+start: another one costs two waits for the disk."""
 FIRST_BOOT = -(1 << 62)  # fusion time has no beginning before its first boot
 
 
@@ -359,8 +362,14 @@ class Keeping:
                     return
                 finally:
                     self._writing.release()
-            self.journal.drop_until(lsn)
+            await anyio.to_thread.run_sync(self._drop, lsn)
             self.replay.quarantine.prune(lsn)
+
+    def _drop(self, lsn: int) -> None:
+        """What the journal has up to here is not read again at the next start."""
+        with suppress(DiskFull):
+            self.journal.roll(ROLL_BYTES)
+        self.journal.drop_until(lsn)
 
     def _meta(self) -> Meta:
         fold, roll, where = self.fold, self.roll, self._where()

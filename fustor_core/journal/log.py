@@ -213,19 +213,27 @@ class Journal:
             segment.last = self._last = self._durable = last
             return last
 
-    def roll(self) -> None:
+    def roll(self, least_bytes: int = 0) -> None:
         """Begin a new segment, so that `drop_until` can delete the ones before it.
 
+        What is buffered stays so, and goes into the new one.
+
+        Args:
+            least_bytes: a segment that has less goes on.
+
         Raises:
-            DiskFull, JournalFailed: as `sync`; on DiskFull the old segment stays in use.
+            DiskFull: the old segment stays in use; nothing is lost. JournalFailed: as `sync`.
         """
         with self._lock:
-            self.sync()
-            if self._segments and self._segments[-1].last < self._segments[-1].first:
+            self._check()
+            tail = self._segments[-1] if self._segments else None
+            if tail is None or tail.last < tail.first or tail.end < least_bytes:
                 return
             try:
                 self._start_segment()
             except OSError as error:
+                if error.errno in _NO_SPACE:
+                    raise self._full() from error
                 self._undo(error)
 
     def replay(self, after_lsn: int = 0) -> Iterator[tuple[int, int, memoryview]]:
@@ -323,6 +331,13 @@ class Journal:
         with suppress(OSError):  # some file systems keep what they want
             os.posix_fadvise(self._fd, start, end - start, os.POSIX_FADV_DONTNEED)
 
+    def _full(self) -> DiskFull:
+        return DiskFull(
+            f"no space left for the journal in {self.folder}: nothing more is"
+            " acknowledged until there is some; questions are still answered",
+            remedy="free space there; it goes on by itself",
+        )
+
     def _undo(self, error: OSError) -> NoReturn:
         """Bring the file back to its last durable frame; always raises."""
         self._last = self._durable
@@ -330,11 +345,7 @@ class Journal:
             try:
                 if self._fd >= 0:
                     os.ftruncate(self._fd, self._segments[-1].end)
-                raise DiskFull(
-                    f"no space left for the journal in {self.folder}: nothing more is"
-                    " acknowledged until there is some; questions are still answered",
-                    remedy="free space there; it goes on by itself",
-                ) from error
+                raise self._full() from error
             except OSError as again:
                 error = again
         self._failure = JournalFailed(

@@ -99,11 +99,32 @@ def test_rolling_an_empty_segment_makes_no_other(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         journal.roll()
         journal.roll()
-        assert journal.segments == 1
+        assert journal.segments == 0
         journal.append(1, b"x")
+        journal.sync()
+        journal.roll(journal.size_bytes + 1)
+        assert journal.segments == 1, "it is small"
+        journal.roll(journal.size_bytes)
+        assert journal.segments == 2
         journal.roll()
         assert journal.segments == 2
         assert frames(journal) == [(1, 1, b"x")]
+
+
+def test_what_waits_for_the_disk_goes_into_the_new_segment(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.append(1, b"old")
+        journal.sync()
+        journal.append(1, b"new")
+        journal.roll()
+        assert journal.durable_lsn == 1, "nobody asked for that"
+        journal.append(1, b"newer")
+        assert journal.sync() == 3
+        assert journal.drop_until(1) > 0
+        assert frames(journal) == [(2, 1, b"new"), (3, 1, b"newer")]
+    with Journal.open(tmp_path, after=1) as journal:
+        assert journal.recovery.whole
+        assert journal.last_lsn == 3
 
 
 def test_numbers_go_on_behind_a_checkpoint_that_is_ahead(tmp_path: Path) -> None:
@@ -157,6 +178,21 @@ def test_a_failed_fsync_is_final(tmp_path: Path) -> None:
     assert len(calls) == reached, "fsync was tried again"
     assert journal.durable_lsn == 1
     journal.close()
+
+
+def test_no_space_for_a_new_segment_costs_nothing(tmp_path: Path) -> None:
+    full = iter([False, False, True, False])
+    fdatasync, _ = failing(errno.ENOSPC, lambda call: next(full))
+    with Journal.open(tmp_path, fdatasync=fdatasync) as journal:
+        journal.append(1, b"good")
+        journal.sync()
+        journal.append(1, b"waits")
+        with pytest.raises(DiskFull, match="no space left"):
+            journal.roll()
+        assert journal.segments == 1
+        assert journal.sync() == 2
+        assert frames(journal) == [(1, 1, b"good"), (2, 1, b"waits")]
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_no_space_at_fsync_takes_the_frames_back(tmp_path: Path) -> None:

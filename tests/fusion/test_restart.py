@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from fustor_core import keeping
 from fustor_core.claims import Key, Origin, edge_row
 from fustor_core.contracts import Answer
 from fustor_core.errors import Forbidden, SessionObsoletedError
@@ -53,6 +54,28 @@ async def test_a_crash_before_any_checkpoint_loses_nothing(party: Party) -> None
         assert (stored.acked, stored.quarantined) == (1, reply.quarantined)
         assert (await two.send(two.event(b"n2", file()))).acked == 2
         assert {"/new", "/n2"} <= party.paths()
+
+
+async def test_behind_a_checkpoint_a_long_journal_is_not_read_again(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with party.running() as pipeline:
+        journal = pipeline.keeping.journal
+        one = await party.agent()
+        await one.send(*one.tree())
+        before = journal.size_bytes
+        await pipeline.keeping.checkpoint(party.alarms.append)
+        assert journal.size_bytes == before, "it is short"
+        monkeypatch.setattr(keeping, "ROLL_BYTES", before)
+        await pipeline.keeping.checkpoint(party.alarms.append)
+        assert journal.segments == 1
+        assert journal.size_bytes < before / 4
+        await one.send(one.event(b"new", file()))
+        party.kill()
+    async with party.running() as again:
+        assert again.keeping.journal.recovery.whole
+        assert party.paths() == {"/a", "/d", "/d/b", "/new"}
+        assert (await one.send(one.event(b"n2", file()))).acked == 3
 
 
 async def test_a_watch_on_another_storage_is_no_better_after_a_restart(party: Party) -> None:

@@ -22,6 +22,9 @@ from fustor_core import keeping
 from fustor_core.journal import Journal
 from fustor_core.journal.log import SEGMENT_BYTES
 
+ROLL_BYTES = 4 << 10
+"""Runs are short: as often with a new segment behind a checkpoint as without."""
+
 
 class Ground(Protocol):
     """What stands in for the surroundings: the machine of fusion."""
@@ -62,17 +65,18 @@ def replaced(ground: Ground, rng: Random) -> Iterator[None]:
     async def run_sync(act: Callable[..., Any], *args: Any, **_: Any) -> Any:
         return await ground.work(lambda: act(*args))
 
-    before = clock.time_ns, ids.uuid4, state.Journal, threads.run_sync
+    before = clock.time_ns, ids.uuid4, state.Journal, threads.run_sync, state.ROLL_BYTES
     collects = gc.isenabled()
     GroundJournal.ground = ground
     clock.time_ns = ground.wall_ns
     ids.uuid4 = lambda: uuid.UUID(int=rng.getrandbits(128), version=4)
     state.Journal = GroundJournal
     threads.run_sync = run_sync
+    state.ROLL_BYTES = ROLL_BYTES
     gc.disable()  # a run is short, and its end frees all of it
     try:
         yield
     finally:
-        clock.time_ns, ids.uuid4, state.Journal, threads.run_sync = before
+        clock.time_ns, ids.uuid4, state.Journal, threads.run_sync, state.ROLL_BYTES = before
         if collects:
             gc.enable()
