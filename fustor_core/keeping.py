@@ -33,12 +33,12 @@ from fustor_core.lines import LineRow, Lines, aged
 from fustor_core.replay import OF_VIEW, Replay, Taken
 from fustor_core.roll import Roll
 from fustor_core.state.files import make_folder
-from fustor_core.upkeep import LITTLE_BYTES, Upkeep
+from fustor_core.upkeep import MUCH_BYTES, Upkeep
 from fustor_core.watch_lists import WatchLists, Where
 
 T = TypeVar("T")
 
-ROLL_BYTES = LITTLE_BYTES
+ROLL_BYTES = MUCH_BYTES
 """A segment of the journal that has less goes on behind a checkpoint, and is read at the next
 start: another one costs two waits for the disk."""
 FIRST_BOOT = -(1 << 62)  # fusion time has no beginning before its first boot

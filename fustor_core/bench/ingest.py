@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from fustor_core import heap
 from fustor_core.bench import answers, sessions, synthetic
 from fustor_core.bench.answers import Question
 from fustor_core.bench.asker import Broken
@@ -21,7 +22,7 @@ from fustor_core.bench.program import Program
 from fustor_core.bench.report import Figure, Goal, Report
 from fustor_core.claims import Row
 
-ROUNDS = 2  # a snapshot, and an audit that finds all as it was
+SNAPSHOT, AUDIT, LAST = range(3)  # rounds of the pusher; the last is an audit, too
 NAME_BYTES = len(b"file-000000.dat\0")
 ROW_BYTES = 48
 LOOK_S = 0.005  # between two questions to a process that starts; a restart is as exact
@@ -30,6 +31,7 @@ SLOWEST = 20_000  # rows a second: a machine that is slower is not measured to t
 SAMPLES = 50  # files that are asked for, beside the totals
 SQLITE_ROWS = 200_000
 MICRO = 1e6
+REST_S = heap.STILL_S + 2 * heap.LOOK_S  # until what is free in the heap is given back
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,9 @@ def measure(
         program.wait_for("ready")
         program.settle()
         bare = program.pss_bytes()
-        told, costs, settled = _push(program, tree)
+        told, costs, settled, memory = _push(program, tree)
         report.check(told["refused"] == 0, f"a batch was refused: {told['why']}")
         _require_whole(report, program, tree)
-        memory = program.pss_bytes() - bare
         disk = program.state_bytes()
         restart_s, ready_s = _restart(report, program, tree)
     rows = files + tree.directories
@@ -98,10 +99,10 @@ def measure(
         costs[0] / rows * MICRO,
         settled / rows * MICRO,
         costs[1] / rows * MICRO,
-        memory / rows,
+        (memory - bare) / rows,
         disk / rows,
         told["first_wire"] / rows,
-        (told["wire_bytes"] - told["first_wire"]) / rows,
+        told["audit_wire"] / rows,
         restart_s,
         ready_s,
         budget,
@@ -110,28 +111,35 @@ def measure(
     return taken
 
 
-def _push(program: Program, tree: synthetic.Tree) -> tuple[dict[str, int], list[float], float]:
-    """What the pusher saw, CPU of the server for each round, and for the first until at rest."""
-    words = (str(tree.files), str(tree.per_folder), str(ROUNDS))
-    costs, settled, first_wire = [], 0.0, 0
+def _push(
+    program: Program, tree: synthetic.Tree
+) -> tuple[dict[str, int], list[float], float, int]:
+    """What the pusher saw, CPU of the server for each round, and for the first until at rest; its
+    memory at rest between two audits. It is left as the last one leaves it, for a kill."""
+    words = (str(tree.files), str(tree.per_folder), str(LAST + 1))
+    costs, settled, memory, wires = [], 0.0, 0, []
     told: dict[str, int] = {}
     within_s = FIRST_S_MAX + tree.files / SLOWEST
     with sessions.script("push", program, *words) as pushing:
         stdin = pushing.process.stdin
         assert stdin is not None
         pushing.told(within_s)
-        for number in range(ROUNDS):
+        for number in (SNAPSHOT, AUDIT, LAST):
             before = program.cpu_s()
             stdin.write(b"\n")
             stdin.flush()
             told = pushing.told(within_s)
             costs.append(program.cpu_s() - before)
-            if not number:
-                program.settle()
-                settled, first_wire = program.cpu_s() - before, told["wire_bytes"]
+            wires.append(told["wire_bytes"])
+            program.settle()
+            if number == SNAPSHOT:
+                settled = program.cpu_s() - before
+            elif number == AUDIT:
+                time.sleep(REST_S)
+                memory = program.pss_bytes()
         stdin.close()
-    program.settle()
-    return {**told, "first_wire": first_wire}, costs, settled
+    wire = {"first_wire": wires[SNAPSHOT], "audit_wire": wires[AUDIT] - wires[SNAPSHOT]}
+    return {**told, **wire}, costs, settled, memory
 
 
 def _require_whole(report: Report, program: Program, tree: synthetic.Tree) -> None:

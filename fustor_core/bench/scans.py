@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fustor_core import heap
 from fustor_core.bench import answers, gauges, yardsticks
 from fustor_core.bench.asker import Asker
 from fustor_core.bench.corpus import Corpus
 from fustor_core.bench.gauges import Cost
-from fustor_core.bench.ingest import first_right
+from fustor_core.bench.ingest import REST_S, first_right
 from fustor_core.bench.program import Program
 from fustor_core.bench.report import Figure, Goal, Report
 from fustor_core.files.compiled import compiled
@@ -26,7 +25,6 @@ SAMPLES = 50  # entries of a view that are compared with lstat, beside its total
 ROW_BYTES = 48  # what the fields of an entry take, with its name the least that a view can hold
 K = 1e3
 DOUBT_MAX = 0.15
-REST_S = heap.STILL_S + 2 * heap.LOOK_S  # until what is free in the heap is given back
 TURNS_MIN = 3  # with fewer empty starts their spread says nothing
 
 

@@ -84,7 +84,19 @@ async def test_unless_nothing_comes_any_more_or_much(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(upkeep, "CHECKPOINT_S_MOST", 3600.0)
     with anyio.fail_after(30):
         await rested_s(TAKES_S, busy=False)
-        await rested_s(TAKES_S, batch_bytes=upkeep.LITTLE_BYTES)
+        await rested_s(TAKES_S, batch_bytes=upkeep.MUCH_BYTES)
+
+
+async def test_a_little_waits_longer_than_the_first_pause_and_more_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upkeep, "CALM_S", TAKES_S)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S", 10 * TAKES_S)
+    assert await rested_s(0.0, busy=False) >= 10 * TAKES_S
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S", 3600.0)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_S_MOST", 3600.0)
+    with anyio.fail_after(30):
+        await rested_s(0.0, busy=False, batch_bytes=upkeep.LITTLE_BYTES)
 
 
 async def test_a_pause_is_not_used_before_as_much_time_has_gone(
