@@ -111,9 +111,7 @@ def measure(
     return taken
 
 
-def _push(
-    program: Program, tree: synthetic.Tree
-) -> tuple[dict[str, int], list[float], float, int]:
+def _push(program: Program, tree: synthetic.Tree) -> tuple[dict[str, int], list[float], float, int]:
     """What the pusher saw, CPU of the server for each round, and for the first until at rest; its
     memory at rest between two audits. It is left as the last one leaves it, for a kill."""
     words = (str(tree.files), str(tree.per_folder), str(LAST + 1))

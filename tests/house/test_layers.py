@@ -59,7 +59,8 @@ LAYERS = {
         bench.children bench.connection bench.crowd bench.state_ws bench
         bench.gauges bench.report bench.goals bench.plots bench.asker bench.hello bench.corpus
         bench.program bench.yardsticks bench.synthetic bench.ends bench.answers bench.sessions
-        bench.ingest bench.scans bench.audits bench.events bench.failover bench.earlier bench.growth
+        bench.ingest bench.starts bench.scans bench.audits bench.events bench.failover bench.earlier
+        bench.growth
         cli.figures cli.names cli.commands cli.failure cli.paths cli.screen cli.options cli.call
         cli.quality cli.entries cli.stories cli.waiting cli.writing
         cli.view_entries cli.view_find cli.view_stable cli.view_changes cli.view_explain

@@ -17,8 +17,8 @@ OPERATIONS = (
 SEEN = ("weak moved word writing closed owed_deep digest stale_read overflow uncovered").split()
 STATES = "loose hidden frozen suspect disputed split forgotten".split()
 REST = (
-    "net.lost net.twice net.cut net.timeout disk.torn disk.full disk.broken fusion.exits"
-    " quarantined.unproven_root checked.again checked.order"
+    "net.lost net.twice net.cut net.timeout disk.torn disk.full disk.broken disk.dropped"
+    " fusion.exits quarantined.unproven_root checked.again checked.order"
 ).split()
 
 SOMETIMES = frozenset(

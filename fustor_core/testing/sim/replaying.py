@@ -16,6 +16,7 @@ from fustor_core.contracts import Arbitrator, Facts, Known, Moment, Verdict
 from fustor_core.fold import Fold
 from fustor_core.journal import Journal
 from fustor_core.keeping import Keeping
+from fustor_core.testing.sim.seams import DROPPED
 from fustor_core.testing.sim.server import VIEW
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def compare(world: World) -> str:
     live = image(server.pipeline.view)
     copy = server.folder / "replayed"
     copy.mkdir()
-    shutil.copytree(server.folder / "journal", copy / "journal")
+    _gather(server.folder, copy / "journal")
     for name, folder in (("kept", server.folder), ("replayed", copy)):
         if name == "replayed" and world.options.seed % REPLAYED:
             continue
@@ -86,6 +87,13 @@ def compare(world: World) -> str:
         if fault:
             return f"the state {name} is another one: {fault}"
     return ""
+
+
+def _gather(folder: Path, place: Path) -> None:
+    """The journal with all that was dropped behind checkpoints."""
+    for part in (folder / DROPPED, folder / "journal"):
+        if part.exists():
+            shutil.copytree(part, place, dirs_exist_ok=True)
 
 
 class Asked:
@@ -137,7 +145,8 @@ def shuffled(world: World) -> str:
     live = world.server.pipeline
     sessions: dict[str, list[tuple[frames.BatchHead, Batch]]] = {}
     keeping = keeping_of(world, world.server.folder)
-    journal = Journal.open(world.server.folder / "journal")
+    _gather(world.server.folder, whole := world.server.folder / "shuffled")
+    journal = Journal.open(whole)
     for _, kind, frame in journal.replay(0):
         if kind in (frames.FORGET, frames.CONFIRM):
             return ""  # these are decisions about one order

@@ -125,6 +125,10 @@ class Server:
         status = os.fstat(fd)
         self._synced[status.st_ino] = status.st_size
 
+    def dropped(self) -> None:
+        """A segment of the journal, behind a checkpoint."""
+        self._count("disk.dropped")
+
     def _tear(self, fd: int) -> None:
         """Power went: of what was written and not synced, some may be there."""
         status = os.fstat(fd)
