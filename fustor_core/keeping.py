@@ -366,9 +366,9 @@ class Keeping:
             self.replay.quarantine.prune(lsn)
 
     def _drop(self, lsn: int) -> None:
-        """What the journal has up to here is not read again at the next start."""
-        with suppress(DiskFull):
-            self.journal.roll(ROLL_BYTES)
+        """What the journal has up to here need not be read again at the next start. Where frames
+        behind it lie in the same segment, that one goes with a later checkpoint."""
+        self.journal.roll(ROLL_BYTES)
         self.journal.drop_until(lsn)
 
     def _meta(self) -> Meta:

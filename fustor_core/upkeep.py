@@ -16,8 +16,9 @@ CHECKPOINT_S_MOST = 20.0
 CHECKPOINT_SHARE, BUSY_SHARE = 10, 40
 """Checkpoints take at most one part in so many of the time; in more where little batches come
 without a pause: directories in which much happens are written whole each time, and all is slower
-meanwhile. What they have not written yet is in the journal."""
-CALM_S = 0.5
+meanwhile. What they have not written yet is in the journal. Who hurries them does not wait."""
+CALM_S, CALM_SHARE = 0.5, 4
+"""A pause, and the part of the time that checkpoints take at most where there are some."""
 LITTLE_BYTES, MUCH_BYTES = 1 << 20, 16 << 20
 """Of the journal, since the last checkpoint. Behind little the first pause is used: it is the first
 audit of 12,000 directories, which a start takes a third of a second to repeat. Behind much they are
@@ -46,7 +47,7 @@ class Upkeep:
         self._seeking = view if isinstance(view, Seeking) else None
         self._durable = view if isinstance(view, Durable) else None
         self._now_us, self._forget, self._checkpoint = now_us, forget, checkpoint
-        self._wanted = anyio.Event()
+        self._stir, self._hurried = anyio.Event(), False
         self._forgets_us = 0
         self._took_s = 0.0
         self._grown_bytes, self._grown_s = 0, float("-inf")
@@ -60,17 +61,19 @@ class Upkeep:
         took_s, began_s = self._took_s, anyio.current_time()
         least_s = began_s + min(CHECKPOINT_S_MOST, max(CHECKPOINT_S, CHECKPOINT_SHARE * took_s))
         most_s = began_s + min(CHECKPOINT_S_MOST, max(CHECKPOINT_S, BUSY_SHARE * took_s))
-        while not self._wanted.is_set():
+        while not self._hurried:
             calm_s = self._grown_s + CALM_S
-            soon_s = began_s + took_s if self._grown_bytes >= LITTLE_BYTES else least_s
+            often_s = min(least_s, began_s + CALM_SHARE * took_s)
+            soon_s = often_s if self._grown_bytes >= LITTLE_BYTES else least_s
             late_s = least_s if self._grown_bytes >= MUCH_BYTES else most_s
             due_s = min(late_s, max(calm_s, soon_s))
             left_s = due_s - anyio.current_time()
             if left_s <= 0:
                 break
+            self._stir = anyio.Event()
             with anyio.move_on_after(min(left_s, CALM_S) if self._grown_bytes else left_s):
-                await self._wanted.wait()
-        self._wanted = anyio.Event()
+                await self._stir.wait()
+        self._hurried = False
 
     async def round(self, loose_age_s: float, on_full: Callable[[str], None]) -> None:
         """Checkpoint what is dirty, forget what is loose.
@@ -87,13 +90,16 @@ class Upkeep:
 
     def grew(self, size: int) -> None:
         """So many bytes of the journal were applied."""
+        if not self._grown_bytes:
+            self._stir.set()
         self._grown_bytes += size
         self._grown_s = anyio.current_time()
 
     def hurry(self) -> None:
         """A batch was applied: so much may be dirty that a checkpoint should not wait."""
         if self._durable is not None and self._durable.dirty() >= CHECKPOINT_DIRECTORIES:
-            self._wanted.set()
+            self._hurried = True
+            self._stir.set()
 
     async def forget_loose(self, loose_age_s: float) -> None:
         """Forget what has hung nowhere for so long. A fault in it costs memory, and no more.

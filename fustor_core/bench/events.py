@@ -27,6 +27,7 @@ FOLDERS = 200
 GOAL_RATE = 5000
 A_WRITER = 5000  # files a second: for more there are several writers
 STEP_S = 0.001
+BEHIND_S = 0.01  # what a writer makes up for when it was held up; more would be a burst
 QUIET_S = 2.0  # nothing came for this long after the last close: nothing more will
 LOST_S = 20.0  # … and if some are missing, for this long
 GRACE_S = 120.0
@@ -253,7 +254,9 @@ def write(root: Path, rate: int, seconds: float, writers: int, first: int, out: 
     began = time.perf_counter()
     number = first
     while number < total:
-        due = min(int((time.perf_counter() - began) * rate), total)
+        now = time.perf_counter()
+        began = max(began, now - number / rate - BEHIND_S)
+        due = min(int((now - began) * rate), total)
         while number < due:
             name, body = f"{run}_{number:06d}.dat", b"x" * (number % 200 + 1)
             file = os.open(name, flags, 0o644, dir_fd=folders[number % FOLDERS])

@@ -28,6 +28,7 @@ STOP_S_MAX = 120.0
 SETTLED_SHARE = 0.03  # of a core; below it nothing that belongs to the scan is still going on
 SETTLE_STEP_S = 0.5
 SETTLE_S_MAX = 120.0
+LOG_CHARS = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,16 @@ class Program:
             raise RuntimeError("not started")
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """The end of what it has told on stderr."""
+        return self._log.read_text("utf-8", "replace")[-LOG_CHARS:]
+
     def start(self) -> None:
         """Starts it and returns at once."""
         # -P: what is installed is measured, not what lies in the working directory
@@ -116,7 +127,7 @@ class Program:
             except queue.Empty:
                 told = None
             if told is None:
-                raise RuntimeError(f"no {kind}: {self._log.read_text('utf-8', 'replace')[-3000:]}")
+                raise RuntimeError(f"no {kind}: {self.log}")
             if told.event.get("event") == kind:
                 return told
 

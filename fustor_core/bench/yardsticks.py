@@ -72,13 +72,14 @@ def walk_in_python(root: Path, pin: str | None = None) -> Cost:
 
 
 @contextmanager
-def hello(folder: Path, pin: str | None = None) -> Iterator[Asker]:
+def hello(folder: Path, pin: str | None = None, look_s: float = 0.02) -> Iterator[Asker]:
     """A server that answers every request with as many constant bytes as ``?bytes=`` says.
 
     It runs on the same event loop, HTTP parser and kind of socket as the program.
 
     Args:
         folder: for its socket; the path is short enough for an address.
+        look_s: how often it is looked for while it starts.
     """
     socket = os.fspath(folder / "hello.sock")
     words = [sys.executable, "-P", "-m", "uvicorn", "fustor_core.bench.hello:answer"]
@@ -87,14 +88,14 @@ def hello(folder: Path, pin: str | None = None) -> Iterator[Asker]:
     process = subprocess.Popen([*(["taskset", "-c", pin] if pin else []), *words])
     try:
         with Asker(socket) as client:
-            _wait_for(client, process)
+            _wait_for(client, process, look_s)
             yield client
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_for(client: Asker, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(client: Asker, process: subprocess.Popen[bytes], look_s: float) -> None:
     deadline = time.monotonic() + READY_S_MAX
     while True:
         try:
@@ -103,7 +104,7 @@ def _wait_for(client: Asker, process: subprocess.Popen[bytes]) -> None:
         except Broken:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise
-            time.sleep(0.02)
+            time.sleep(look_s)
 
 
 def _walk(root: str) -> int:

@@ -68,6 +68,7 @@ class Journal:
         self._buffered_bytes = 0
         self._lock = threading.RLock()
         self._failure: JournalFailed | None = None
+        self._cut = False  # the file was made shorter, and who knows whether the disk has that
         # Numbers are dense inside a segment: one that lies behind the state takes no more frames.
         if segments and segments[-1].last < highest:
             segments[-1].closed = True
@@ -205,6 +206,7 @@ class Journal:
                     self._write(offset, piece)
                     offset += len(piece)
                 self._fdatasync(self._fd)
+                self._cut = False
             except OSError as error:
                 self._undo(error)
             if size >= WRITE_BYTES:
@@ -213,7 +215,7 @@ class Journal:
             segment.last = self._last = self._durable = last
             return last
 
-    def roll(self, least_bytes: int = 0) -> None:
+    def roll(self, least_bytes: int = 0) -> bool:
         """Begin a new segment, so that `drop_until` can delete the ones before it.
 
         What is buffered stays so, and goes into the new one.
@@ -221,25 +223,27 @@ class Journal:
         Args:
             least_bytes: a segment that has less goes on.
 
-        Raises:
-            DiskFull: the old segment stays in use; nothing is lost. JournalFailed: as `sync`.
+        Returns:
+            False: the segment of before stays in use; it has less, or another could not be made.
+            That harms nothing: a disk that is broken is found out by the next `sync`.
         """
         with self._lock:
-            self._check()
             tail = self._segments[-1] if self._segments else None
-            if tail is None or tail.last < tail.first or tail.end < least_bytes:
-                return
+            if self._failure is not None or tail is None or tail.last < tail.first:
+                return False
+            if tail.end < least_bytes:
+                return False
             try:
                 self._start_segment()
-            except OSError as error:
-                if error.errno in _NO_SPACE:
-                    raise self._full() from error
-                self._undo(error)
+            except OSError:
+                return False
+            return True
 
     def replay(self, after_lsn: int = 0) -> Iterator[tuple[int, int, memoryview]]:
         """Durable frames behind `after_lsn`, oldest first, as (lsn, kind, payload).
 
-        May run while frames are appended; it ends where the journal was durable at its start.
+        May run while frames are appended, and while others up to `after_lsn` are dropped; it ends
+        where the journal was durable at its start.
 
         Raises:
             JournalFailed: what was whole at opening cannot be read any more.
@@ -267,13 +271,13 @@ class Journal:
         Returns:
             bytes freed.
         """
-        freed = 0
+        gone = []
         with self._lock:
             while len(self._segments) > 1 and self._segments[0].last <= lsn:
-                segment = self._segments.pop(0)
-                segment.path.unlink(missing_ok=True)
-                freed += segment.end
-        return freed
+                gone.append(self._segments.pop(0))
+        for segment in gone:
+            segment.path.unlink(missing_ok=True)
+        return sum(segment.end for segment in gone)
 
     def close(self) -> None:
         """Close the file. Frames that no `sync` covered are forgotten."""
@@ -301,6 +305,9 @@ class Journal:
 
     def _start_segment(self) -> Segment:
         """Make the next segment file and its directory entry durable."""
+        if self._cut:  # lest what was taken back stands beside what is written now, after a crash
+            self._fdatasync(self._fd)
+            self._cut = False
         first = self._durable + 1
         follows = self._segments[-1].last if self._segments else min(self._after, first - 1)
         segment, fd = create_segment(self.folder, first, follows, self._fdatasync)
@@ -331,21 +338,19 @@ class Journal:
         with suppress(OSError):  # some file systems keep what they want
             os.posix_fadvise(self._fd, start, end - start, os.POSIX_FADV_DONTNEED)
 
-    def _full(self) -> DiskFull:
-        return DiskFull(
-            f"no space left for the journal in {self.folder}: nothing more is"
-            " acknowledged until there is some; questions are still answered",
-            remedy="free space there; it goes on by itself",
-        )
-
     def _undo(self, error: OSError) -> NoReturn:
         """Bring the file back to its last durable frame; always raises."""
         self._last = self._durable
         if error.errno in _NO_SPACE:
             try:
                 if self._fd >= 0:
+                    self._cut = True
                     os.ftruncate(self._fd, self._segments[-1].end)
-                raise self._full() from error
+                raise DiskFull(
+                    f"no space left for the journal in {self.folder}: nothing more is"
+                    " acknowledged until there is some; questions are still answered",
+                    remedy="free space there; it goes on by itself",
+                ) from error
             except OSError as again:
                 error = again
         self._failure = JournalFailed(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -116,7 +117,7 @@ def recover(
     torn = None
     if surveys and not chain.cut:
         if surveys[-1].follows is not None or surveys[-1].runs:
-            torn = _cut_tail(surveys[-1], segments[-1])
+            torn = _cut_tail(surveys[-1], segments)
         else:
             torn = _drop_headless(surveys[-1], segments, chain)
     highest = max([after or 0] + [_highest(survey, bool(chain.losses)) for survey in surveys])
@@ -246,8 +247,9 @@ def _set_rest_aside(
     return [path for path in gone if path is not None]
 
 
-def _cut_tail(survey: Survey, tail: Segment) -> TornTail | None:
+def _cut_tail(survey: Survey, segments: list[Segment]) -> TornTail | None:
     """Cut what stands behind the last whole frame of the last segment."""
+    tail = segments[-1]
     if survey.size == tail.end:
         return None
     try:
@@ -256,7 +258,16 @@ def _cut_tail(survey: Survey, tail: Segment) -> TornTail | None:
             os.fsync(stream.fileno())
     except OSError:
         tail.closed = True  # the bytes stay; the next segment's header says that they do not count
+        if tail.last < tail.first:  # but that one would have the same name
+            segments.remove(_gone(tail))
     return TornTail(survey.path, tail.end, survey.size - tail.end)
+
+
+def _gone(empty: Segment) -> Segment:
+    """A segment without a frame, its file deleted where that is possible."""
+    with suppress(OSError):
+        empty.path.unlink()
+    return empty
 
 
 def _move_whole(path: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import zlib
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fustor_core.errors import StateError
-from fustor_core.journal import Journal
+from fustor_core.journal import Journal, recovery
 from fustor_core.journal.frames import FRAME, HEADER, pack_header, segment_name
 
 PAYLOAD = b"0123456789" * 3
@@ -221,6 +222,36 @@ def test_leftovers_that_could_not_be_moved_do_not_come_back(tmp_path: Path) -> N
         assert journal.append(1, b"") == COUNT + 1
         assert not journal.recovery.whole
         assert not segment(tmp_path, 2).exists()
+
+
+@pytest.mark.parametrize("whole_frames", [0, 1])
+def test_a_torn_tail_that_cannot_be_cut_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_frames: int
+) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.append(1, b"first")
+        journal.sync()
+        journal.roll()
+        for _ in range(whole_frames):
+            journal.append(1, b"second")
+        journal.sync()
+    tail = max(tmp_path.iterdir())
+    with tail.open("ab") as stream:
+        stream.write(b"torn")
+
+    def no_room(path: Path, mode: str) -> None:
+        raise OSError(errno.ENOSPC, "planted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recovery, "open", no_room, raising=False)
+        journal = Journal.open(tmp_path)
+    with journal:
+        assert journal.recovery.torn is not None
+        journal.append(1, b"next")
+        assert journal.sync() == 2 + whole_frames
+    with Journal.open(tmp_path) as journal:
+        assert journal.recovery.whole
+        assert [payload for _, _, payload in journal.replay()][-1] == b"next"
 
 
 def test_an_unreadable_segment_is_damage_not_an_exception(tmp_path: Path) -> None:
