@@ -265,11 +265,12 @@ def write(root: Path, rate: int, seconds: float, writers: int, first: int, out: 
     written = []
     boot = time.CLOCK_BOOTTIME
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+    behind_s = max(BEHIND_S, 2 * writers / rate)  # two of its own files, else none would be due
     began = time.perf_counter()
     number = first
     while number < total:
         now = time.perf_counter()
-        began = max(began, now - number / rate - BEHIND_S)
+        began = max(began, now - number / rate - behind_s)
         due = min(int((now - began) * rate), total)
         while number < due:
             name, body = f"{run}_{number:06d}.dat", b"x" * (number % 200 + 1)
@@ -280,6 +281,8 @@ def write(root: Path, rate: int, seconds: float, writers: int, first: int, out: 
             written.append((f"/d{number % FOLDERS:03d}/{name}", len(body), stamp))
             number += writers
         time.sleep(STEP_S)
+    for folder in folders:
+        os.close(folder)
     out.write_text("".join(json.dumps(one) + "\n" for one in written), "utf-8")
 
 
