@@ -30,11 +30,12 @@ Place = tuple[Node, bytes]
 class File:
     """A file with several links: where it was met, and what was last seen of it."""
 
-    __slots__ = ("places", "seen")
+    __slots__ = ("left", "places", "seen")
 
     def __init__(self) -> None:
         self.places: set[Place] = set()
         self.seen = b""  # the row, the same for all names
+        self.left = 0  # names that it had when it was last seen, without those that went since
 
     @property
     def nlink(self) -> int:
@@ -70,13 +71,16 @@ class Links:
         with self._lock:
             node.inos = inos
             later = listing.origin in _WHOLE
-            before = set(self._linked.get(node, ()))
-            for at, name in enumerate(split_names(listing.names)) if linked else ():
+            before = dict(self._linked.get(node, _NONE))
+            for at, name in enumerate(split_names(listing.names)):
                 row = rows[at * ROW_BYTES : (at + 1) * ROW_BYTES]
                 _, _, _, ino, _, _, _, nlink = ROW.unpack(row)
                 if nlink > 1:
-                    before.discard(name)
+                    before.pop(name, None)
                     self._meet(node, name, ino, row, later=later)
+                elif before.get(name) == ino:
+                    del before[name]
+                    self._forget(node, name, alone=True)
             for name in before if listing.complete else ():
                 self._forget(node, name)
 
@@ -93,7 +97,7 @@ class Links:
         with self._lock:
             before = self._linked.get(node, _NONE).get(name)
             if before is not None and (before != ino or nlink < 2):
-                self._forget(node, name)
+                self._forget(node, name, alone=before == ino)
             if new and nlink:
                 self._grown.setdefault(node, bytearray()).extend(column((ino,)))
             if row is not None and nlink > 1:
@@ -153,13 +157,14 @@ class Links:
             for inode in due:
                 first = not self._wanted.pop(inode)
                 file = self._files.get(inode)
-                if file is None or len(file.places) >= file.nlink:
+                if file is not None and len(file.places) >= file.nlink:
                     continue
                 inos.add(inode[1])
-                places |= file.places
+                if file is not None:
+                    places |= file.places
                 if first:
                     self._wanted[inode] = now_us + RECHECK_US
-                else:
+                elif file is not None:
                     if len(self._searched) > WANTED_MAX:
                         self._searched.clear()
                     self._searched[inode] = file.nlink
@@ -204,6 +209,7 @@ class Links:
             if file.seen:
                 self._doubtful |= file.places - {(node, name)}
             file.seen = row
+        file.left = file.nlink
         if not later:
             self._want(inode, file, 0)
         elif len(file.places) < file.nlink and len(self._met) < WANTED_MAX:
@@ -215,8 +221,12 @@ class Links:
         if missing and not tried and len(self._wanted) < WANTED_MAX:
             self._wanted.setdefault(inode, at_us)
 
-    def _forget(self, node: Node, name: bytes) -> None:
-        """Take one name out; the names that are left of that inode are in doubt."""
+    def _forget(self, node: Node, name: bytes, *, alone: bool = False) -> None:
+        """Take one name out; the names that are left of that inode are in doubt.
+
+        Args:
+            alone: the name is still there, and the only one.
+        """
         linked = self._linked.get(node, {})
         if name not in linked:
             return
@@ -228,10 +238,14 @@ class Links:
         if file is None:
             return
         file.places.discard((node, name))
-        self._searched.pop(inode, None)
+        file.left = 0 if alone else file.left - 1
+        tried = self._searched.pop(inode, 0) == file.nlink
         self._doubtful |= file.places
         if not file.places:
             del self._files[inode]
+            # A name that nobody met yet shows what was done by this one, and nobody else tells.
+            if file.left > 0 and not tried and len(self._wanted) < WANTED_MAX:
+                self._wanted.setdefault(inode, 0)
 
     def __repr__(self) -> str:
         return f"Links(names={self._count}, wanted={len(self._wanted)})"

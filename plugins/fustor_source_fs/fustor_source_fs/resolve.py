@@ -154,6 +154,8 @@ class Resolver:
                         known = self._links.names(node)
                         names = [name for name, ino in _inos(spot.fd) if ino in inos]
                         self._look_at(spot, node, [n for n in names if n not in known], out)
+                    elif not node.gone and (path := self._finder.path(node)):
+                        out.owe(node.key, path, "not_yet")
             self._others(root, places, out)
             self._others(root, again - places, out, news=True)
         return out.claims

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from fustor_source_fs.links import NAMES_MAX, RECHECK_US, Links
 from fustor_source_fs.tree import Node
 
-from fustor_core.claims import Key, Listing, Origin, Row, Stamp, pack_rows
+from fustor_core.claims import Key, Listing, Origin, Owe, Row, Stamp, pack_rows
 from fustor_core.files.prompt import Looks
 
 
@@ -81,6 +82,45 @@ async def test_a_name_that_goes_with_its_directory(live: Any, root: Path) -> Non
         await it.settled()
 
 
+async def test_a_name_is_looked_for_when_the_search_comes_too_late(
+    live: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other name is gone by then; what was written by it is found all the same."""
+    due_us = Links.due_us
+    (root / "first").write_bytes(b"x")
+    async with live(root) as it:
+        monkeypatch.setattr(Links, "due_us", lambda self: None)
+        os.link(root / "first", root / "second")
+        await it.until(lambda: it.cell(b"second"))
+        (root / "second").write_bytes(b"written by the second name")
+        (root / "second").unlink()
+        await it.until(lambda: it.cell(b"second").value is None)
+        monkeypatch.setattr(Links, "due_us", due_us)
+        (root / "third").touch()  # something to wake up for
+        await it.settled()
+
+
+async def test_a_directory_that_moves_while_it_is_searched_is_owed(
+    live: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = Links.search
+
+    def moving(self: Links, nodes: Iterable[Node], now_us: int) -> Any:
+        found = search(self, nodes, now_us)
+        os.rename(root / "here", root / "there")
+        monkeypatch.setattr(Links, "search", search)
+        return found
+
+    (root / "here").mkdir()
+    (root / "here" / "first").write_bytes(b"x")
+    monkeypatch.setattr(Links, "search", moving)
+    async with live(root) as it:
+        here = it.key("here")
+        os.link(root / "here" / "first", root / "second")
+        await it.until(lambda: [c for c in it.claims if isinstance(c, Owe) and c.dir == here])
+        await it.settled()
+
+
 async def test_a_linked_tree_that_appears_at_once(live: Any, root: Path) -> None:
     (root / "old").mkdir()
     for i in range(40):
@@ -139,6 +179,10 @@ def test_names_outside_the_tree_are_looked_for_twice_and_no_more() -> None:
         assert links.due_us() == due
     links.saw(node, b"a", Row(ino=7, nlink=3).pack())
     assert links.due_us() == 0, "another one: looked for again"
+    for now in (10, 10 + RECHECK_US):
+        links.search([node], now)
+    links.saw(node, b"a", None)
+    assert links.due_us() is None, "it was tried, and here it is gone"
 
 
 def test_a_name_seen_otherwise_puts_the_others_in_doubt() -> None:
@@ -155,6 +199,69 @@ def test_a_name_seen_otherwise_puts_the_others_in_doubt() -> None:
     assert links.doubtful() == {(one, b"b"), (one, b"c")}
     links.dropped([one])
     assert not links.names(one)
+
+
+def second(links: Links) -> tuple[Node, Node]:
+    """Two directories: a file of the first got its second name in the other one, as was seen."""
+    one, two = (Node(Key(0, i, i), None, b"") for i in (1, 2))
+    links.listed(one, listing(one, {b"a": Row(ino=7)}))
+    links.saw(two, b"b", Row(ino=7, nlink=2).pack(), new=True)
+    return one, two
+
+
+def test_a_name_is_looked_for_though_the_one_that_told_of_it_is_gone() -> None:
+    """Its file may have been written by the other name while the search had to wait."""
+    links = Links()
+    one, two = second(links)
+    links.saw(two, b"b", None)
+    assert links.due_us() == 0
+    for now in (10, 10 + RECHECK_US):
+        assert links.search([one, two], now)[0] == [(one, {7}), (two, {7})]
+    assert links.due_us() is None
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_names_in_directories_that_went_tell_of_others(over: bool) -> None:
+    """They were met by a scan, which lets the search wait for its end."""
+    links = Links()
+    one, two = (Node(Key(0, i, i), None, b"") for i in (1, 2))
+    links.listed(one, listing(one, {b"a": Row(ino=7)}))
+    links.listed(two, listing(two, {b"b": Row(ino=7, nlink=2)}))
+    if over:
+        links.scan_over(10)
+    links.dropped([two])
+    if not over:
+        links.scan_over(10)
+    assert links.search([one], 10)[0] == [(one, {7})]
+
+
+@pytest.mark.parametrize("seen", [b"ab", b"ba", b"b"])
+def test_nothing_is_looked_for_when_all_names_went_or_one_is_left(seen: bytes) -> None:
+    links = Links()
+    one, two = second(links)
+    links.saw(one, b"a", Row(ino=7, nlink=2).pack())
+    links.search([one, two], 10)
+    assert links.due_us() is None
+    for name in seen:
+        node, row = (one, None) if name == b"a"[0] else (two, Row(ino=7).pack())
+        links.saw(node, bytes([name]), row)
+        links.listed(node, listing(node, {bytes([name]): Row(ino=7)} if row else {}))
+    assert links.due_us() is None
+    if b"a"[0] not in seen:
+        assert links.doubtful() == {(one, b"a")}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_name_that_is_found_alone_tells_of_no_other(listed: bool) -> None:
+    links = Links()
+    node = Node(Key(0, 1, 1), None, b"")
+    links.listed(node, listing(node, {b"b": Row(ino=7, nlink=2)}))
+    if listed:
+        links.listed(node, listing(node, {b"b": Row(ino=7)}))
+    else:
+        links.saw(node, b"b", Row(ino=7).pack())
+    assert not links.names(node)
+    assert links.due_us() is None
 
 
 def test_the_number_of_names_is_bounded() -> None:
