@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from fustor_core.errors import FustorError
 
 TIMEOUT_S = 60.0
 READ_BYTES = 1 << 16
+LOOK_S = 0.002  # between two looks for a server that starts: nothing else tells that it listens
 
 
 class BadStatus(FustorError):
@@ -105,6 +107,30 @@ class Asker:
         """
         reply = self._sent(place, params, headers)
         return Reply(reply.status, reply.read())
+
+    def first(
+        self,
+        place: str,
+        params: Mapping[str, str] | None,
+        runs: Callable[[], bool],
+        within_s: float,
+    ) -> Reply:
+        """As `get`, of a server that is being started.
+
+        Args:
+            runs: whether its process has not ended. within_s: how long it may take.
+
+        Raises:
+            OSError, HTTPException: it has ended, or took longer (`Broken`).
+        """
+        until_s = time.monotonic() + within_s
+        while True:
+            try:
+                return self.get(place, params)
+            except Broken:
+                if not runs() or time.monotonic() > until_s:
+                    raise
+                time.sleep(LOOK_S)
 
     def follow(
         self, place: str, params: Mapping[str, str], headers: Mapping[str, str]

@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from fustor_core import heap
 from fustor_core.bench import answers, sessions, synthetic
 from fustor_core.bench.answers import Question
 from fustor_core.bench.asker import Broken
@@ -31,7 +30,6 @@ SLOWEST = 20_000  # rows a second: a machine that is slower is not measured to t
 SAMPLES = 50  # files that are asked for, beside the totals
 SQLITE_ROWS = 200_000
 MICRO = 1e6
-REST_S = heap.STILL_S + 2 * heap.LOOK_S  # until what is free in the heap is given back
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +131,7 @@ def _push(program: Program, tree: synthetic.Tree) -> tuple[dict[str, int], list[
             if number == SNAPSHOT:
                 settled = program.cpu_s() - before
             elif number == AUDIT:
-                time.sleep(REST_S)
-                memory = program.pss_bytes()
+                memory = program.pss_at_rest()
         stdin.close()
     wire = {"first_wire": wires[SNAPSHOT], "audit_wire": wires[AUDIT] - wires[SNAPSHOT]}
     return {**told, **wire}, costs, settled, memory

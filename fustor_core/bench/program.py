@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fustor_core import heap
 from fustor_core.bench import gauges
 from fustor_core.bench.asker import Asker
 from fustor_core.bench.children import as_installed
@@ -28,6 +29,8 @@ STOP_S_MAX = 120.0
 SETTLED_SHARE = 0.03  # of a core; below it nothing that belongs to the scan is still going on
 SETTLE_STEP_S = 0.5
 SETTLE_S_MAX = 120.0
+REST_S = heap.STILL_S + 2 * heap.LOOK_S
+"""Of doing nothing, until it has given back what is free in its heap; it tells nobody when."""
 LOG_CHARS = 3000
 
 
@@ -138,6 +141,11 @@ class Program:
     def pss_bytes(self) -> int:
         """Memory now, with its children."""
         return gauges.pss_bytes(self.pid)
+
+    def pss_at_rest(self) -> int:
+        """Memory when it has settled and tidied up; it must have settled before."""
+        time.sleep(REST_S)
+        return self.pss_bytes()
 
     def settle(self) -> bool:
         """Waits until it does next to nothing.

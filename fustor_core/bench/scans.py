@@ -14,7 +14,7 @@ from fustor_core.bench import answers, gauges, yardsticks
 from fustor_core.bench.asker import Asker
 from fustor_core.bench.corpus import Corpus
 from fustor_core.bench.gauges import Cost
-from fustor_core.bench.ingest import REST_S, first_right
+from fustor_core.bench.ingest import first_right
 from fustor_core.bench.program import Program
 from fustor_core.bench.report import Figure, Goal, Report
 from fustor_core.files.compiled import compiled
@@ -116,8 +116,7 @@ class Scans:
             self._report.note("the program did not come to rest after its scan")
         wall_s = told.at_s - program.began_s
         cpu_s = program.cpu_s()
-        time.sleep(REST_S)
-        pss = float(program.pss_bytes())
+        pss = float(program.pss_at_rest())
         return Start(told.cpu_s, wall_s, cpu_s, pss), program
 
 

@@ -18,7 +18,6 @@ from fustor_core.bench.report import Figure, Goal, Report
 SECTION = "starts"
 HELPS = 5  # for each round: they are short
 LISTENS_S_MAX = 60.0
-LOOK_S = 0.002
 K = 1e3
 
 
@@ -41,7 +40,7 @@ def measure(report: Report, folder: Path, rounds: int, pin: str | None) -> None:
             pythons.append(yardsticks.ran(bare, pin).wall_s * K)
             helps.append(yardsticks.ran(told, pin).wall_s * K)
         began_s = time.perf_counter()
-        with yardsticks.hello(folder, pin, LOOK_S):
+        with yardsticks.hello(folder, pin):
             hellos.append(time.perf_counter() - began_s)
         program = Program(folder / f"h{number}", ["up", os.fspath(root)], pin)
         with program:
@@ -64,15 +63,11 @@ def first_answer(report: Report, program: Program) -> float:
     Raises:
         RuntimeError: none came.
     """
-    until_s = program.began_s + LISTENS_S_MAX
     with program.client() as client:
-        while program.runs and time.perf_counter() < until_s:
-            try:
-                reply = client.get("views")
-            except Broken:
-                time.sleep(LOOK_S)
-                continue
-            took_s = time.perf_counter() - program.began_s
-            report.check(reply.right, f"the first answer has status {reply.status}")
-            return took_s
-    raise RuntimeError(f"no answer to who asked since the start: {program.log}")
+        try:
+            reply = client.first("views", None, lambda: program.runs, LISTENS_S_MAX)
+        except Broken as error:
+            raise RuntimeError(f"no answer since the start: {program.log}") from error
+    took_s = time.perf_counter() - program.began_s
+    report.check(reply.right, f"the first answer has status {reply.status}")
+    return took_s

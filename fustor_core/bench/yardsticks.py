@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fustor_core.bench.asker import Asker, Broken
+from fustor_core.bench.asker import Asker
 from fustor_core.bench.children import as_installed
 from fustor_core.bench.gauges import Cost
 
@@ -72,39 +72,28 @@ def walk_in_python(root: Path, pin: str | None = None) -> Cost:
 
 
 @contextmanager
-def hello(folder: Path, pin: str | None = None, look_s: float = 0.02) -> Iterator[Asker]:
+def hello(folder: Path, pin: str | None = None) -> Iterator[Asker]:
     """A server that answers every request with as many constant bytes as ``?bytes=`` says.
 
     It runs on the same event loop, HTTP parser and kind of socket as the program.
 
     Args:
         folder: for its socket; the path is short enough for an address.
-        look_s: how often it is looked for while it starts.
     """
     socket = os.fspath(folder / "hello.sock")
     words = [sys.executable, "-P", "-m", "uvicorn", "fustor_core.bench.hello:answer"]
     words += ["--uds", socket, "--loop", "uvloop", "--http", "httptools", "--lifespan", "off"]
     words += ["--log-level", "warning", "--no-access-log"]
-    process = subprocess.Popen([*(["taskset", "-c", pin] if pin else []), *words])
+    process = subprocess.Popen(
+        [*(["taskset", "-c", pin] if pin else []), *words], env=as_installed()
+    )
     try:
         with Asker(socket) as client:
-            _wait_for(client, process, look_s)
+            client.first("/", {"bytes": "1"}, lambda: process.poll() is None, READY_S_MAX).good()
             yield client
     finally:
         process.terminate()
         process.wait()
-
-
-def _wait_for(client: Asker, process: subprocess.Popen[bytes], look_s: float) -> None:
-    deadline = time.monotonic() + READY_S_MAX
-    while True:
-        try:
-            client.get("/", {"bytes": "1"}).good()
-            return
-        except Broken:
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise
-            time.sleep(look_s)
 
 
 def _walk(root: str) -> int:

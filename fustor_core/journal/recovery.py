@@ -259,15 +259,10 @@ def _cut_tail(survey: Survey, segments: list[Segment]) -> TornTail | None:
     except OSError:
         tail.closed = True  # the bytes stay; the next segment's header says that they do not count
         if tail.last < tail.first:  # but that one would have the same name
-            segments.remove(_gone(tail))
+            segments.remove(tail)
+            with suppress(OSError):
+                tail.path.unlink()
     return TornTail(survey.path, tail.end, survey.size - tail.end)
-
-
-def _gone(empty: Segment) -> Segment:
-    """A segment without a frame, its file deleted where that is possible."""
-    with suppress(OSError):
-        empty.path.unlink()
-    return empty
 
 
 def _move_whole(path: Path) -> Path | None:
