@@ -193,7 +193,9 @@ class Storm:
         old = self._directory()
         if old == self.root:
             return
-        new = self._fresh()
+        if os.path.islink(old):  # it leads to one; it can have hard links, and replace a file
+            self._doomed(old)
+        new = self._free(self._fresh())
         os.rename(old, new)
         self._directories.append(new)
 
