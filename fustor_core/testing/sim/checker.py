@@ -103,7 +103,7 @@ class Checker:
         elif isinstance(claim, Owe) and claim.deep:
             count("seen.owed_deep")
         if verdict.owe is not None and isinstance(claim, Owe) and claim.reason not in LEFT_OUT:
-            self.duties.opened(verdict.key, verdict.owe[0])
+            self.duties.opened(verdict.key, verdict.owe[0], deep=claim.deep)
         if verdict.settles is not None:
             self.duties.listed(verdict.key, verdict.settles)
         self._touched[verdict.key] = None

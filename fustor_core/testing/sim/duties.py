@@ -34,6 +34,7 @@ class Duties:
     def __init__(self, world: World, fail: Fail) -> None:
         self._world, self._fail = world, fail
         self._owed: dict[Key, Seen] = {}
+        self._below: dict[Key, Seen] = {}  # of what was owed deep: what sat below it then
         self._led: dict[int, int] = {}
         self._hung: dict[str, int] = {}
         self._directories = 0
@@ -44,26 +45,34 @@ class Duties:
     def begun(self) -> None:
         """A process of fusion begins: what was not durable was never told."""
         self._owed.clear()
+        self._below.clear()
         self._hung.clear()
         self._directories = 0
 
-    def opened(self, key: Key, seen: Seen) -> None:
-        """A listing is owed that looks later than this."""
-        held = self._owed.get(key)
-        if held is None or seen.hi > held.hi:
-            self._owed[key] = seen
+    def opened(self, key: Key, seen: Seen, *, deep: bool = False) -> None:
+        """A listing is owed that looks later than this, and of all directories below if `deep`."""
+        _keep(self._owed, key, seen)
+        tree = self._tree()
+        at = tree.dirs.get(key) if tree is not None and deep else None
+        stack = [at] if at is not None else []
+        while stack:
+            for child in tree.children(stack.pop()):
+                _keep(self._below, child.key, seen)
+                stack.append(child)
 
     def listed(self, key: Key, seen: Seen) -> None:
         """A whole listing of a directory was judged."""
-        held = self._owed.get(key)
-        if held is not None and _later(held, seen):
-            del self._owed[key]
+        for owed in (self._owed, self._below):
+            held = owed.get(key)
+            if held is not None and _later(held, seen):
+                del owed[key]
 
     def forgot(self, keys: Sequence[Key]) -> None:
         """Directories were forgotten."""
         self._directories -= len(keys)
         for key in keys:
             self._owed.pop(key, None)
+            self._below.pop(key, None)
 
     def leads(self, epoch: int) -> None:
         """An agent was told that it leads under this epoch."""
@@ -120,12 +129,13 @@ class Duties:
         assert pipeline is not None
         lag = pipeline.fold.lag
         self.storage_clock(len(lag.samples()), lag.watermark(self._world.server.wall_ns()))
-        for key, seen in list(self._owed.items()):
-            at = tree.dirs.get(key)
-            if at is None or at.left_out or (at.base is not None and _later(seen, at.base)):
-                del self._owed[key]
-            elif at.owed is None:
-                self._fail("owed", f"nobody has looked at {at!r} since {seen}")
+        for owed in (self._owed, self._below):
+            for key, seen in list(owed.items()):
+                at = tree.dirs.get(key)
+                if at is None or at.left_out or (at.base is not None and _later(seen, at.base)):
+                    del owed[key]
+                elif at.owed is None and not (owed is self._below and _awaits(at)):
+                    self._fail("owed", f"nobody has looked at {at!r} since {seen}")
         self._lease()
 
     def _lease(self) -> None:
@@ -154,6 +164,20 @@ class Duties:
         pipeline = self._world.server.pipeline
         view: Any = pipeline.view if pipeline is not None else None
         return view.registers.tree if view is not None else None
+
+
+def _keep(owed: dict[Key, Seen], key: Key, seen: Seen) -> None:
+    held = owed.get(key)
+    if held is None or seen.hi > held.hi:
+        owed[key] = seen
+
+
+def _awaits(directory: Any) -> bool:
+    """Whether one above it is owed with all below, which has yet to come down to it."""
+    at = directory.parent
+    while at is not None and not (at.owed is not None and at.deep):
+        at = at.parent
+    return at is not None
 
 
 def _later(k: Seen, c: Seen) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fustor_core.arbitration import merge, order
+from fustor_core.arbitration import order
 from fustor_core.claims import Key, edge_key, is_dir
 from fustor_core.registers import Seen
 from fustor_view_file import tally
 from fustor_view_file.budget import Budget
 from fustor_view_file.directory import Directory
+from fustor_view_file.owing import later_of, owed_above
 from fustor_view_file.records import Look
 from fustor_view_file.sums import Sums
 from fustor_view_file.tally import DEBTS, DIRS, NEVER, SUMS
@@ -234,7 +235,10 @@ class Tree:
         else:
             self.waiting.discard(key)
         if chosen != was:
+            above = owed_above(directory)
             self._move(directory, chosen)
+            if above is not None:
+                self.owe(directory, above, deep=True, reason="not_yet", quiet=True)
             if chosen is not None and not moved:
                 had = was is not None or directory.heard or bool(directory.own)
                 edge = seen or self._stamp(chosen)
@@ -328,7 +332,7 @@ class Tree:
                             met.add(child.key)
                             stack.append(child)
                 continue
-            at.owed = _later_of(at.owed, stamp)
+            at.owed = later_of(at.owed, stamp)
             at.because(reason or "not_yet", errno, deep=at.deep or deep)
             if not quiet:
                 self.asked[at.key] = deep or self.asked.get(at.key, False)
@@ -388,10 +392,3 @@ class Tree:
         self.gone.pop(key, None)
         self.waiting.discard(key)
         self.dirty[key] = None
-
-
-def _later_of(held: Seen | None, new: Seen) -> Seen:
-    if held is None:
-        return new
-    told = order(held, new)
-    return new if told > 0 else held if told < 0 else merge(held, new)

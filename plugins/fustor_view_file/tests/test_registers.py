@@ -132,6 +132,43 @@ def test_overflow_owes_the_whole_tree_again_from_the_top(world: World) -> None:
     assert world.root.count[tally.GAPS] == 0
 
 
+@pytest.mark.parametrize("goes", [["from", "to"], ["to", "from"], ["to"], ["from", "told", "to"]])
+def test_what_is_owed_deep_goes_along_with_what_moves_out(world: World, goes: list[str]) -> None:
+    """The walk that pays has come by where it goes to, and not yet where it was."""
+    owed = Owe(
+        dir=ROOT, deep=True, reason="overflow", stamp=Stamp(0, 0, 0, "s"), origin=Origin.REALTIME
+    )
+    top = listing(1, {b"a": file(11, 10), b"d": edge(2), b"n": edge(4)})
+    told = listing(2, {b"b": file(12, 20)})
+    steps = {"from": cell(2, b"e", None, MOVED), "to": cell(4, b"e", edge(3), MOVED), "told": told}
+    world.tell(top, listing(4, {}))
+    world.tell(owed)
+    world.tell(top, listing(4, {}))
+    for step in goes:
+        world.tell(steps[step])
+    world.tell(told)
+    assert world.view.registers.tree.directory_at(b"/n/e") is not None
+    assert world.root.count[tally.GAPS] == 1
+    world.tell(listing(3, {b"c": file(13, 30)}))
+    assert world.root.count[tally.GAPS] == 0
+
+
+def test_what_was_looked_at_since_owes_nothing_where_it_goes(world: World) -> None:
+    world.tell(listing(1, {b"a": file(11, 10), b"d": edge(2), b"n": edge(4)}), listing(4, {}))
+    world.tell(
+        Owe(
+            dir=Key(0, 2, 0),
+            deep=True,
+            reason="overflow",
+            stamp=Stamp(0, 0, 0, "s"),
+            origin=Origin.REALTIME,
+        )
+    )
+    world.tell(listing(3, {b"c": file(13, 30)}))
+    world.tell(cell(2, b"e", None, MOVED), cell(4, b"e", edge(3), MOVED))
+    assert world.root.count[tally.GAPS] == 1, "only that which it left"
+
+
 def test_the_other_names_of_an_inode_are_owed_a_look(world: World) -> None:
     world.tell(
         listing(1, {b"a": file(20, 10, nlink=2), b"d": edge(2)}),
