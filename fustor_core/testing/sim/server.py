@@ -216,10 +216,12 @@ class Server:
         if door is None or group is None:
             return False
 
-        if self._idle:
-            self._idle.pop().set_result((handle, door))
-        else:
-            group.start_soon(self._serve, handle, door)
+        while self._idle:
+            free = self._idle.pop()
+            if not free.done():  # else a promise was broken, and all that waits is being cancelled
+                free.set_result((handle, door))
+                return True
+        group.start_soon(self._serve, handle, door)
         return True
 
     async def _serve(self, handle: Handle, door: Accept) -> None:
