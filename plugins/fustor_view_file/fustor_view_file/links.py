@@ -189,7 +189,9 @@ class HardLinks:
         if sum(look.shown or look.place in news for look in looks) >= links:
             self._wanted.pop(ino, None)
             self._searched.pop(ino, None)
-        elif self._searched.get(ino) != links:  # once: those that are not found lie outside
+        elif self._searched.get(ino) != links or any(one.fresh for one in news.values()):
+            # Once: those that are not found lie outside. But the inode of a new name may be a new
+            # file, with the number of one that was searched for before and is gone.
             self._wanted[ino] = last
             if ino in self._places:
                 self._searched[ino] = links

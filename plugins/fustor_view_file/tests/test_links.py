@@ -50,6 +50,12 @@ CHANGES = {
     "first link": [cell(1, b"x", file(30, 1)), cell(2, b"y", file(30, 1, nlink=2))],
     "told of both": [cell(1, b"a", file(20, 50, nlink=2)), cell(2, b"b", file(20, 50, nlink=2))],
     "links outside": [cell(1, b"o", file(40, 1, nlink=5)), cell(1, b"o", file(40, 2, nlink=5))],
+    "number of a file that went": [
+        cell(2, b"o", file(40, 1, nlink=2)),
+        cell(1, b"d", None),
+        cell(1, b"n", file(40, 7)),
+        cell(1, b"m", file(40, 7, nlink=2)),
+    ],
 }
 
 
@@ -72,6 +78,7 @@ def test_a_restart_changes_nothing_about_who_is_owed_a_look(change: str, tmp_pat
         ("another file now", {BELOW}),
         ("first link", {TOP}),
         ("links outside", set()),
+        ("number of a file that went", {TOP}),
     ],
 )
 def test_names_that_nobody_told_of_are_owed_a_look(change: str, where: set[Key]) -> None:
