@@ -6,9 +6,10 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from fustor_view_file import looks, tree
+from fustor_view_file import looks
 from fustor_view_file.directory import Directory
 from fustor_view_file.links import HardLinks
+from fustor_view_file.owing import Along
 from fustor_view_file.pack import Pack
 from fustor_view_file.tree import Tree
 from msgspec.structs import replace
@@ -288,7 +289,7 @@ SEATS = (
     Bug("A13", "what is owed is closed by any listing", (_tree("settle", _settles_all),),
         Worlds("overflow late", CALM, BUSY)),
     Bug("along", "what is owed with all below is not taken along by what moves out",
-        (instead(tree, "owed_above", lambda directory: None),),
+        (wrapped(Along, "arrives", nothing), _tree("strays", nothing)),
         Worlds("overflow", CALM, BUSY)),
     Bug("A16", "hidden registers below loose directories are looked at",
         (wrapped(looks, "_contested", _loose_too),),

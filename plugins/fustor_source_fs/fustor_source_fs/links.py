@@ -30,12 +30,13 @@ Place = tuple[Node, bytes]
 class File:
     """A file with several links: where it was met, and what was last seen of it."""
 
-    __slots__ = ("left", "places", "seen")
+    __slots__ = ("left", "places", "seen", "tried")
 
     def __init__(self) -> None:
         self.places: set[Place] = set()
         self.seen = b""  # the row, the same for all names
         self.left = 0  # names that it had when it was last seen, without those that went since
+        self.tried = False  # all was tried for its names, and none has come since
 
     @property
     def nlink(self) -> int:
@@ -157,14 +158,14 @@ class Links:
             for inode in due:
                 first = not self._wanted.pop(inode)
                 file = self._files.get(inode)
+                if first:  # a name may be gone that counts, or a directory that moves be missed
+                    self._wanted[inode] = now_us + RECHECK_US
                 if file is not None and len(file.places) >= file.nlink:
                     continue
                 inos.add(inode[1])
                 if file is not None:
                     places |= file.places
-                if first:
-                    self._wanted[inode] = now_us + RECHECK_US
-                elif file is not None:
+                if file is not None and not first:
                     if len(self._searched) > WANTED_MAX:
                         self._searched.clear()
                     self._searched[inode] = file.nlink
@@ -208,7 +209,7 @@ class Links:
         if file.seen != row:
             if file.seen:
                 self._doubtful |= file.places - {(node, name)}
-            file.seen = row
+            file.seen, file.tried = row, False
         file.left = file.nlink
         if not later:
             self._want(inode, file, 0)
@@ -239,12 +240,14 @@ class Links:
             return
         file.places.discard((node, name))
         file.left = 0 if alone else file.left - 1
-        tried = self._searched.pop(inode, 0) == file.nlink
+        file.tried = file.tried or self._searched.pop(inode, 0) == file.nlink
         self._doubtful |= file.places
+        if alone:
+            self._wanted.pop(inode, None)
         if not file.places:
             del self._files[inode]
             # A name that nobody met yet shows what was done by this one, and nobody else tells.
-            if file.left > 0 and not tried and len(self._wanted) < WANTED_MAX:
+            if file.left > 0 and not file.tried and len(self._wanted) < WANTED_MAX:
                 self._wanted.setdefault(inode, 0)
 
     def __repr__(self) -> str:

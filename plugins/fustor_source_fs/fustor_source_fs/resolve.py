@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -148,17 +148,27 @@ class Resolver:
             return []
         out = Outcome()
         with self._root() as root:
-            for node, inos in found:
-                with self._at(root, node) as spot:
-                    if spot is not None:
-                        known = self._links.names(node)
-                        names = [name for name, ino in _inos(spot.fd) if ino in inos]
-                        self._look_at(spot, node, [n for n in names if n not in known], out)
-                    elif not node.gone and (path := self._finder.path(node)):
-                        out.owe(node.key, path, "not_yet")
+            for node, inos in found if root is not None else ():
+                self._search(root, node, inos, out)
             self._others(root, places, out)
             self._others(root, again - places, out, news=True)
         return out.claims
+
+    def _search(self, root: Spot | None, node: Node, inos: set[int], out: Outcome) -> None:
+        """Look at the names of these inodes in a directory; owe it when that cannot be done."""
+        with self._at(root, node) as spot:
+            if spot is None:
+                if not node.gone and (path := self._finder.path(node)):
+                    out.owe(node.key, path, "not_yet")
+                return
+            try:
+                names = [name for name, ino in _inos(spot.fd) if ino in inos]
+            except OSError as err:
+                number = err.errno or 0
+                out.owe(node.key, spot.path, reason_of(number), code=number)
+                return
+            known = self._links.names(node)
+            self._look_at(spot, node, [n for n in names if n not in known], out)
 
     def _root(self) -> AbstractContextManager[Spot | None]:
         """The root, open; what stands there now may be another storage."""
@@ -196,7 +206,8 @@ class Resolver:
                 row = value if seen.key is None else None
                 self._links.saw(node, name, row, new=bool(touch.mask & (CREATE | MOVED_TO)))
         if self._links.crowded(node):
-            self._links.refresh(node, (ino for _, ino in _inos(spot.fd)))
+            with suppress(OSError):  # then they are as they were
+                self._links.refresh(node, (ino for _, ino in _inos(spot.fd)))
 
     def _look(self, spot: Spot, node: Node, name: bytes, since_us: int) -> tuple[Stamp, Seen]:
         """One look, with the ordinal of the line; a listing that is being read hears of it."""
@@ -371,15 +382,10 @@ def _flag(cells: dict[Touch, tuple[Cell, Seen]], move: Move) -> None:
 
 
 def _inos(fd: int) -> list[tuple[bytes, int]]:
-    """(name, inode number) of a directory open by O_PATH, without a stat of each."""
-    try:
-        readable = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
-    except OSError:
-        return []
+    """(name, inode number) of a directory open by O_PATH, without a stat of each; or OSError."""
+    readable = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
     try:
         with os.scandir(readable) as entries:
             return [(os.fsencode(e.name), e.inode()) for e in entries]
-    except OSError:
-        return []
     finally:
         os.close(readable)

@@ -209,6 +209,13 @@ def second(links: Links) -> tuple[Node, Node]:
     return one, two
 
 
+def searched_out(links: Links, *nodes: Node) -> None:
+    """All that was wanted has been searched for."""
+    for now in (10, 10 + RECHECK_US):
+        links.search(nodes, now)
+    assert links.due_us() is None
+
+
 def test_a_name_is_looked_for_though_the_one_that_told_of_it_is_gone() -> None:
     """Its file may have been written by the other name while the search had to wait."""
     links = Links()
@@ -235,27 +242,51 @@ def test_names_in_directories_that_went_tell_of_others(over: bool) -> None:
     assert links.search([one], 10)[0] == [(one, {7})]
 
 
-@pytest.mark.parametrize("seen", [b"ab", b"ba", b"b"])
-def test_nothing_is_looked_for_when_all_names_went_or_one_is_left(seen: bytes) -> None:
+@pytest.mark.parametrize("went", ["ab", "ba"])
+def test_nothing_is_looked_for_when_all_names_went(went: str) -> None:
     links = Links()
     one, two = second(links)
     links.saw(one, b"a", Row(ino=7, nlink=2).pack())
+    searched_out(links, one, two)
+    for name in went:
+        links.saw(one if name == "a" else two, name.encode(), None)
+    assert links.due_us() is None
+
+
+@pytest.mark.parametrize("went", ["ab", "ba"])
+def test_names_outside_that_were_looked_for_are_not_when_all_others_went(went: str) -> None:
+    links = Links()
+    one, two = second(links)
+    row = Row(ino=7, nlink=3).pack()
+    links.saw(one, b"a", row)
+    links.saw(two, b"b", row)
+    searched_out(links, one, two)
+    for name in went:
+        links.saw(one if name == "a" else two, name.encode(), None)
+    assert links.due_us() is None
+
+
+def test_a_name_that_is_gone_already_hides_no_other() -> None:
+    """All three are one file, and nobody has told yet that the second one went."""
+    links = Links()
+    one, two = second(links)
+    links.saw(two, b"b", Row(ino=7, nlink=3).pack(), new=True)
+    links.saw(two, b"c", Row(ino=7, nlink=2).pack(), new=True)
     links.search([one, two], 10)
-    assert links.due_us() is None
-    for name in seen:
-        node, row = (one, None) if name == b"a"[0] else (two, Row(ino=7).pack())
-        links.saw(node, bytes([name]), row)
-        links.listed(node, listing(node, {bytes([name]): Row(ino=7)} if row else {}))
-    assert links.due_us() is None
-    if b"a"[0] not in seen:
-        assert links.doubtful() == {(one, b"a")}
+    links.saw(two, b"b", None)
+    links.saw(two, b"c", None)
+    assert links.search([one], 10 + RECHECK_US)[0] == [(one, {7})]
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_a_name_that_is_found_alone_tells_of_no_other(listed: bool) -> None:
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_name_that_is_found_alone_tells_of_no_other(listed: bool, wanted: bool) -> None:
     links = Links()
     node = Node(Key(0, 1, 1), None, b"")
     links.listed(node, listing(node, {b"b": Row(ino=7, nlink=2)}))
+    if wanted:
+        links.scan_over(10)
+        assert links.due_us() == 10
     if listed:
         links.listed(node, listing(node, {b"b": Row(ino=7)}))
     else:

@@ -107,6 +107,7 @@ class Registers:
     def commit(self) -> Applied:
         """End a batch: halves of moves that found no other half are deletions after all."""
         self.teller.end_batch()
+        self.tree.strays()
         self.links.settle(scanning=self.scanning)
         self.scanning = False
         root = self.tree.root

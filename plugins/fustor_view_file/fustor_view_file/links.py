@@ -185,8 +185,11 @@ class HardLinks:
             self._owe(look, last.seen)
             if order(look.seen, last.seen) <= 0:  # who knows which of both is the later one
                 self._owe(last, look.seen)
-        links = max(one.links for one in news.values())
-        if sum(look.shown or look.place in news for look in looks) >= links:
+        there = [look for look in looks if look.row is not None]
+        told = [links_in(look) for look in there if look.place in news]
+        # A name that went is one of those that there were, and none of those that there are.
+        links = max(told or (one.links for one in news.values()))
+        if sum(look.shown or look.place in news for look in (there if told else looks)) >= links:
             self._wanted.pop(ino, None)
             self._searched.pop(ino, None)
         elif self._searched.get(ino) != links or any(one.fresh for one in news.values()):
@@ -284,6 +287,11 @@ def _single(rows: bytes | bytearray) -> bool:
     if rows[44::ROW_BYTES].strip(b"\0\1"):
         return False
     return not any(rows[at::ROW_BYTES].strip(b"\0") for at in (45, 46, 47))
+
+
+def links_in(look: Look) -> int:
+    """How many links a name's inode had when it was looked at there."""
+    return unpack_row(look.row).nlink if look.row is not None else 0
 
 
 def _file(value: bytes | None) -> Row | None:

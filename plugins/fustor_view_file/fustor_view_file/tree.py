@@ -15,7 +15,7 @@ from fustor_core.registers import Seen
 from fustor_view_file import tally
 from fustor_view_file.budget import Budget
 from fustor_view_file.directory import Directory
-from fustor_view_file.owing import later_of, owed_above
+from fustor_view_file.owing import Along, note
 from fustor_view_file.records import Look
 from fustor_view_file.sums import Sums
 from fustor_view_file.tally import DEBTS, DIRS, NEVER, SUMS
@@ -57,6 +57,7 @@ class Tree:
         self.weighed: tuple[int, int, int, int] | None = None
         self._contested: dict[Key, set[Place]] = {}
         self._hidden: dict[Key, set[Place]] = {}
+        self._along = Along()
         self._reseated = reseated
         self.moves = 0
         self.seating = False
@@ -235,10 +236,7 @@ class Tree:
         else:
             self.waiting.discard(key)
         if chosen != was:
-            above = owed_above(directory)
             self._move(directory, chosen)
-            if above is not None:
-                self.owe(directory, above, deep=True, reason="not_yet", quiet=True)
             if chosen is not None and not moved:
                 had = was is not None or directory.heard or bool(directory.own)
                 edge = seen or self._stamp(chosen)
@@ -279,6 +277,18 @@ class Tree:
         return (seen.lo if seen else NEVER, seen.hi if seen else NEVER, place[0], place[1])
 
     def _move(self, directory: Directory, chosen: Place | None) -> None:
+        self._along.leaves(directory)
+        self._reseat(directory, chosen)
+        brought = self._along.arrives(directory) if directory.parent is not None else None
+        if brought is not None and not directory.left_out:
+            self.owe(directory, brought, deep=True, reason="not_yet", quiet=True)
+
+    def strays(self) -> None:
+        """A batch is over: directories that left their seats for none keep what they owe."""
+        for key, stamp in self._along.strays():
+            self.owe(self.dirs[key], stamp, deep=True, reason="not_yet", quiet=True)
+
+    def _reseat(self, directory: Directory, chosen: Place | None) -> None:
         self.moves += directory.held is not None
         before = None
         if directory.parent is not None and self.visible(directory):
@@ -321,19 +331,14 @@ class Tree:
         Args:
             quiet: do not ask the session for it at once (`asked`); the sentinel comes by.
         """
-        stack, met = [directory], {directory.key}
+        stack = [directory]
         while stack:
             at = stack.pop()
-            self.dirty[at.key] = None
             if at.base is not None and order(stamp, at.base) > 0:  # looked at since
-                if deep:
-                    for child in self.children(at):
-                        if child.key not in met:
-                            met.add(child.key)
-                            stack.append(child)
+                stack += [c for c in self.children(at) if not c.left_out] if deep else []
                 continue
-            at.owed = later_of(at.owed, stamp)
-            at.because(reason or "not_yet", errno, deep=at.deep or deep)
+            self.dirty[at.key] = None
+            note(at, stamp, reason, errno, deep=deep)
             if not quiet:
                 self.asked[at.key] = deep or self.asked.get(at.key, False)
             self.sums.set_gap(at)
@@ -385,6 +390,7 @@ class Tree:
         edges = [(name, edge_key(row)) for name, row in directory.glance().edges()]
         for name, below in edges:
             self.drop_claim(below, (key, name))
+        self.strays()
         del self.dirs[key]
         self.budget.forget(directory)
         if directory.place:

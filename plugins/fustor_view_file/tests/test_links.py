@@ -56,6 +56,16 @@ CHANGES = {
         cell(1, b"n", file(40, 7)),
         cell(1, b"m", file(40, 7, nlink=2)),
     ],
+    "number of a file that goes just now": [
+        cell(2, b"o", file(40, 1, nlink=2)),
+        cell(1, b"n", file(40, 7)),
+        [cell(2, b"o", None), cell(2, b"m", file(40, 7, nlink=2))],
+    ],
+    "renamed with a name outside": [
+        cell(2, b"o", file(40, 1, nlink=2)),
+        [cell(2, b"o", None), cell(2, b"m", file(40, 1, nlink=2))],
+    ],
+    "renamed": [[cell(1, b"a", None), cell(1, b"e", file(20, 10, nlink=2))]],
 }
 
 
@@ -65,7 +75,7 @@ def test_a_restart_changes_nothing_about_who_is_owed_a_look(change: str, tmp_pat
     live, again = twins(), restart(twins(), tmp_path)
     for world in (live, again):
         for claim in CHANGES[change]:
-            world.tell(claim)
+            world.tell(*(claim if isinstance(claim, list) else [claim]))
     assert owed(again.view) == owed(live.view)
 
 
@@ -79,12 +89,15 @@ def test_a_restart_changes_nothing_about_who_is_owed_a_look(change: str, tmp_pat
         ("first link", {TOP}),
         ("links outside", set()),
         ("number of a file that went", {TOP}),
+        ("number of a file that goes just now", {TOP}),
+        ("renamed with a name outside", set()),
+        ("renamed", set()),
     ],
 )
 def test_names_that_nobody_told_of_are_owed_a_look(change: str, where: set[Key]) -> None:
     world = twins()
     for claim in CHANGES[change]:
-        world.tell(claim)
+        world.tell(*(claim if isinstance(claim, list) else [claim]))
     assert set(owed(world.view)) == where
 
 

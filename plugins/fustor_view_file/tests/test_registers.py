@@ -153,20 +153,39 @@ def test_what_is_owed_deep_goes_along_with_what_moves_out(world: World, goes: li
     assert world.root.count[tally.GAPS] == 0
 
 
-def test_what_was_looked_at_since_owes_nothing_where_it_goes(world: World) -> None:
+DEEP = {"deep": True, "stamp": Stamp(0, 0, 0, "s"), "origin": Origin.REALTIME}
+
+
+def test_what_was_looked_at_since_passes_on_what_is_owed_where_it_goes(world: World) -> None:
     world.tell(listing(1, {b"a": file(11, 10), b"d": edge(2), b"n": edge(4)}), listing(4, {}))
-    world.tell(
-        Owe(
-            dir=Key(0, 2, 0),
-            deep=True,
-            reason="overflow",
-            stamp=Stamp(0, 0, 0, "s"),
-            origin=Origin.REALTIME,
-        )
-    )
-    world.tell(listing(3, {b"c": file(13, 30)}))
+    world.tell(listing(3, {b"p": edge(5), b"left": edge(6)}), listing(5, {}))
+    world.tell(Owe(dir=Key(0, 6, 0), reason="excluded", **{**DEEP, "deep": False}))
+    world.tell(Owe(dir=Key(0, 5, 0), reason="permission", errno=13, **{**DEEP, "deep": False}))
+    world.tell(Owe(dir=Key(0, 2, 0), reason="overflow", **DEEP))
+    world.tell(listing(3, {b"p": edge(5), b"left": edge(6)}))
     world.tell(cell(2, b"e", None, MOVED), cell(4, b"e", edge(3), MOVED))
-    assert world.root.count[tally.GAPS] == 1, "only that which it left"
+    dirs = world.view.registers.tree.dirs
+    assert dirs[Key(0, 3, 0)].owed is None, "it was listed since"
+    assert dirs[Key(0, 5, 0)].owed is not None
+    assert (dirs[Key(0, 5, 0)].reason, dirs[Key(0, 5, 0)].errno) == ("permission", 13)
+    assert dirs[Key(0, 6, 0)].left_out
+    assert dirs[Key(0, 6, 0)].owed is None, "nobody lists it"
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_what_stays_below_who_owes_for_it_owes_nothing_itself(world: World, at: int) -> None:
+    world.tell(listing(1, {b"a": file(11, 10), b"d": edge(2), b"n": edge(4)}), listing(4, {}))
+    world.tell(Owe(dir=ROOT, reason="overflow", **DEEP))
+    place = 2 if at == 2 else 4
+    world.tell(cell(2, b"e", None, MOVED), cell(place, b"f", edge(3), MOVED))
+    assert world.root.count[tally.GAPS] == 1, "the root alone"
+
+
+def test_what_went_for_good_takes_along_what_was_owed(world: World) -> None:
+    """It may come back, from where nobody watches."""
+    world.tell(Owe(dir=Key(0, 2, 0), reason="overflow", **DEEP))
+    world.tell(cell(2, b"e", None))
+    assert world.view.registers.tree.dirs[Key(0, 3, 0)].owed is not None
 
 
 def test_the_other_names_of_an_inode_are_owed_a_look(world: World) -> None:
