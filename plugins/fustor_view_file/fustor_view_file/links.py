@@ -141,13 +141,18 @@ class HardLinks:
                 if len(places) >= links:
                     del missing[ino]
         for ino, (place, links) in missing.items():
-            if any(news.fresh for news in self._news.get(ino, {}).values()):
+            if self._fresh(ino):
                 continue  # nobody has searched for these
             self._searched[ino] = links
             if not self._searches:
                 for look in self._looks(ino, [place]):
                     self._wanted[ino] = look
         self._searches = True
+
+    def _fresh(self, ino: int) -> bool:
+        """Whether the batch told of a new name of an inode, or of another number of them."""
+        places = self._places.get(ino, ())
+        return any(one.fresh and place in places for place, one in self._news.get(ino, {}).items())
 
     # ---- what is owed
 
@@ -186,13 +191,13 @@ class HardLinks:
             if order(look.seen, last.seen) <= 0:  # who knows which of both is the later one
                 self._owe(last, look.seen)
         there = [look for look in looks if look.row is not None]
-        told = [links_in(look) for look in there if look.place in news]
+        told = [unpack_row(look.row).nlink for look in there if look.row and look.place in news]
         # A name that went is one of those that there were, and none of those that there are.
         links = max(told or (one.links for one in news.values()))
         if sum(look.shown or look.place in news for look in (there if told else looks)) >= links:
             self._wanted.pop(ino, None)
             self._searched.pop(ino, None)
-        elif self._searched.get(ino) != links or any(one.fresh for one in news.values()):
+        elif self._searched.get(ino) != links or self._fresh(ino):
             # Once: those that are not found lie outside. But the inode of a new name may be a new
             # file, with the number of one that was searched for before and is gone.
             self._wanted[ino] = last
@@ -287,11 +292,6 @@ def _single(rows: bytes | bytearray) -> bool:
     if rows[44::ROW_BYTES].strip(b"\0\1"):
         return False
     return not any(rows[at::ROW_BYTES].strip(b"\0") for at in (45, 46, 47))
-
-
-def links_in(look: Look) -> int:
-    """How many links a name's inode had when it was looked at there."""
-    return unpack_row(look.row).nlink if look.row is not None else 0
 
 
 def _file(value: bytes | None) -> Row | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from fustor_core.arbitration import merge, order
@@ -40,9 +40,13 @@ class Along:
     What a directory owes with all below comes down to them with the listings that pay it. Who moves
     out before that may come where the walk that pays has been. In the middle of a move a directory
     sits nowhere: what its debtors owed is kept until it sits somewhere, or the batch is over.
+
+    Args:
+        owe: makes a directory owe; as `Tree.owe`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owe: Callable[..., None]) -> None:
+        self._owe = owe
         self._debts: dict[Key, list[Debt]] = {}
 
     def __repr__(self) -> str:
@@ -50,27 +54,28 @@ class Along:
 
     def leaves(self, directory: Directory) -> None:
         """A directory is about to leave its seat."""
-        at = directory.parent
+        found, at = [], directory.parent
         while at is not None:
             if at.owed is not None and at.deep:
-                self._debts.setdefault(directory.key, []).append(Debt(at, at.owed))
+                found.append(Debt(at, at.owed))
+            found += self._debts.get(at.key, ())  # it is in the middle of a move itself
             at = at.parent
+        if found:
+            self._debts.setdefault(directory.key, []).extend(found)
 
-    def arrives(self, directory: Directory) -> Seen | None:
-        """What it owes from now on: the debts of those that are not above it any more."""
+    def arrives(self, directory: Directory) -> None:
+        """It owes from now on what those did that are not above it any more.
+
+        Where it has no seat, these are all.
+        """
         found = None
         for debtor, stamp in self._debts.pop(directory.key, ()):
             owed = debtor.owed if debtor.deep and directory.is_below(debtor) else None
             if owed is None or later_of(owed, stamp) != owed:
                 found = later_of(found, stamp)
-        return found
+        if found is not None and not directory.left_out:
+            self._owe(directory, found, deep=True, reason="not_yet", quiet=True)
 
-    def strays(self) -> Iterator[tuple[Key, Seen]]:
-        """Who still sits nowhere, and what all its debtors owed."""
-        debts, self._debts = self._debts, {}
-        for key, owed in debts.items():
-            found = None
-            for _, stamp in owed:
-                found = later_of(found, stamp)
-            if found is not None:
-                yield key, found
+    def strays(self) -> list[Key]:
+        """Who has left a seat, and arrived nowhere."""
+        return list(self._debts)

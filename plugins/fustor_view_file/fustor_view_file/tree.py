@@ -57,7 +57,7 @@ class Tree:
         self.weighed: tuple[int, int, int, int] | None = None
         self._contested: dict[Key, set[Place]] = {}
         self._hidden: dict[Key, set[Place]] = {}
-        self._along = Along()
+        self._along = Along(self.owe)
         self._reseated = reseated
         self.moves = 0
         self.seating = False
@@ -278,17 +278,16 @@ class Tree:
 
     def _move(self, directory: Directory, chosen: Place | None) -> None:
         self._along.leaves(directory)
-        self._reseat(directory, chosen)
-        brought = self._along.arrives(directory) if directory.parent is not None else None
-        if brought is not None and not directory.left_out:
-            self.owe(directory, brought, deep=True, reason="not_yet", quiet=True)
+        self._put(directory, chosen)
+        if chosen is not None:
+            self._along.arrives(directory)
 
     def strays(self) -> None:
         """A batch is over: directories that left their seats for none keep what they owe."""
-        for key, stamp in self._along.strays():
-            self.owe(self.dirs[key], stamp, deep=True, reason="not_yet", quiet=True)
+        for key in self._along.strays():
+            self._along.arrives(self.dirs[key])
 
-    def _reseat(self, directory: Directory, chosen: Place | None) -> None:
+    def _put(self, directory: Directory, chosen: Place | None) -> None:
         self.moves += directory.held is not None
         before = None
         if directory.parent is not None and self.visible(directory):

@@ -181,6 +181,21 @@ def test_what_stays_below_who_owes_for_it_owes_nothing_itself(world: World, at: 
     assert world.root.count[tally.GAPS] == 1, "the root alone"
 
 
+def test_what_leaves_a_directory_in_the_middle_of_its_move_owes_as_that_does(world: World) -> None:
+    world.tell(listing(1, {b"a": file(11, 10), b"d": edge(2), b"n": edge(4)}), listing(4, {}))
+    world.tell(listing(3, {b"p": edge(5)}), listing(5, {}))
+    world.tell(Owe(dir=Key(0, 2, 0), reason="overflow", **DEEP))
+    world.tell(
+        cell(2, b"e", None, MOVED),
+        cell(3, b"p", None, MOVED),
+        cell(4, b"p", edge(5), MOVED),
+        cell(1, b"e", edge(3), MOVED),
+    )
+    dirs = world.view.registers.tree.dirs
+    assert dirs[Key(0, 3, 0)].owed is not None
+    assert dirs[Key(0, 5, 0)].owed is not None
+
+
 def test_what_went_for_good_takes_along_what_was_owed(world: World) -> None:
     """It may come back, from where nobody watches."""
     world.tell(Owe(dir=Key(0, 2, 0), reason="overflow", **DEEP))
